@@ -1,0 +1,78 @@
+"""Arguments refused at the call: each check returns what it was given, in one form."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Indices: TypeAlias = npt.NDArray[np.intp]
+
+__all__ = ["Indices", "index_array", "no_keywords", "whole"]
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """`value` as an int of at least `least`; a bool is no integer here.
+
+    >>> whole("batch_size", 64)
+    64
+    >>> whole("batch_size", 0)
+    Traceback (most recent call last):
+        ...
+    ValueError: batch_size should be an integer of at least 1, not 0
+    """
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} should be an integer of at least {least}, not {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name} should be an integer of at least {least}, not {value!r}")
+    return number
+
+
+def index_array(name: str, value: Any, below: int | None = None) -> Indices:
+    """`value` as a 1-D array of indices from 0 up to, not including, `below`. Not copied if it is one already.
+
+    Raises
+    ------
+    TypeError
+        For a boolean mask, or anything but integers.
+    IndexError
+        For a wrong number of dimensions, for a negative index and for one that is out of range.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind == "b":
+        raise TypeError(f"{name} should be an array of integers, not a boolean mask; numpy.flatnonzero(mask) makes them")
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"{name} should be an array of integers, not of {array.dtype}")
+    if array.ndim != 1:
+        raise IndexError(f"{name} should be a 1-D array of integers, not {array.ndim}-D of shape {array.shape}")
+    indices = array.astype(np.intp, copy=False)
+    if len(indices):
+        # argmin and argmax cost half of what min and max do
+        least, most = indices[indices.argmin()], indices[indices.argmax()]
+        if least < 0:
+            raise IndexError(f"{name} should be 0 or more, not {least}")
+        if below is not None and most >= below:
+            raise IndexError(f"{name} should be below {below}, the number of samples, not {most}")
+    return indices
+
+
+def no_keywords(call: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuse keywords that nothing takes, so that a misspelt one is not silently ignored.
+
+    >>> no_keywords("batch_iterator", {"shufle": True}, ["shuffle"])
+    Traceback (most recent call last):
+        ...
+    TypeError: batch_iterator() does not take 'shufle'; did you mean 'shuffle'?
+    """
+    for name in given:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}"
+        raise TypeError(f"{call}() does not take {name!r}; {hint}")

@@ -1,0 +1,84 @@
+"""Chance has an address: what a seed stands for, and what `shuffle` may be."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Rng: TypeAlias = np.random.RandomState | np.random.Generator
+Shuffle: TypeAlias = bool | int | np.random.SeedSequence | Rng | None
+
+__all__ = ["Rng", "Shuffle", "as_rng", "rng_at"]
+
+
+def rng_at(seed: int | np.random.SeedSequence, *position: int) -> np.random.Generator:
+    """The generator that belongs to one place in a run: the same for the same `seed` and `position`, wherever it is asked.
+
+    Parameters
+    ----------
+    seed : int or numpy.random.SeedSequence
+        The seed of the run.
+    *position : int
+        Where: an epoch, an epoch and a step, and so on.
+
+    Returns
+    -------
+    numpy.random.Generator
+        ``default_rng(SeedSequence(seed, spawn_key=position))``.
+
+    Examples
+    --------
+    >>> rng_at(7, 0).permutation(5)
+    array([2, 0, 3, 4, 1])
+    >>> rng_at(7, 1).permutation(5)
+    array([2, 1, 0, 4, 3])
+    """
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.default_rng(
+            np.random.SeedSequence(
+                seed.entropy, spawn_key=(*seed.spawn_key, *position), pool_size=seed.pool_size
+            )
+        )
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=position))
+
+
+def as_rng(shuffle: Any) -> Rng | None:
+    """What draws the shuffled order, or None where the order is to be kept.
+
+    Parameters
+    ----------
+    shuffle : None, bool, int, SeedSequence, RandomState or Generator
+        None and False keep the order. True is NumPy's global generator. A seed is the order of epoch 0 of that seed,
+        the same each time. A generator is used as it is, and advances.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    ValueError
+        For a negative seed.
+    """
+    if shuffle is None or isinstance(shuffle, (bool, np.bool_)):
+        return global_rng() if shuffle else None
+    if isinstance(shuffle, (np.random.RandomState, np.random.Generator)):
+        return shuffle
+    if shuffle is np.random:
+        return global_rng()
+    if isinstance(shuffle, (int, np.integer)):
+        if shuffle < 0:
+            raise ValueError(f"a seed for shuffle should be 0 or more, not {shuffle}")
+        return rng_at(int(shuffle), 0)
+    if isinstance(shuffle, np.random.SeedSequence):
+        return rng_at(shuffle, 0)
+    raise TypeError(
+        "shuffle should be None, a bool, a seed (an int or a SeedSequence), a RandomState or a Generator, "
+        f"not {shuffle!r}"
+    )
+
+
+def global_rng() -> np.random.RandomState:
+    """The generator behind ``numpy.random.permutation`` and its siblings, as ``numpy.random.seed`` seeds it."""
+    rng = np.random.mtrand._rand  # type: ignore[attr-defined]
+    assert isinstance(rng, np.random.RandomState)
+    return rng

@@ -1,0 +1,77 @@
+"""Batches are trees: tuples and dicts are branches, everything else is a leaf (a list is a leaf)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+Tree = Any
+
+__all__ = ["Tree", "even", "join", "leaves", "length", "map_leaves", "trim"]
+
+
+def map_leaves(fn: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
+    """The same tree with `fn` of each leaf (and of the leaves in the same place of `others`).
+
+    >>> map_leaves(len, {"image": [1, 2], "boxes": ([3], [])})
+    {'image': 2, 'boxes': (1, 0)}
+    """
+    if isinstance(tree, dict):
+        return {key: map_leaves(fn, tree[key], *(other[key] for other in others)) for key in tree}
+    if isinstance(tree, tuple):
+        parts = [map_leaves(fn, *each) for each in zip(tree, *others, strict=True)]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return fn(tree, *others)
+
+
+def leaves(tree: Tree) -> Iterator[Any]:
+    """The leaves, from left to right.
+
+    >>> list(leaves((1, {"a": 2, "b": (3,)})))
+    [1, 2, 3]
+    """
+    if isinstance(tree, (tuple, dict)):
+        for branch in tree.values() if isinstance(tree, dict) else tree:
+            yield from leaves(branch)
+    else:
+        yield tree
+
+
+def length(tree: Tree) -> int:
+    """How many samples: the length of the first leaf.
+
+    >>> length((([1, 2, 3], [4, 5, 6]), [7, 8, 9]))
+    3
+    """
+    for leaf in leaves(tree):
+        return len(leaf)
+    raise IndexError("an empty batch has no length")
+
+
+def trim(tree: Tree, n: int) -> Tree:
+    """The first `n` samples. A leaf without a length (a scalar) stays as it is.
+
+    >>> trim(([1, 2, 3], ([4, 5, 6],)), 2)
+    ([1, 2], ([4, 5],))
+    """
+    return map_leaves(lambda leaf: leaf[:n] if hasattr(leaf, "__len__") else leaf, tree)
+
+
+def even(trees: Sequence[Tree]) -> tuple[Tree, ...]:
+    """Parallel batches, cut to the length of the shortest.
+
+    >>> even((([1, 2, 3],), ([4, 5],)))
+    (([1, 2],), ([4, 5],))
+    """
+    lengths = [length(tree) for tree in trees]
+    shortest = min(lengths)
+    return tuple(tree if n == shortest else trim(tree, shortest) for tree, n in zip(trees, lengths, strict=True))
+
+
+def join(trees: Sequence[Tree]) -> tuple[Any, ...]:
+    """The fields of parallel batches, side by side in one tuple. One level of tuples is opened, no more.
+
+    >>> join((([1], ([2],)), ([3],)))
+    ([1], ([2],), [3])
+    """
+    return tuple(field for tree in trees for field in (tree if isinstance(tree, tuple) else (tree,)))
