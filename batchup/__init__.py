@@ -10,3 +10,52 @@
 """
 
 __version__ = "1.0.0.dev0"
+
+from .data_source import (
+    AbstractDataSource,
+    ArrayDataSource,
+    CallableDataSource,
+    ChoiceBatch,
+    ChoiceDataSource,
+    CompositeDataSource,
+    IteratorDataSource,
+    MapDataSource,
+    RandomAccessDataSource,
+    batch_map_concat,
+    batch_map_mean,
+    coerce_data_source,
+)
+from .sampling import (
+    AbstractSampler,
+    StandardSampler,
+    SubsetSampler,
+    WeightedSampler,
+    WeightedSubsetSampler,
+    num_batches,
+)
+from .work_pool import ParallelDataSource, WorkerProcessPool, WorkerThreadPool, WorkStream
+
+__all__ = [
+    "AbstractDataSource",
+    "AbstractSampler",
+    "ArrayDataSource",
+    "CallableDataSource",
+    "ChoiceBatch",
+    "ChoiceDataSource",
+    "CompositeDataSource",
+    "IteratorDataSource",
+    "MapDataSource",
+    "ParallelDataSource",
+    "RandomAccessDataSource",
+    "StandardSampler",
+    "SubsetSampler",
+    "WeightedSampler",
+    "WeightedSubsetSampler",
+    "WorkStream",
+    "WorkerProcessPool",
+    "WorkerThreadPool",
+    "batch_map_concat",
+    "batch_map_mean",
+    "coerce_data_source",
+    "num_batches",
+]

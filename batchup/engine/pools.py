@@ -1,0 +1,231 @@
+"""Where work is done: at once (`Serial`), in threads (`Threads`), or in processes (`Processes`).
+
+One seam, three verbs: ``submit(fn, *args, **kwargs)`` gives a `Reply`, ``share(obj)`` gives what stands for a large
+object among the arguments, ``close()`` ends everything.
+"""
+
+from __future__ import annotations
+
+import abc
+import atexit
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from ..errors import PoolClosedError
+from .checks import whole
+
+__all__ = ["Pool", "Reply", "Serial", "Threads"]
+
+
+class Reply(Protocol):
+    """What became of a submitted task, or will. `concurrent.futures.Future` is one."""
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the end of the task: the error that it raised, or None.
+
+        Raises
+        ------
+        TimeoutError
+            After `timeout` seconds.
+        """
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What the task returned; raises what it raised."""
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    def cancel(self) -> bool:
+        """Do not begin it, if it has not begun; nobody will ask for the result."""
+
+
+class Pool(abc.ABC):
+    """Workers, and the three verbs for them. A context manager: the end of ``with`` closes it.
+
+    Attributes
+    ----------
+    workers : int
+        How many there are.
+    """
+
+    workers: int
+
+    @abc.abstractmethod
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
+        """Have ``fn(*args, **kwargs)`` done.
+
+        Raises
+        ------
+        PoolClosedError
+            After `close`.
+        """
+
+    def share(self, obj: Any) -> Any:
+        """What stands for `obj` as a function or among the arguments of `submit`, so that it is sent once."""
+        return obj
+
+    def give_up(self, reply: Reply) -> None:
+        """Nobody waits for `reply` any longer, although it may be under way."""
+        reply.cancel()
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """End all workers. What has not begun is cancelled. May be called again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Serial(Pool):
+    """No workers: a task is done when it is submitted, by whoever submits it.
+
+    >>> Serial().submit(pow, 2, 3).result()
+    8
+    """
+
+    workers = 1
+
+    def __init__(self) -> None:
+        self._closed = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
+        if self._closed:
+            raise PoolClosedError("the pool is closed")
+        future: Future[Any] = Future()
+        _run(future, fn, args, kwargs, spare=(KeyboardInterrupt, SystemExit))
+        return future
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class Threads(Pool):
+    """Worker threads. They are daemons: one that is stuck does not keep the program from ending.
+
+    Parameters
+    ----------
+    workers : int
+        How many, at least 1.
+
+    Examples
+    --------
+    >>> with Threads(2) as pool:
+    ...     pool.submit(pow, 2, 3).result()
+    8
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = whole("workers", workers)
+        self._crew = _Crew()
+        self._pid = os.getpid()
+        for i in range(self.workers):
+            # the thread holds the queue, not the pool: a pool that nobody holds is collected, and its threads end
+            thread = threading.Thread(target=_work, args=(self._crew,), name=f"batchup-{i}", daemon=True)
+            self._crew.threads.append(thread)
+            thread.start()
+        self._end = weakref.finalize(self, _end_threads, self._crew, self._pid)
+        close_at_exit(self)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
+        if self._pid != os.getpid():
+            raise PoolClosedError("the pool is of another process: its threads do not survive a fork")
+        future: Future[Any] = Future()
+        with self._crew.lock:
+            if not self._end.alive:
+                raise PoolClosedError("the pool is closed")
+            self._crew.tasks.put((future, fn, args, kwargs))
+        return future
+
+    def close(self) -> None:
+        with self._crew.lock:
+            self._end()
+        for thread in self._crew.threads:
+            if thread is not threading.current_thread() and self._pid == os.getpid():
+                thread.join(timeout=0.5)  # it ends when its task does; one that never does is left behind
+
+
+_Task = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+class _Crew:
+    """What the threads of a pool know."""
+
+    def __init__(self) -> None:
+        self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        self.lock = threading.RLock()
+
+
+def _work(crew: _Crew) -> None:
+    while True:
+        task = crew.tasks.get()
+        if task is None:
+            return
+        if task[0].set_running_or_notify_cancel():
+            _run(*task)
+        del task  # the arguments of the last task are not kept until the next one
+
+
+def _end_threads(crew: _Crew, pid: int) -> None:
+    if os.getpid() != pid:
+        return
+    try:
+        while True:
+            task = crew.tasks.get_nowait()
+            if task is not None:
+                cancelled(task[0], "the pool was closed before this task began")
+    except queue.Empty:
+        pass
+    for _ in crew.threads:
+        crew.tasks.put(None)
+
+
+def cancelled(future: Future[Any], why: str) -> None:
+    """End a future that will not be worked on."""
+    if future.set_running_or_notify_cancel():
+        future.set_exception(PoolClosedError(why))
+
+
+def _run(
+    future: Future[Any],
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    spare: tuple[type[BaseException], ...] = (),
+) -> None:
+    try:
+        result = fn(*args, **kwargs)
+    except spare:
+        raise
+    except BaseException as error:
+        future.set_exception(error)
+        del future  # the traceback holds this frame: no cycle
+    else:
+        future.set_result(result)
+
+
+_open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def close_at_exit(pool: Pool) -> None:
+    """Have `pool` closed when the interpreter ends, if it still is there."""
+    if not _open_pools:
+        atexit.unregister(_close_all)
+        atexit.register(_close_all)  # after the hooks of whatever the pool uses, so that it runs before them
+    _open_pools.add(pool)
+
+
+def _close_all() -> None:
+    for pool in list(_open_pools):
+        pool.close()

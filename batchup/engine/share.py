@@ -1,0 +1,278 @@
+"""Objects whose arrays live in shared memory: constants out, batches back.
+
+An object is pickled with its large buffers left out (pickle protocol 5): a small header, and the buffers, which are
+copied once into a `Segment` and mapped by whoever reads them.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+try:
+    import cloudpickle
+except ImportError:  # joblib before 1.6 brings its own
+    from joblib.externals import cloudpickle
+
+from ..errors import DataSourcePicklingError, SharedMemoryError
+
+__all__ = ["Constant", "Segment", "constant", "dumps", "forget", "inline", "laid_out", "plain", "result_dumps", "total_size"]
+
+ALIGNMENT = 64  # bytes; what JAX and vector instructions like
+Span = tuple[int, int]  # offset and size, in bytes
+
+
+class Segment:
+    """Memory that several processes map. On Linux it has no name, and is gone when its last user is.
+
+    Elsewhere it is an unlinked temporary file's worth of pages, and goes when its maker lets it go.
+
+    Parameters
+    ----------
+    size : int
+        In bytes.
+
+    Raises
+    ------
+    SharedMemoryError
+        If the system has not so much left.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = max(size, 1)
+        try:
+            if hasattr(os, "memfd_create"):
+                self.fd = os.memfd_create("batchup", os.MFD_CLOEXEC)
+                self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
+                self._unlink: Callable[[], None] = lambda: None
+            else:
+                self.fd, self.path = tempfile.mkstemp(prefix="batchup-")
+                self._unlink = _once(os.unlink, self.path)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(self.fd, 0, self.size)  # no space is an error here, not a SIGBUS later
+                else:
+                    os.ftruncate(self.fd, self.size)
+            except OSError:
+                self.close()
+                raise
+        except OSError as error:
+            raise SharedMemoryError(f"{self.size} bytes of shared memory cannot be had: {error}") from error
+
+    def map(self) -> mmap.mmap:
+        """The memory, to read and to write."""
+        return mmap.mmap(self.fd, self.size)
+
+    def close(self) -> None:
+        """Let go of it; who has mapped it keeps it."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self._unlink()
+            self.fd = -1
+
+    @staticmethod
+    def mapped(path: str, size: int, writable: bool) -> mmap.mmap:
+        """The memory that another process's segment has at `path`."""
+        fd = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+        try:
+            return mmap.mmap(fd, size, prot=mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
+        finally:
+            os.close(fd)
+
+
+def _once(fn: Callable[[str], None], path: str) -> Callable[[], None]:
+    left = [path]
+    return lambda: fn(left.pop()) if left else None
+
+
+def laid_out(buffers: Sequence[memoryview]) -> list[Span]:
+    """Where in one segment the buffers go, each at a multiple of `ALIGNMENT`.
+
+    >>> laid_out([memoryview(bytes(100)), memoryview(bytes(8))])
+    [(0, 100), (128, 8)]
+    """
+    spans = []
+    offset = 0
+    for buffer in buffers:
+        spans.append((offset, buffer.nbytes))
+        offset += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
+    return spans
+
+
+def _after(spans: Sequence[Span]) -> int:
+    return -(-total_size(spans) // ALIGNMENT) * ALIGNMENT
+
+
+def total_size(spans: Sequence[Span]) -> int:
+    """How much memory the spans need, in bytes."""
+    return spans[-1][0] + spans[-1][1] if spans else 0
+
+
+def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
+    """A header and the buffers it left out; functions and classes of ``__main__`` travel by value.
+
+    Raises
+    ------
+    DataSourcePicklingError
+        If something in `obj` cannot be pickled; it says which attribute, where that can be found out.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        if plain(obj):
+            header = pickle.dumps(obj, 5, buffer_callback=buffers.append)
+        else:
+            header = cloudpickle.dumps(obj, 5, buffer_callback=buffers.append)
+    except Exception as error:
+        raise _unpicklable(obj, error) from error
+    return header, [buffer.raw() for buffer in buffers]
+
+
+def inline(obj: Any) -> bytes:
+    """All of `obj` in one piece, for what is small: picks and other arguments.
+
+    Raises
+    ------
+    DataSourcePicklingError
+        If something in it cannot be pickled.
+    """
+    if plain(obj):
+        return pickle.dumps(obj, 5)
+    try:
+        return bytes(cloudpickle.dumps(obj, 5))
+    except Exception as error:
+        raise _unpicklable(obj, error) from error
+
+
+def _unpicklable(obj: Any, error: Exception) -> DataSourcePicklingError:
+    return DataSourcePicklingError(
+        f"{_culprit(obj)} cannot be sent to a worker process, because it cannot be pickled ({error}); "
+        "keep what it is made from, such as a path, and make it on first use, or use threads"
+    )
+
+
+def result_dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
+    """The same for what a worker sends back: a class of ``__main__`` is named, so that the parent uses its own."""
+    buffers: list[pickle.PickleBuffer] = []
+    if plain(obj):
+        header = pickle.dumps(obj, 5, buffer_callback=buffers.append)
+    else:
+        file = io.BytesIO()
+        _ResultPickler(file, 5, buffer_callback=buffers.append).dump(obj)
+        header = file.getvalue()
+    return header, [buffer.raw() for buffer in buffers]
+
+
+class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type) and obj.__module__ == "__main__" and "<" not in obj.__qualname__:
+            return _of_main, (obj.__qualname__,)
+        return super().reducer_override(obj)
+
+
+def _of_main(qualname: str) -> Any:
+    found: Any = sys.modules["__main__"]
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    return found
+
+
+_ATOMS = frozenset([int, float, complex, bool, str, bytes, type(None)])
+
+
+def plain(obj: Any) -> bool:
+    """Whether ordinary pickling will do: arrays, numbers, strings, and tuples, lists and dicts of them.
+
+    >>> plain((np.arange(3), {"y": [1.0]})), plain(len), plain(np.array([len]))
+    (True, False, False)
+    """
+    kind = type(obj)
+    if kind is np.ndarray:
+        return not obj.dtype.hasobject
+    if kind is tuple or kind is list or issubclass(kind, tuple) and kind.__module__.startswith("batchup."):
+        return all(map(plain, obj))
+    if kind is dict:
+        return all(map(plain, obj)) and all(map(plain, obj.values()))
+    return kind in _ATOMS or kind is Constant or isinstance(obj, np.generic) and kind.__module__ == "numpy"
+
+
+def _culprit(obj: Any, within: str = "") -> str:
+    """The innermost attribute or item that cannot be pickled, as a path from the object."""
+    name = within or type(obj).__name__
+    if isinstance(obj, dict):
+        parts: Iterable[tuple[str, Any]] = ((f"{name}[{key!r}]", value) for key, value in obj.items())
+    elif isinstance(obj, (list, tuple)):
+        parts = ((f"{name}[{i}]", value) for i, value in enumerate(obj))
+    else:
+        parts = ((f"{name}.{key}", value) for key, value in getattr(obj, "__dict__", {}).items())
+    if name.count(".") + name.count("[") < 8:
+        for place, part in parts:
+            try:
+                cloudpickle.dumps(part, 5, buffer_callback=lambda _: None)
+            except Exception:
+                return _culprit(part, place)
+    return name if within else f"a {name}"
+
+
+class Constant:
+    """An object that the workers of a pool share: its arrays are in memory once, and each worker maps them read-only.
+
+    Pickled, it is a reference of some hundred bytes, which becomes the object where it is loaded.
+    """
+
+    serials = iter(range(1 << 62))
+
+    def __init__(self, obj: Any) -> None:
+        self.serial = next(self.serials)
+        header, buffers = dumps(obj)
+        parts = [memoryview(header), *buffers]
+        spans = laid_out(parts)
+        spans_of = memoryview(pickle.dumps(spans))  # there may be thousands: they travel with the data
+        self.segment = Segment(total_size([*spans, (_after(spans), spans_of.nbytes)]))
+        self.end = _after(spans)
+        for (offset, _), part in zip([*spans, (self.end, 0)], [*parts, spans_of], strict=True):
+            _write_all(self.segment.fd, part, offset)
+        self.reference = pickle.dumps(self, 5)
+
+    @property
+    def nbytes(self) -> int:
+        """The shared memory that it takes."""
+        return self.segment.size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return constant, (self.serial, self.segment.path, self.segment.size, self.end)
+
+    def close(self) -> None:
+        """Free the memory, once no worker maps it."""
+        self.segment.close()
+
+
+_constants: dict[int, Any] = {}
+
+
+def constant(serial: int, path: str, size: int, end: int) -> Any:
+    """In a worker: the object of a `Constant`, mapped when it is first asked for."""
+    if serial not in _constants:
+        memory = memoryview(Segment.mapped(path, size, writable=False))
+        header, *buffers = (memory[offset : offset + n] for offset, n in pickle.loads(memory[end:]))
+        _constants[serial] = pickle.loads(header, buffers=buffers)
+    return _constants[serial]
+
+
+def forget(serial: int) -> None:
+    """In a worker: let go of a constant that is not used any more."""
+    _constants.pop(serial, None)
+
+
+def _write_all(fd: int, buffer: memoryview, offset: int) -> None:
+    flat = buffer.cast("B") if buffer.nbytes else buffer
+    done = 0
+    while done < buffer.nbytes:
+        done += os.pwrite(fd, flat[done : done + (1 << 30)], offset + done)

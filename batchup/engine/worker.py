@@ -1,0 +1,247 @@
+"""A worker process, from inside: it reads tasks from one pipe, and writes what became of them to another.
+
+Messages are marshalled tuples behind their length. To the worker: ``(TASK, number, function, arguments)``, ``(DROP,
+numbers)``, ``(FORGET, constants)``, ``(FREE, slots)``. From it: ``(number, outcome, header, spans, slot)``, where the
+buffers of the result are in the slot, a piece of shared memory of the worker's, or in the message, if they are few.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import marshal
+import mmap
+import os
+import pickle
+import signal
+import struct
+import sys
+import threading
+import traceback
+from collections import deque
+from typing import Any
+
+from ..errors import SharedMemoryError
+from . import share
+
+__all__ = ["DROP", "ERROR", "FORGET", "FREE", "HELLO", "RESULT", "TASK", "Inbox", "framed", "main"]
+
+TASK, DROP, FORGET, FREE = range(4)
+HELLO, RESULT, ERROR, TEXT = range(4)
+SMALL = 1 << 14  # results up to here go through the pipe, in bytes
+PIPE = 1 << 20  # bytes of messages that may wait in a pipe
+
+_length = struct.Struct("<I")
+_mark = struct.Struct("<q")
+
+
+def framed(message: tuple[Any, ...]) -> bytes:
+    """A message as it goes through a pipe."""
+    body = marshal.dumps(message)
+    return _length.pack(len(body)) + body
+
+
+class Inbox:
+    """The messages that come through a pipe, many to a read."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.ended = False
+        self._bytes = bytearray()
+
+    def read(self) -> list[tuple[Any, ...]]:
+        """The messages of one read; none at all if nothing is there, or `ended`."""
+        try:
+            some = os.read(self.fd, PIPE)
+        except BlockingIOError:
+            return []
+        self.ended = not some
+        self._bytes += some
+        return list(self._whole_ones())
+
+    def _whole_ones(self) -> Any:
+        start = 0
+        with memoryview(self._bytes) as view:
+            while start + 4 <= len(view):
+                stop = start + 4 + _length.unpack_from(view, start)[0]
+                if stop > len(view):
+                    break
+                yield marshal.loads(view[start + 4 : stop])
+                start = stop
+        del self._bytes[:start]
+
+
+class Slots:
+    """The pieces of shared memory that results of this worker lie in; used again when the parent says so."""
+
+    def __init__(self) -> None:
+        self.free: dict[int, share.Segment] = {}
+        self.lent: dict[int, share.Segment] = {}
+        self.gone: list[int] = []  # closed, and the parent does not know it yet
+        self._maps: dict[int, mmap.mmap] = {}
+        self._next = 0
+        self._spare = 0  # the fewest that were free, of late
+        self._results = 0
+
+    def filled(self, buffers: list[memoryview], spans: list[share.Span]) -> tuple[int, str, int, list[int]]:
+        """A slot with the buffers in it: its number, path and size; and which slots are no more."""
+        slot = self._free_one(share.total_size(spans))
+        with memoryview(self._maps[slot]) as memory:
+            for (offset, n), buffer in zip(spans, buffers, strict=True):
+                if n:
+                    memory[offset : offset + n] = buffer
+        segment = self.lent[slot] = self.free.pop(slot)
+        gone, self.gone = self.gone, []
+        return slot, segment.path, segment.size, gone
+
+    def take_back(self, slots: list[int]) -> None:
+        for slot in slots:
+            self.free[slot] = self.lent.pop(slot)
+
+    def _free_one(self, size: int) -> int:
+        self._spare = min(self._spare, len(self.free))
+        self._results += 1
+        if self._results % 64 == 0:  # so many have not been needed for some time
+            for slot in list(self.free)[: self._spare]:
+                self._close(slot)
+            self._spare = len(self.free)
+        fitting = [slot for slot, segment in self.free.items() if segment.size >= size]
+        if fitting:
+            return min(fitting, key=lambda slot: self.free[slot].size)
+        if self.free:  # too small, all of them: make room for one that fits
+            self._close(min(self.free, key=lambda slot: self.free[slot].size))
+        self._next += 1
+        self.free[self._next] = share.Segment(-(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self._maps[self._next] = self.free[self._next].map()
+        return self._next
+
+
+    def _close(self, slot: int) -> None:
+        self.free.pop(slot).close()
+        del self._maps[slot]
+        self.gone.append(slot)
+
+
+class Worker:
+    """What one worker process does, until the pipe of its tasks ends."""
+
+    def __init__(self, tasks: int, results: int, mark: memoryview) -> None:
+        self.inbox = Inbox(tasks)
+        self.results = results
+        self.mark = mark  # the number of the task under way, for the parent to see if this process dies; 0 for none
+        self.slots = Slots()
+        self.queues: dict[Any, deque[tuple[int, bytes, bytes]]] = {}  # by function: streams take turns
+        self.blocking = True
+
+    def serve(self) -> None:
+        self.send((0, HELLO, b"", [], None))
+        while True:
+            self.take_in()
+            if self.inbox.ended:
+                return
+            key, queue = next(iter(self.queues.items()))
+            del self.queues[key]
+            number, function, arguments = queue.popleft()
+            if queue:
+                self.queues[key] = queue  # at the end: the others come first
+            _mark.pack_into(self.mark, 0, number)
+            self.send((number, *self.outcome(function, arguments)))
+            _mark.pack_into(self.mark, 0, 0)
+
+    def take_in(self) -> None:
+        """Read what has come; wait only if there is nothing to do."""
+        while True:
+            if self.blocking == bool(self.queues):
+                self.blocking = not self.blocking
+                os.set_blocking(self.inbox.fd, self.blocking)
+            for kind, *rest in self.inbox.read():
+                if kind == TASK:
+                    number, function, arguments = rest
+                    self.queues.setdefault(function, deque()).append((number, function, arguments))
+                elif kind == DROP:
+                    self.drop(set(rest[0]))
+                elif kind == FORGET:
+                    for serial in rest[0]:
+                        share.forget(serial)
+                elif kind == FREE:
+                    self.slots.take_back(rest[0])
+            if self.queues or self.inbox.ended:
+                return
+
+    def drop(self, numbers: set[int]) -> None:
+        """Nobody waits for these any more."""
+        for key, queue in list(self.queues.items()):
+            left = deque(task for task in queue if task[0] not in numbers)
+            if left:
+                self.queues[key] = left
+            else:
+                del self.queues[key]
+
+    def outcome(self, function: bytes, arguments: bytes) -> tuple[Any, ...]:
+        """The kind of outcome, its header, the spans of its buffers, and where those are."""
+        try:
+            fn = pickle.loads(function)
+            args, kwargs = pickle.loads(arguments)
+            header, buffers = share.result_dumps(fn(*args, **kwargs))
+        except BaseException as error:
+            return self.failure(error)
+        spans = share.laid_out(buffers)
+        if share.total_size(spans) > SMALL:
+            try:
+                return RESULT, header, spans, self.slots.filled(buffers, spans)
+            except SharedMemoryError:
+                pass  # there is still the pipe
+        return RESULT, header, spans, [bytes(buffer) for buffer in buffers]
+
+    @staticmethod
+    def failure(error: BaseException) -> tuple[Any, ...]:
+        """The error itself, if it gets through pickling and is one that may be raised; else what it says."""
+        text = "".join(traceback.format_exception(error))
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            try:
+                header, buffers = share.result_dumps((error, text))
+                pickle.loads(header, buffers=buffers)
+                return ERROR, header, share.laid_out(buffers), [bytes(buffer) for buffer in buffers]
+            except Exception:
+                pass
+        header = pickle.dumps((type(error).__name__, _said(error), text))
+        return TEXT, header, [], []
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        left = memoryview(framed(message))
+        while left:
+            left = left[os.write(self.results, left) :]
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(and its message cannot be had)"
+
+
+def die_with_parent(life: int) -> None:
+    """End this process when the pipe `life` ends: its other end is held by the parent alone."""
+
+    def wait() -> None:
+        os.read(life, 1)
+        os._exit(0)
+
+    threading.Thread(target=wait, name="batchup-life", daemon=True).start()
+
+
+def main(tasks: int, results: int, life: int, marks: str, size: int, place: int) -> None:
+    """Serve until the parent closes the pipe of tasks, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word
+    die_with_parent(life)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        for fd in (tasks, results):
+            try:
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE)
+            except OSError:  # more than this user may have: smaller will do
+                break
+    mark = memoryview(share.Segment.mapped(marks, size, writable=True))[8 * place : 8 * place + 8]
+    try:
+        Worker(tasks, results, mark).serve()
+    except BrokenPipeError:  # the parent is gone
+        os._exit(0)
+    sys.stdout.flush()

@@ -1,0 +1,242 @@
+"""Work pools: batches prepared ahead, in threads or in processes.
+
+The batches are the same as without a pool, in the same order: only the work is done elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from .data_source import AbstractDataSource, Batch, coerce_data_source
+from .engine.checks import whole
+from .engine.pools import Pool, Threads
+from .engine.stream import Task, WorkStream, seconds
+from .errors import (
+    BatchTimeoutError,
+    BatchUpError,
+    DataSourcePicklingError,
+    PoolClosedError,
+    SharedMemoryError,
+    WorkerDiedError,
+    WorkerError,
+    located,
+)
+
+__all__ = [
+    "AbstractWorkerPool",
+    "BatchTimeoutError",
+    "BatchUpError",
+    "DataSourcePicklingError",
+    "ParallelDataSource",
+    "PoolClosedError",
+    "SharedMemoryError",
+    "WorkStream",
+    "WorkerDiedError",
+    "WorkerError",
+    "WorkerProcessPool",
+    "WorkerThreadPool",
+]
+
+
+class AbstractWorkerPool:
+    """What both kinds of pool can do. A pool may serve several loops at once, and lives until it is closed.
+
+    A context manager: the end of ``with`` closes it. Pools that are open are closed when the interpreter ends.
+    """
+
+    @property
+    def engine(self) -> Pool:
+        """The pool underneath."""
+        raise NotImplementedError(f"{type(self).__name__} has no workers; WorkerThreadPool and WorkerProcessPool have")
+
+    def shared_constant(self, x: Any) -> Any:
+        """What stands for `x` among the arguments of tasks, so that it is sent to the workers once.
+
+        Parameters
+        ----------
+        x : object
+            Large, and not changed from now on.
+
+        Returns
+        -------
+        object
+            Where a task gets this as an argument, its function gets `x`.
+        """
+        return self.engine.share(x)
+
+    def work_stream(self, task_generator: Iterable[Task], task_buffer_size: int = 20) -> WorkStream:
+        """The results of tasks, in their order, worked on ahead of whoever asks for them.
+
+        Parameters
+        ----------
+        task_generator : iterable of tuples
+            ``(fn,)``, ``(fn, args)`` or ``(fn, args, kwargs)``.
+        task_buffer_size : int, default 20
+            How many tasks may be under way, or done and not asked for. So many begin at once.
+
+        Returns
+        -------
+        WorkStream
+            An iterator, with `retrieve` (None at the end), `retrieve_iter` and `close`.
+
+        Examples
+        --------
+        >>> with WorkerThreadPool(2) as pool:
+        ...     list(pool.work_stream((pow, (n, 2)) for n in range(5)))
+        [0, 1, 4, 9, 16]
+        """
+        return WorkStream(self.engine, task_generator, whole("task_buffer_size", task_buffer_size))
+
+    def parallel_data_source(
+        self, ds: Any, batch_buffer_size: int = 20, timeout: float | None = None
+    ) -> ParallelDataSource:
+        """The same source, with its batches prepared ahead by this pool.
+
+        Parameters
+        ----------
+        ds : data source
+            One that fetches by index.
+        batch_buffer_size : int, default 20
+            How many batches may be in preparation, or ready and not taken.
+        timeout : float, optional
+            How many seconds a loop waits for one batch.
+
+        Returns
+        -------
+        ParallelDataSource
+
+        Raises
+        ------
+        TypeError
+            If `ds` cannot fetch by index.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from batchup.data_source import ArrayDataSource
+        >>> ds = ArrayDataSource([np.arange(5)]).map(lambda x: (x * 10,))
+        >>> with WorkerThreadPool(2) as pool:
+        ...     for (x,) in pool.parallel_data_source(ds).batch_iterator(3):
+        ...         print(x)
+        [ 0 10 20]
+        [30 40]
+        """
+        return ParallelDataSource(ds, batch_buffer_size, self, timeout)
+
+    def close(self) -> None:
+        """End all workers. What has not begun is cancelled; a loop that still runs gets a `PoolClosedError`."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class WorkerThreadPool(AbstractWorkerPool):
+    """A pool of threads: right for reading and decoding files, and for NumPy, which let other threads run meanwhile.
+
+    Parameters
+    ----------
+    processes : int, default 1
+        How many threads.
+    """
+
+    def __init__(self, processes: int = 1) -> None:
+        self._engine = Threads(whole("processes", processes))
+
+    @property
+    def engine(self) -> Pool:
+        return self._engine
+
+
+class WorkerProcessPool(AbstractWorkerPool):
+    """A pool of processes: right for work in Python itself, which threads cannot do side by side.
+
+    Functions and classes may be lambdas, or be defined in a notebook. A worker that dies is replaced, and what it had
+    is done again.
+
+    Parameters
+    ----------
+    processes : int, default 1
+        How many processes.
+    retries : int, default 2
+        How often a batch is tried again after the worker that had it died.
+    """
+
+    def __init__(self, processes: int = 1, retries: int = 2) -> None:
+        from .engine.processes import Processes  # joblib and the rest are imported where they are used
+
+        self._engine = Processes(whole("processes", processes), retries)
+
+    @property
+    def engine(self) -> Pool:
+        return self._engine
+
+
+class ParallelDataSource(AbstractDataSource):
+    """A data source whose batches are prepared ahead by a pool; made by `AbstractWorkerPool.parallel_data_source`.
+
+    Parameters
+    ----------
+    ds : data source
+        One that fetches by index.
+    batch_buffer_size : int
+        How many batches may be in preparation, or ready and not taken.
+    pool : AbstractWorkerPool
+    timeout : float, optional
+        How many seconds a loop waits for one batch.
+    """
+
+    def __init__(
+        self, ds: Any, batch_buffer_size: int, pool: AbstractWorkerPool, timeout: float | None = None
+    ) -> None:
+        self._ds = coerce_data_source(ds)
+        if not self._ds.is_random_access:
+            raise TypeError(
+                f"a {type(self._ds).__name__} cannot fetch by index, so its batches cannot be fetched in parallel; "
+                "give a random-access source"
+            )
+        self._depth = whole("batch_buffer_size", batch_buffer_size)
+        self._pool = pool
+        self._timeout = seconds(timeout)
+
+    @property
+    def _takes_keywords(self) -> bool:
+        return self._ds._takes_keywords
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        return self._ds.num_samples(**kwargs)
+
+    def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+        """Batches, prepared ahead from now on.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples per batch; the last may have fewer.
+        **kwargs
+            As for the source itself, such as `shuffle`.
+
+        Returns
+        -------
+        WorkStream
+
+        Raises
+        ------
+        DataSourcePicklingError
+            If the source should go to processes and cannot be pickled.
+        """
+        plan = self._ds.batch_indices_iterator(batch_size, **kwargs)
+        fetch = self._pool.engine.share(self._ds.samples_by_indices_nomapping)
+        tasks = ((fetch, (pick,)) for pick in plan)
+        return WorkStream(self._pool.engine, tasks, self._depth, self._timeout, _at_batch)
+
+
+def _at_batch(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
+    return located(error, number, args[0]) if args else error
