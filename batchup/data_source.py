@@ -397,8 +397,8 @@ class ArrayDataSource(RandomAccessDataSource):
     >>> ds = ArrayDataSource([X, y])
     >>> for batch_X, batch_y in ds.batch_iterator(3, shuffle=np.random.RandomState(12345)):
     ...     print(batch_X.tolist(), batch_y)
-    [[0, 1], [2, 3], [6, 7]] [0 1 1]
-    [[8, 9], [4, 5]] [1 0]
+    [[0, 1], [8, 9], [6, 7]] [0 1 1]
+    [[2, 3], [4, 5]] [1 0]
     """
 
     def __init__(
@@ -537,9 +537,7 @@ class CompositeDataSource(AbstractDataSource):
 
     def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
-            return BatchIterator(
-                self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, **kwargs)
-            )
+            return BatchIterator(self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, **kwargs))
         return map(self._joined, zip(*_of_each(self, "batch_iterator", batch_size, kwargs), strict=False))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
@@ -651,9 +649,7 @@ class ChoiceDataSource(AbstractDataSource):
                 return ChoiceBatch(*pick)
         raise TypeError(f"the pick of a choice should be a ChoiceBatch(sample_indices, ds_index), not {pick!r}")
 
-    def _turns(
-        self, call: str, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]
-    ) -> Iterator[tuple[int, Any]]:
+    def _turns(self, call: str, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]) -> Iterator[tuple[int, Any]]:
         rng = as_rng(shuffle)
         each = _of_each(self, call, batch_size, kwargs if rng is None else {**kwargs, "shuffle": rng})
         return self._ds_iterator(batch_size, each, rng, **kwargs)
@@ -665,7 +661,7 @@ class ChoiceDataSource(AbstractDataSource):
         counts = [ds.num_samples(**kwargs) for ds in self.datasets] if self.stratified else [None]
         if all(isinstance(n, INTEGERS) for n in counts):
             batches = np.array([sampling.num_batches(int(n), batch_size) for n in counts if n is not None])
-            turns = (
+            turns: Iterable[int] = (
                 self._ds_indices_stratified_in_order(batches)
                 if shuffle_rng is None
                 else self._ds_indices_stratified_shuffled(batches, shuffle_rng)

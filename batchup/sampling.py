@@ -8,7 +8,7 @@ four here are over all samples (`StandardSampler`), over some (`SubsetSampler`),
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -176,7 +176,7 @@ class StandardSampler(AbstractSampler):
     [[0, 1, 2, 3], [4, 0, 1, 2], [3, 4]]
     >>> rng = np.random.RandomState(12345)
     >>> [batch.tolist() for batch in sampler.shuffled_indices_batch_iterator(4, rng)]
-    [[0, 1, 3, 4], [2, 3, 1, 4], [2, 0]]
+    [[0, 4, 3, 1], [2, 3, 0, 2], [1, 4]]
     """
 
     def __init__(self, length: int, repeats: int = 1) -> None:
@@ -495,6 +495,7 @@ def _labels(y: npt.ArrayLike, n_classes: int | None) -> Indices:
     if labels.min() < 0:
         raise ValueError(f"y should be classes from 0; index {labels.argmin()} is {labels.min()}")
     if n_classes is not None and labels.max() >= whole("n_classes", n_classes):
-        raise ValueError(f"n_classes should be at least {labels.max() + 1}, one more than the largest class in y, "
-                         f"not {n_classes}")
+        raise ValueError(
+            f"n_classes should be at least {labels.max() + 1}, one more than the largest class in y, not {n_classes}"
+        )
     return labels.astype(np.intp)

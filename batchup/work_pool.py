@@ -193,9 +193,7 @@ class ParallelDataSource(AbstractDataSource):
         How many seconds a loop waits for one batch.
     """
 
-    def __init__(
-        self, ds: Any, batch_buffer_size: int, pool: AbstractWorkerPool, timeout: float | None = None
-    ) -> None:
+    def __init__(self, ds: Any, batch_buffer_size: int, pool: AbstractWorkerPool, timeout: float | None = None) -> None:
         self._ds = coerce_data_source(ds)
         if not self._ds.is_random_access:
             raise TypeError(

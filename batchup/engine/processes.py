@@ -28,6 +28,7 @@ from ..errors import PoolClosedError, WorkerDiedError, WorkerError
 from . import share
 from .checks import whole
 from .pools import Pool, close_at_exit
+from .share import Constant
 from .worker import DROP, ERROR, FORGET, FREE, HELLO, RESULT, TASK, Inbox, framed
 
 __all__ = ["Processes"]
@@ -250,21 +251,21 @@ class Processes(Pool):
         self._end = weakref.finalize(self, _end_gang, self._gang, self._pid)
         close_at_exit(self)
 
-    def share(self, obj: Any) -> share.Constant:
+    def share(self, obj: Any) -> Constant:
         """What stands for `obj` among the arguments of tasks: its arrays are copied to shared memory once.
 
         Freed when the returned object is collected, or the pool is closed.
         """
         self._should_be_open()
-        constant = share.Constant(obj)
+        constant = Constant(obj)
         self._gang.constants.add(constant)
         weakref.finalize(constant, self._forgotten.append, constant.serial).atexit = False
         weakref.finalize(constant, constant.segment.close).atexit = False
         return constant
 
-    def submit(self, fn: Callable[..., Any] | share.Constant, /, *args: Any, **kwargs: Any) -> Answer:
+    def submit(self, fn: Callable[..., Any] | Constant, /, *args: Any, **kwargs: Any) -> Answer:
         self._should_be_open()
-        function = fn.reference if isinstance(fn, share.Constant) else share.inline(fn)
+        function = fn.reference if isinstance(fn, Constant) else share.inline(fn)
         answer = Answer(self, next(self._numbers), function, share.inline((args, kwargs)), (fn, args, kwargs))
         with self._turn:
             self._should_be_open()
@@ -296,7 +297,7 @@ class Processes(Pool):
             raise PoolClosedError("the pool is closed")
 
     def _safely(self, act: Callable[..., None], *args: Any) -> None:
-        """Do what must not be left half done: if it is (by Ctrl-C), all workers begin anew, with all that is not done."""
+        """Do what must not be left half done: if it is (by Ctrl-C), all workers begin anew."""
         if self._disordered:
             for worker in self._gang.workers:
                 worker.process.kill()
@@ -448,7 +449,7 @@ class _Gang:
         self.marks = share.Segment(8 * n)
         self._marks = np.frombuffer(self.marks.map(), dtype=np.int64)
         self.life, self._keep_alive = os.pipe()  # ends when this process does, and all workers with it
-        self.constants: weakref.WeakSet[share.Constant] = weakref.WeakSet()
+        self.constants: weakref.WeakSet[Constant] = weakref.WeakSet()
         self.poll = select.poll()
         self.by_fd: dict[int, _Worker] = {}
         self.environment = dict(os.environ)
@@ -479,7 +480,7 @@ class _Gang:
         worker.close()
 
     def ready(self, timeout: float | None) -> list[_Worker]:
-        """The workers that have something to say; waits until there is one, or something may be sent, or the time is up."""
+        """The workers that have something to say; waits for one, no longer than `timeout` and some time of its own."""
         stuck = [worker for worker in self.workers if worker.unsent]
         most = 50.0 if stuck else 1000.0
         events = self.poll.poll(most if timeout is None else min(most, 1000 * timeout + 1))

@@ -13,7 +13,7 @@ __all__ = ["Rng", "Shuffle", "as_rng", "rng_at"]
 
 
 def rng_at(seed: int | np.random.SeedSequence, *position: int) -> np.random.Generator:
-    """The generator that belongs to one place in a run: the same for the same `seed` and `position`, wherever it is asked.
+    """The generator that belongs to one place in a run, wherever it is asked for.
 
     Parameters
     ----------
@@ -30,15 +30,13 @@ def rng_at(seed: int | np.random.SeedSequence, *position: int) -> np.random.Gene
     Examples
     --------
     >>> rng_at(7, 0).permutation(5)
-    array([2, 0, 3, 4, 1])
+    array([1, 4, 3, 2, 0])
     >>> rng_at(7, 1).permutation(5)
-    array([2, 1, 0, 4, 3])
+    array([3, 4, 0, 1, 2])
     """
     if isinstance(seed, np.random.SeedSequence):
         return np.random.default_rng(
-            np.random.SeedSequence(
-                seed.entropy, spawn_key=(*seed.spawn_key, *position), pool_size=seed.pool_size
-            )
+            np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *position), pool_size=seed.pool_size)
         )
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=position))
 
@@ -79,6 +77,6 @@ def as_rng(shuffle: Any) -> Rng | None:
 
 def global_rng() -> np.random.RandomState:
     """The generator behind ``numpy.random.permutation`` and its siblings, as ``numpy.random.seed`` seeds it."""
-    rng = np.random.mtrand._rand  # type: ignore[attr-defined]
+    rng = np.random.mtrand._rand
     assert isinstance(rng, np.random.RandomState)
     return rng

@@ -24,7 +24,18 @@ except ImportError:  # joblib before 1.6 brings its own
 
 from ..errors import DataSourcePicklingError, SharedMemoryError
 
-__all__ = ["Constant", "Segment", "constant", "dumps", "forget", "inline", "laid_out", "plain", "result_dumps", "total_size"]
+__all__ = [
+    "Constant",
+    "Segment",
+    "constant",
+    "dumps",
+    "forget",
+    "inline",
+    "laid_out",
+    "plain",
+    "result_dumps",
+    "total_size",
+]
 
 ALIGNMENT = 64  # bytes; what JAX and vector instructions like
 Span = tuple[int, int]  # offset and size, in bytes
@@ -205,6 +216,7 @@ def plain(obj: Any) -> bool:
 
 def _culprit(obj: Any, within: str = "") -> str:
     """The innermost attribute or item that cannot be pickled, as a path from the object."""
+    obj = getattr(obj, "__self__", obj)  # of a method, what it is bound to
     name = within or type(obj).__name__
     if isinstance(obj, dict):
         parts: Iterable[tuple[str, Any]] = ((f"{name}[{key!r}]", value) for key, value in obj.items())

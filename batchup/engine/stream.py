@@ -125,8 +125,8 @@ class WorkStream(Iterator[Any]):
 def _parts(task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
     if not isinstance(task, (tuple, list)) or not 1 <= len(task) <= 3:
         raise TypeError(f"a task should be (fn,), (fn, args) or (fn, args, kwargs), not {task!r}")
-    fn, args, kwargs = (*task, *((), {})[len(task) - 1 :])
-    return fn, tuple(args), dict(kwargs)
+    fn, *rest = task
+    return fn, tuple(rest[0]) if rest else (), dict(rest[1]) if rest[1:] else {}
 
 
 def _located(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:

@@ -114,7 +114,6 @@ class Slots:
         self._maps[self._next] = self.free[self._next].map()
         return self._next
 
-
     def _close(self, slot: int) -> None:
         self.free.pop(slot).close()
         del self._maps[slot]

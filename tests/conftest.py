@@ -1,0 +1,64 @@
+"""What every test has: pools to run over, and a census that nothing is left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from batchup import WorkerProcessPool, WorkerThreadPool
+
+
+def census() -> dict[str, set[object]]:
+    """What this process has open: children, threads of ours, shared memory, descriptors."""
+    gc.collect()
+    shm = "/dev/shm"
+    return {
+        "processes": {(child.pid, child.name()) for child in psutil.Process().children(recursive=True)},
+        "threads": {thread.name for thread in threading.enumerate() if thread.name.startswith("batchup")},
+        "shared memory": set(os.listdir(shm)) if os.path.isdir(shm) else set(),
+        "memory files": {fd for fd in _descriptors() if "memfd:batchup" in _target(fd)},
+    }
+
+
+def _descriptors() -> list[str]:
+    return os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+
+
+def _target(fd: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return ""
+
+
+def leftovers(before: dict[str, set[object]], seconds: float = 5.0) -> dict[str, set[object]]:
+    """What is there now and was not `before`; what is on its way out has some seconds for it."""
+    until = time.monotonic() + seconds
+    while True:
+        now = census()
+        more = {kind: now[kind] - before[kind] for kind in now if now[kind] - before[kind]}
+        if not more or time.monotonic() > until:
+            return more
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """After the last test: no process, thread, shared memory or memory file that was not there before the first."""
+    before = census()
+    yield
+    assert {} == leftovers(before)
+
+
+@pytest.fixture(scope="module", params=["threads", "processes"])
+def pool(request: pytest.FixtureRequest) -> Iterator[WorkerThreadPool | WorkerProcessPool]:
+    """A pool of two workers of each kind; one for all tests of a module."""
+    kind = WorkerThreadPool if request.param == "threads" else WorkerProcessPool
+    with kind(2) as made:
+        yield made

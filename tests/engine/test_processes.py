@@ -1,0 +1,422 @@
+"""Worker processes: clean, replaced when they die, gone when the pool is."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from batchup import ArrayDataSource, WorkerProcessPool
+from batchup.engine.processes import Processes
+from batchup.engine.share import Constant
+from batchup.errors import DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
+
+pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with WorkerProcessPool(2) as made:
+        yield made
+
+
+def pids_of(pool: WorkerProcessPool) -> set[int]:
+    """The worker processes, all of them having begun to work."""
+    gate = [pool.engine.submit(os.getpid) for _ in range(4)]
+    return {reply.result() for reply in gate}
+
+
+def test_lambdas_and_local_classes_work(pool):
+    """Functions travel by value where they cannot be found by name."""
+
+    class Half:
+        def __init__(self, x):
+            self.x = x / 2
+
+    assert [1.5] == [half.x for half in pool.work_stream([(lambda x: Half(x), (3,))])]
+
+
+def test_a_batch_is_the_consumers_own(pool):
+    """Batches are writable, and writing to one changes no other, though their memory is used again."""
+    X = np.arange(400 * 1000, dtype=np.float64).reshape(400, 1000)
+    par = pool.parallel_data_source(ArrayDataSource([X]), 4)
+
+    kept = []
+    for i, (batch,) in enumerate(par.batch_iterator(10)):
+        if i % 3:
+            batch[:] = -1
+        else:
+            kept.append((i, batch))
+    assert all((batch == X[10 * i : 10 * i + 10]).all() for i, batch in kept)
+    assert 14 == len(kept)
+
+
+def test_memory_is_used_again(pool):
+    """A consumer that keeps no batch needs no more slots than the buffer is deep, and a few."""
+    fresh = WorkerProcessPool(2)
+    par = fresh.parallel_data_source(ArrayDataSource([np.zeros((4000, 1000))]), 4)
+    for _ in par.batch_iterator(10):
+        pass
+
+    assert sum(len(worker.maps) for worker in fresh.engine._gang.workers) <= 4 + 2 * 2 + 2
+    fresh.close()
+
+
+def test_arrays_are_shared_not_copied(pool):
+    """A large array is in shared memory once, and read-only in the workers."""
+    X = np.arange(1_000_000)
+    constant = pool.shared_constant(X)
+
+    assert X.nbytes <= constant.nbytes <= X.nbytes + 4096
+    assert [(False, X.sum())] == list(pool.work_stream([(lambda a: (a.flags.writeable, a.sum()), (constant,))]))
+
+
+def test_a_constant_is_freed_with_its_last_use(pool):
+    """When nobody holds it and no task needs it, its memory is given back."""
+    constant = pool.shared_constant(np.arange(10_000))
+    stream = pool.work_stream(itertools.repeat((np.sum, (constant,)), 30))
+    segment, gone = constant.segment, weakref.ref(constant)
+    del constant
+
+    assert [49_995_000] * 30 == list(stream)
+    del stream
+    gc.collect()
+    assert gone() is None
+    assert -1 == segment.fd
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+@pytest.mark.parametrize("at", [0, 3, 9])
+def test_a_killed_worker_costs_nothing_but_time(pool, kind, at):
+    """Every batch arrives, in order, once."""
+    X = np.arange(4000).reshape(200, 20)
+    batches = pool.parallel_data_source(ArrayDataSource([X]), 6).batch_iterator(10, shuffle=7)
+    expected = list(ArrayDataSource([X]).batch_iterator(10, shuffle=7))
+
+    got = []
+    victims = pids_of(pool)
+    for i, (batch,) in enumerate(batches):
+        if i == at:
+            os.kill(victims.pop(), kind)
+        got.append(batch)
+    assert len(expected) == len(got)
+    assert all((e == g).all() for (e,), g in zip(expected, got, strict=True))
+
+
+def test_all_workers_killed_while_idle_are_replaced(pool):
+    """The next epoch does not notice."""
+    for pid in pids_of(pool):
+        os.kill(pid, signal.SIGKILL)
+
+    assert [n**2 for n in range(20)] == list(pool.work_stream((pow, (n, 2)) for n in range(20)))
+
+
+def test_a_task_that_kills_its_worker_is_named(pool):
+    """Three workers, then an error with the batch and its samples; the others are not harmed."""
+
+    def deadly(x):
+        if x[0] == 20:
+            os._exit(7)
+        return (x,)
+
+    batches = pool.parallel_data_source(ArrayDataSource([np.arange(60)]).map(deadly), 4).batch_iterator(10)
+    first = [next(batches)[0][0] for _ in range(2)]
+    with pytest.raises(WorkerDiedError, match="exit codes 7, 7, 7") as died:
+        next(batches)
+
+    assert [0, 10] == first
+    assert (2, 3, (7, 7, 7)) == (died.value.batch_number, died.value.attempts, died.value.exit_codes)
+    assert list(range(20, 30)) == died.value.indices.tolist()
+    assert [30, 40, 50] == [x[0] for (x,) in batches]
+
+
+def test_a_worker_that_dies_beside_a_slow_task_does_not_accuse_it(tmp_path):
+    """Only the task that was under way in the dead worker is charged."""
+    slow_may_end = tmp_path / "end"
+
+    def task(n):
+        if n == 0:
+            while not slow_may_end.exists():
+                pass
+            return "slow"
+        if n == 5:
+            slow_may_end.touch()
+        os._exit(1)
+
+    with WorkerProcessPool(2, retries=0) as pool:
+        stream = pool.work_stream(((task, (n,)) for n in range(6)), 6)
+        assert "slow" == next(stream)
+        for _ in range(5):
+            with pytest.raises(WorkerDiedError):
+                next(stream)
+
+
+def test_an_error_comes_back_as_itself(pool):
+    """Its type, its message, the traceback of the worker as the cause, and where it was."""
+    with pytest.raises(ZeroDivisionError) as raised:
+        next(pool.work_stream([(lambda: 1 / 0,)]))
+
+    assert "in <lambda>" in str(raised.value.__cause__)
+    assert any(note.startswith("in worker pid") for note in raised.value.__notes__)
+
+
+def test_an_error_that_cannot_be_pickled_is_told(pool):
+    """As a `WorkerError` with its type, its message and its traceback."""
+
+    class Odd(Exception):
+        def __init__(self, a, b):
+            super().__init__(f"{a} and {b}")
+
+    def fail():
+        raise Odd(1, 2)
+
+    with pytest.raises(WorkerError, match="Odd: 1 and 2") as raised:
+        next(pool.work_stream([(fail,)]))
+    assert "Odd" == raised.value.type_name
+    assert "in fail" in raised.value.remote_traceback
+
+
+def test_a_result_that_cannot_be_pickled_is_an_error(pool):
+    """The pool goes on."""
+    with pytest.raises((WorkerError, TypeError), match="cannot pickle"):
+        next(pool.work_stream([(threading.Lock,)]))
+    assert [8] == list(pool.work_stream([(pow, (2, 3))]))
+
+
+def test_a_source_that_cannot_be_pickled_is_refused_at_the_call(pool):
+    """The error names the attribute."""
+
+    class Accessor:
+        def __init__(self):
+            self.handle = threading.Lock()
+
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, i):
+            return i
+
+    par = pool.parallel_data_source(ArrayDataSource([Accessor()]))
+    with pytest.raises(DataSourcePicklingError, match=r"data\[0\].handle"):
+        par.batch_iterator(2)
+
+
+def test_workers_draw_different_noise(pool):
+    """Each worker's global generator starts by itself."""
+    X = np.zeros((400, 1))
+    noisy = ArrayDataSource([X]).map(lambda x: (np.random.random(4),))
+    draws = [tuple(x) for (x,) in pool.parallel_data_source(noisy).batch_iterator(2)]
+
+    assert 200 == len(set(draws))
+
+
+def test_a_pool_is_not_used_in_a_fork(pool):
+    """A forked child gets an error instead of stealing its parent's results; the parent goes on."""
+    stream = pool.work_stream((pow, (n, 2)) for n in range(40))
+    next(stream)
+    child = os.fork()
+    if child == 0:
+        try:
+            list(pool.work_stream([(pow, (2, 3))]))
+        except PoolClosedError:
+            pool.close()
+            os._exit(42)
+        os._exit(1)
+
+    assert 42 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert [n**2 for n in range(1, 40)] == list(stream)
+
+
+def test_close_ends_all_processes():
+    """Busy or idle, and at the second call there is nothing to do."""
+    pool = WorkerProcessPool(2)
+    pids = pids_of(pool)
+    stream = pool.work_stream([(wait_for_ever,), (wait_for_ever,)])
+    pool.close()
+    pool.close()
+
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+    with pytest.raises(PoolClosedError):
+        next(stream)
+
+
+def wait_for_ever() -> None:
+    threading.Event().wait()
+
+
+def test_a_collected_pool_is_closed():
+    """Nobody holds it: its processes end."""
+    pool = WorkerProcessPool(1)
+    pids = pids_of(pool)
+    del pool
+    gc.collect()
+
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+PROGRAM = """
+import os, sys, threading
+import numpy as np
+import batchup
+
+pool = batchup.WorkerProcessPool(2)
+
+class Mine:
+    colour = "red"
+
+def task(n):
+    return n, os.getpid(), Mine()
+
+{body}
+"""
+
+
+def written(body: str, tmp_path: Path) -> list[str]:
+    """The command that runs a program of its own, without a main guard."""
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM.format(body=textwrap.dedent(body)))
+    return [sys.executable, str(path)]
+
+
+def run(body: str, tmp_path: Path, **kwargs: object) -> subprocess.CompletedProcess[str]:
+    """What such a program said, and how it ended."""
+    return subprocess.run(written(body, tmp_path), capture_output=True, text=True, timeout=30, **kwargs)
+
+
+def test_a_program_ends_with_pools_and_iterators_open(tmp_path):
+    """Without a word, without a main guard, and without a process left."""
+    done = run(
+        """
+        stream = pool.work_stream((task, (n,)) for n in range(100))
+        threads = batchup.WorkerThreadPool(2).work_stream([(threading.Event().wait,)])
+        print(next(stream)[1])
+        """,
+        tmp_path,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert not psutil.pid_exists(int(done.stdout))
+
+
+def test_a_class_of_the_program_comes_back_as_its_own(tmp_path):
+    """Results do not bring an older state of a class with them."""
+    done = run(
+        """
+        stream = pool.work_stream((task, (n,)) for n in range(30))
+        next(stream)
+        Mine.colour = "blue"
+        assert {type(mine) for _, _, mine in stream} == {Mine}
+        print(Mine.colour)
+        """,
+        tmp_path,
+    )
+
+    assert ("blue\n", "") == (done.stdout, done.stderr)
+
+
+def test_a_killed_program_takes_its_workers_along(tmp_path):
+    """Busy ones too."""
+    done = run(
+        """
+        stream = pool.work_stream([(task, (0,)), (task, (1,))])
+        print(*{next(stream)[1], next(stream)[1]}, flush=True)
+        blocked = pool.work_stream([(lambda: __import__("time").sleep(60),)] * 2)
+        os.kill(os.getpid(), 9)
+        """,
+        tmp_path,
+    )
+    until = time.monotonic() + 5
+    while any(map(alive, map(int, done.stdout.split()))) and time.monotonic() < until:
+        time.sleep(0.01)
+
+    assert -9 == done.returncode
+    assert 2 == len(done.stdout.split())
+    assert not [pid for pid in map(int, done.stdout.split()) if alive(pid)]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs; one that has ended and that nobody has asked about yet does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_ctrl_c_ends_a_program_at_once(tmp_path):
+    """One traceback, of the program itself, and nothing left."""
+    body = """
+        stream = pool.work_stream([(os.getpid,), (lambda: __import__("time").sleep(60),)])
+        print(next(stream), flush=True)
+        next(stream)
+    """
+    with subprocess.Popen(
+        written(body, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as program:
+        worker = int(program.stdout.readline())
+        os.killpg(program.pid, signal.SIGINT)
+        _, said = program.communicate(timeout=10)
+
+    assert 1 == said.count("Traceback")
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert not psutil.pid_exists(worker)
+
+
+def test_a_caught_ctrl_c_leaves_the_pool_usable(tmp_path):
+    """The workers it killed are replaced, and the stream goes on where it was."""
+    done = run(
+        """
+        import signal
+        stream = pool.work_stream((task, (n,)) for n in range(200))
+        got = [next(stream)[0]]
+        for _ in range(5):
+            try:
+                os.killpg(0, signal.SIGINT)
+                threading.Event().wait(1)
+            except KeyboardInterrupt:
+                pass
+            got.append(next(stream)[0])
+        got += [n for n, _, _ in stream]
+        print(got == list(range(200)))
+        """,
+        tmp_path,
+        start_new_session=True,
+    )
+
+    assert ("True\n", "") == (done.stdout, done.stderr)
+
+
+def test_numbers_of_threads_are_shared_out(pool):
+    """Workers together use no more threads for linear algebra than there are cores."""
+    import joblib
+
+    threads = max(1, joblib.cpu_count() // 2)
+    assert [os.environ.get("OMP_NUM_THREADS", str(threads))] == list(
+        pool.work_stream([(lambda: os.environ["OMP_NUM_THREADS"],)])
+    )
+
+
+def test_workers_that_cannot_begin_are_an_error(monkeypatch):
+    """Not a loop that starts processes for ever."""
+    monkeypatch.setattr("batchup.engine.processes.START", "import sys; sys.exit(3)")
+    with Processes(1) as pool, pytest.raises(WorkerDiedError, match="exit code 3"):
+        pool.submit(pow, 2, 3).result()
+
+
+def test_the_reference_to_a_constant_is_small():
+    """Whatever is behind it: each task carries one."""
+    constant = Constant(list(range(100_000)))
+
+    assert len(constant.reference) < 500
+    constant.close()

@@ -1,0 +1,123 @@
+"""What is sent between processes: whole, aligned, and refused by name where it cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import threading
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from batchup import ChoiceBatch
+from batchup.engine import share
+from batchup.errors import DataSourcePicklingError, SharedMemoryError
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        (np.arange(5), {"y": np.ones((2, 3), "f4")}),
+        [np.array(3), np.zeros(0), "text", None, 1.5, np.float32(2)],
+        np.asfortranarray(np.arange(6).reshape(2, 3)),
+        np.array([{"an": "object"}], dtype=object),
+        np.zeros(3, dtype=[("a", "i4"), ("b", "f8")]),
+        np.arange(10)[::2],
+        ChoiceBatch(np.arange(3), 1),
+        Pair(1, 2),
+    ],
+    ids=lambda obj: type(obj).__name__,
+)
+@pytest.mark.parametrize("dumps", [share.dumps, share.result_dumps])
+def test_what_is_sent_arrives(dumps, obj):
+    """The same values, types and shapes, from a header and buffers laid out in one piece of memory."""
+    header, buffers = dumps(obj)
+    spans = share.laid_out(buffers)
+    memory = bytearray(share.total_size(spans))
+    for (offset, n), buffer in zip(spans, buffers, strict=True):
+        memory[offset : offset + n] = buffer
+    loaded = pickle.loads(header, buffers=[memoryview(memory)[offset : offset + n] for offset, n in spans])
+
+    np.testing.assert_equal(loaded, obj)
+    assert type(obj) is type(loaded)
+    assert all(0 == offset % share.ALIGNMENT for offset, _ in spans)
+
+
+def test_arrays_of_any_size_leave_the_header_small():
+    """The data is in the buffers, not in the pickle."""
+    header, buffers = share.dumps((np.zeros(1_000_000), np.zeros(3)))
+
+    assert len(header) < 1000
+    assert [8_000_000, 24] == [buffer.nbytes for buffer in buffers]
+
+
+def test_the_culprit_is_named():
+    """Down to the attribute or item that cannot be pickled."""
+
+    class Holder:
+        def __init__(self):
+            self.parts = {"lock": [1, threading.Lock()]}
+
+    with pytest.raises(DataSourcePicklingError, match=r"Holder\.parts\['lock'\]\[1\]|parts\['lock'\]\[1\]"):
+        share.dumps(Holder())
+
+
+def test_no_memory_left_is_an_error_of_ours(monkeypatch):
+    """At once, not a signal when the memory is touched; and no descriptor is left."""
+
+    def full(fd, offset, size):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(SharedMemoryError, match="4096 bytes of shared memory cannot be had: .*no space"):
+        share.Segment(4096)
+    assert before == set(os.listdir("/proc/self/fd"))
+
+
+def test_a_segment_is_seen_by_whoever_maps_its_path():
+    """One writes, the other reads; closing keeps what is mapped."""
+    segment = share.Segment(4096)
+    ours = segment.map()
+    theirs = share.Segment.mapped(segment.path, 4096, writable=False)
+    segment.close()
+    segment.close()
+    ours[:5] = b"hello"
+
+    assert b"hello" == theirs[:5]
+    with pytest.raises(TypeError):
+        theirs[0] = 1
+
+
+def test_without_memory_files_a_temporary_file_serves(monkeypatch, tmp_path):
+    """On systems that are not Linux; it is gone with the segment."""
+    monkeypatch.delattr("os.memfd_create")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    segment = share.Segment(4096)
+    segment.map()[:5] = b"hello"
+
+    assert b"hello" == share.Segment.mapped(segment.path, 4096, writable=True)[:5]
+    segment.close()
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_constant_becomes_its_object_where_it_is_loaded():
+    """Once: later references give the same object, until it is forgotten."""
+    X = np.arange(1000)
+    constant = share.Constant({"X": X, "paths": ["a", "b"]})
+    loaded, again = pickle.loads(constant.reference), pickle.loads(constant.reference)
+
+    np.testing.assert_equal(loaded, {"X": X, "paths": ["a", "b"]})
+    assert loaded is again
+    assert not loaded["X"].flags.writeable
+    share.forget(constant.serial)
+    assert loaded is not pickle.loads(constant.reference)
+    share.forget(constant.serial)
+    constant.close()
