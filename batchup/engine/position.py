@@ -1,0 +1,67 @@
+"""Where a run is: how many epochs are over, and how many batches of the next one were delivered."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+from .checks import whole
+
+__all__ = ["Position"]
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Position:
+    """A place in a run, between two batches. With the seed, it is all that a run needs to go on.
+
+    Parameters
+    ----------
+    epoch : int, default 0
+        How many epochs are over.
+    step : int, default 0
+        How many batches of this epoch were delivered; those that are only prepared do not count.
+
+    Examples
+    --------
+    >>> here = Position(epoch=2, step=17)
+    >>> here.after_batch()
+    Position(epoch=2, step=18)
+    >>> here.after_epoch()
+    Position(epoch=3, step=0)
+    >>> Position.of_state(here.state()) == here
+    True
+    """
+
+    epoch: int = 0
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epoch", "step"):
+            object.__setattr__(self, name, whole(name, getattr(self, name), least=0))
+
+    def after_batch(self) -> Self:
+        """One batch on."""
+        return dataclasses.replace(self, step=self.step + 1)
+
+    def after_epoch(self) -> Self:
+        """The beginning of the next epoch."""
+        return dataclasses.replace(self, epoch=self.epoch + 1, step=0)
+
+    def state(self) -> dict[str, int]:
+        """As plain data, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> Self:
+        """The position that `state` was made from; other entries of it are passed over.
+
+        Raises
+        ------
+        ValueError
+            If an entry is missing or no count; it says which.
+        """
+        for name in ("epoch", "step"):
+            if name not in state:
+                raise ValueError(f"the state should have an entry {name!r}, a count from 0; it has {sorted(state)}")
+        return cls(state["epoch"], state["step"])
