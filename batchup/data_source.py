@@ -17,6 +17,7 @@ import six
 
 from . import sampling
 from .engine import tree
+from .engine.arena import empty, in_worker
 from .engine.checks import Indices, index_array, no_keywords, whole
 from .engine.rng import Rng, Shuffle, as_rng
 from .errors import WorkerError, located
@@ -927,7 +928,8 @@ def _rows(array: Any, indices: Any) -> Any:
     if type(array) is np.ndarray and type(indices) is np.ndarray:
         flags = array.flags
         if flags.c_contiguous and flags.aligned:  # take would copy any other array whole, at every call
-            return array.take(indices, 0)
+            out = empty((len(indices), *array.shape[1:]), array.dtype) if in_worker() else None
+            return array.take(indices, 0) if out is None else array.take(indices, 0, out, "clip")
         return array[indices]
     if isinstance(array, (list, tuple)) and isinstance(indices, np.ndarray):
         return [array[i] for i in indices.tolist()]

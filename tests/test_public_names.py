@@ -23,7 +23,9 @@ FIXED = {
         "ChoiceBatch": "(sample_indices, ds_index)",
         "coerce_data_source": "(x)",
         "batch_map_concat": "(func, batch_iter, progress_iter_func=None, n_batches=None, prepend_args=None)",
-        "batch_map_mean": "(func, batch_iter, progress_iter_func=None, sum_axis=None, n_batches=None, prepend_args=None)",
+        "batch_map_mean": (
+            "(func, batch_iter, progress_iter_func=None, sum_axis=None, n_batches=None, prepend_args=None)"
+        ),
         "AbstractDataSource.num_samples": "(self, **)",
         "AbstractDataSource.samples_by_indices": "(self, indices)",
         "AbstractDataSource.samples_by_indices_nomapping": "(self, indices)",
@@ -34,8 +36,6 @@ FIXED = {
         "AbstractDataSource.batch_map_mean": (
             "(self, func, batch_size, progress_iter_func=None, sum_axis=None, n_batches=None, prepend_args=None, **)"
         ),
-        "_length_of_batch": "(batch)",
-        "_trim_batch": "(batch, length)",
         "ChoiceDataSource._ds_iterator": "(self, batch_size, iterators, shuffle_rng, **)",
         "ChoiceDataSource._ds_indices_stratified_in_order": "(batches_per_ds)",
         "ChoiceDataSource._ds_indices_stratified_shuffled": "(batches_per_ds, shuffle_rng)",
@@ -68,7 +68,6 @@ FIXED = {
         "ParallelDataSource.batch_iterator": "(self, batch_size, **)",
     },
 }
-UNDERSCORED = {"_length_of_batch": ("tree",), "_trim_batch": ("tree", "n")}  # called by position
 CASES = [(module, name, text) for module, names in FIXED.items() for name, text in names.items()]
 IDS = [f"{module.__name__}.{name}" for module, name, _ in CASES]
 
@@ -82,31 +81,31 @@ def find(module, name):
 
 def written(signature):
     """A signature as FIXED has it: no annotations, and ``**`` for further keywords, whatever their name."""
-    kind = inspect.Parameter.VAR_KEYWORD
-    parts = [
-        "**" if each.kind is kind else each.name + ("" if each.default is each.empty else f"={each.default!r}")
-        for each in signature.parameters.values()
-    ]
-    return parts
+    def default(each):
+        return "" if each.default is each.empty else f"={each.default!r}"
 
-
-def expected_parts(text):
-    return [part for part in text.strip("()").split(", ") if part]
+    parameters = signature.parameters.values()
+    return ["**" if each.kind is each.VAR_KEYWORD else each.name + default(each) for each in parameters]
 
 
 @pytest.mark.parametrize(("module", "name", "text"), CASES, ids=IDS)
 def test_a_fixed_name_has_its_parameters(module, name, text):
     """The parameters come first and in order, with their defaults; what comes after them has a default."""
     found = written(inspect.signature(find(module, name)))
-    expected = expected_parts(text)
-    if name in UNDERSCORED:
-        assert len(expected) == len(found)
-        return
+    expected = [part for part in text.strip("()").split(", ") if part]
     named = [part for part in expected if part != "**"]
 
     assert named == found[: len(named)]
     assert ("**" in expected) == ("**" in found)
     assert [] == [part for part in found[len(named) :] if "=" not in part and part != "**"]
+
+
+def test_batches_are_measured_and_trimmed_as_programs_for_batchup_0_2_do():
+    """``_length_of_batch(batch)`` and ``_trim_batch(batch, length)`` stay callable."""
+    batch = ([1, 2, 3], ([4, 5, 6],))
+
+    assert 3 == data_source._length_of_batch(batch)
+    assert ([1, 2], ([4, 5],)) == data_source._trim_batch(batch, 2)
 
 
 SOURCES = [
@@ -136,13 +135,14 @@ def test_is_random_access_is_a_property(source):
     assert isinstance(inspect.getattr_static(source, "is_random_access"), property)
 
 
-def public():
-    for module in (batchup, data_source, errors, sampling, work_pool):
-        for name in module.__all__:
-            yield pytest.param(module, name, id=f"{module.__name__}.{name}")
+PUBLIC = [
+    pytest.param(module, name, id=f"{module.__name__}.{name}")
+    for module in (batchup, data_source, errors, sampling, work_pool)
+    for name in module.__all__
+]
 
 
-@pytest.mark.parametrize(("module", "name"), public())
+@pytest.mark.parametrize(("module", "name"), PUBLIC)
 def test_a_public_name_is_there_and_documented(module, name):
     """Each name in ``__all__`` exists; a class or function has a docstring, and so have its public methods."""
     found = getattr(module, name)

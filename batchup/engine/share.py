@@ -23,6 +23,7 @@ except ImportError:  # joblib before 1.6 brings its own
     from joblib.externals import cloudpickle
 
 from ..errors import DataSourcePicklingError, SharedMemoryError
+from .arena import ALIGNMENT
 
 __all__ = [
     "Constant",
@@ -37,7 +38,6 @@ __all__ = [
     "total_size",
 ]
 
-ALIGNMENT = 64  # bytes; what JAX and vector instructions like
 Span = tuple[int, int]  # offset and size, in bytes
 
 

@@ -7,9 +7,9 @@ buffers of the result are in the slot, a piece of shared memory of the worker's,
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import marshal
-import mmap
 import os
 import pickle
 import signal
@@ -22,6 +22,7 @@ from typing import Any
 
 from ..errors import SharedMemoryError
 from . import share
+from .slots import Slot, Slots
 
 __all__ = ["DROP", "ERROR", "FORGET", "FREE", "HELLO", "RESULT", "TASK", "Inbox", "framed", "main"]
 
@@ -70,56 +71,6 @@ class Inbox:
         del self._bytes[:start]
 
 
-class Slots:
-    """The pieces of shared memory that results of this worker lie in; used again when the parent says so."""
-
-    def __init__(self) -> None:
-        self.free: dict[int, share.Segment] = {}
-        self.lent: dict[int, share.Segment] = {}
-        self.gone: list[int] = []  # closed, and the parent does not know it yet
-        self._maps: dict[int, mmap.mmap] = {}
-        self._next = 0
-        self._spare = 0  # the fewest that were free, of late
-        self._results = 0
-
-    def filled(self, buffers: list[memoryview], spans: list[share.Span]) -> tuple[int, str, int, list[int]]:
-        """A slot with the buffers in it: its number, path and size; and which slots are no more."""
-        slot = self._free_one(share.total_size(spans))
-        with memoryview(self._maps[slot]) as memory:
-            for (offset, n), buffer in zip(spans, buffers, strict=True):
-                if n:
-                    memory[offset : offset + n] = buffer
-        segment = self.lent[slot] = self.free.pop(slot)
-        gone, self.gone = self.gone, []
-        return slot, segment.path, segment.size, gone
-
-    def take_back(self, slots: list[int]) -> None:
-        for slot in slots:
-            self.free[slot] = self.lent.pop(slot)
-
-    def _free_one(self, size: int) -> int:
-        self._spare = min(self._spare, len(self.free))
-        self._results += 1
-        if self._results % 64 == 0:  # so many have not been needed for some time
-            for slot in list(self.free)[: self._spare]:
-                self._close(slot)
-            self._spare = len(self.free)
-        fitting = [slot for slot, segment in self.free.items() if segment.size >= size]
-        if fitting:
-            return min(fitting, key=lambda slot: self.free[slot].size)
-        if self.free:  # too small, all of them: make room for one that fits
-            self._close(min(self.free, key=lambda slot: self.free[slot].size))
-        self._next += 1
-        self.free[self._next] = share.Segment(-(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
-        self._maps[self._next] = self.free[self._next].map()
-        return self._next
-
-    def _close(self, slot: int) -> None:
-        self.free.pop(slot).close()
-        del self._maps[slot]
-        self.gone.append(slot)
-
-
 class Worker:
     """What one worker process does, until the pipe of its tasks ends."""
 
@@ -129,6 +80,7 @@ class Worker:
         self.mark = mark  # the number of the task under way, for the parent to see if this process dies; 0 for none
         self.slots = Slots()
         self.queues: dict[Any, deque[tuple[int, bytes, bytes]]] = {}  # by function: streams take turns
+        self.sizes: dict[bytes, int] = {}  # by function: how large its last result was
         self.blocking = True
 
     def serve(self) -> None:
@@ -177,19 +129,41 @@ class Worker:
 
     def outcome(self, function: bytes, arguments: bytes) -> tuple[Any, ...]:
         """The kind of outcome, its header, the spans of its buffers, and where those are."""
+        slot = None
         try:
             fn = pickle.loads(function)
             args, kwargs = pickle.loads(arguments)
-            header, buffers = share.result_dumps(fn(*args, **kwargs))
+            slot = self.slot_for(function)
+            with slot.arena if slot else contextlib.nullcontext():
+                header, buffers = share.result_dumps(fn(*args, **kwargs))
         except BaseException as error:
+            if slot:
+                self.slots.give(slot)
             return self.failure(error)
-        spans = share.laid_out(buffers)
-        if share.total_size(spans) > SMALL:
+        del fn, args, kwargs
+        if sum(buffer.nbytes for buffer in buffers) > SMALL:
             try:
-                return RESULT, header, spans, self.slots.filled(buffers, spans)
+                slot, spans = self.slots.pack(slot, buffers)
+                self.sizes[function] = share.total_size(spans)
+                return RESULT, header, spans, self.slots.lend(slot)
             except SharedMemoryError:
                 pass  # there is still the pipe
-        return RESULT, header, spans, [bytes(buffer) for buffer in buffers]
+        spans, copies = share.laid_out(buffers), [bytes(buffer) for buffer in buffers]
+        if slot:
+            self.slots.give(slot)
+        return RESULT, header, spans, copies
+
+    def slot_for(self, function: bytes) -> Slot | None:
+        """Memory for the result of this function, if the last one was large."""
+        size = self.sizes.get(function)
+        if size is None:
+            return None
+        if len(self.sizes) > 64:
+            self.sizes.clear()
+        try:
+            return self.slots.take(size)
+        except SharedMemoryError:
+            return None
 
     @staticmethod
     def failure(error: BaseException) -> tuple[Any, ...]:

@@ -1,0 +1,119 @@
+"""The shared memory that the results of a worker lie in, in the worker: made when needed, used again when free."""
+
+from __future__ import annotations
+
+import mmap
+
+from .arena import Arena
+from .share import Segment, Span, laid_out, total_size
+
+__all__ = ["Slot", "Slots"]
+
+WINDOW = 64  # results, after which memory that was not needed in the meantime is given back
+
+
+class Slot:
+    """One piece of shared memory, and the arena in it."""
+
+    def __init__(self, number: int, size: int) -> None:
+        self.number = number
+        self.segment = Segment(-(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
+        self.memory = self.segment.map()
+        self.arena = Arena(self.memory)
+
+        self.size = self.segment.size
+
+
+class Slots:
+    """The slots of one worker: free ones, and those that the parent has."""
+
+    def __init__(self) -> None:
+        self._free: list[Slot] = []
+        self._lent: dict[int, Slot] = {}
+        self._gone: list[int] = []  # closed, and the parent does not know it yet
+        self._made = 0
+        self._taken = 0
+        self._spare = 0  # the fewest that were free since the window began
+
+    def take(self, size: int) -> Slot:
+        """A free slot of at least `size` bytes. It is the caller's until `give` or `lend`.
+
+        Raises
+        ------
+        SharedMemoryError
+            If one must be made, and cannot be.
+        """
+        self._give_back_what_is_not_needed()
+        fitting = [slot for slot in self._free if slot.size >= size and not slot.arena.kept]
+        if fitting:
+            slot = min(reversed(fitting), key=_size)  # of those of one size the last that was used: it is in the cache
+            self._free.remove(slot)
+            return slot
+        small = [slot for slot in self._free if slot.size < size]
+        if small:
+            self._close(min(small, key=_size))
+        self._made += 1
+        return Slot(self._made, size)
+
+    def give(self, slot: Slot) -> None:
+        """It was not needed after all."""
+        self._free.append(slot)
+
+    def lend(self, slot: Slot) -> tuple[int, str, int, list[int]]:
+        """Have the parent use it: its number, path and size, and the numbers of those that are no more."""
+        self._lent[slot.number] = slot
+        gone, self._gone = self._gone, []
+        return slot.number, slot.segment.path, slot.size, gone
+
+    def take_back(self, numbers: list[int]) -> None:
+        """The parent does not use these any more."""
+        for number in numbers:
+            slot = self._lent.pop(number)
+            slot.segment.close()  # it is mapped on both sides: the descriptor has done its work
+            self._free.append(slot)
+
+    def pack(self, slot: Slot | None, buffers: list[memoryview]) -> tuple[Slot, list[Span]]:
+        """A slot with all buffers in it, and where. Those that are in `slot` already are not copied, if all fit there.
+
+        It is another one too where somebody here holds on to an array in `slot`, which the parent may write to.
+        `buffers` is emptied.
+
+        Raises
+        ------
+        SharedMemoryError
+            If another slot is needed and cannot be made.
+        """
+        if slot is not None:
+            spans = slot.arena.gather(buffers)
+            if spans is not None:
+                buffers.clear()
+                if not slot.arena.kept:
+                    return slot, spans
+                memory = memoryview(slot.memory)
+                buffers = [memory[offset : offset + n] for offset, n in spans]
+        spans = laid_out(buffers)
+        other = self.take(total_size(spans))
+        with memoryview(other.memory) as memory:
+            for (offset, n), buffer in zip(spans, buffers, strict=True):
+                if n:
+                    memory[offset : offset + n] = buffer
+        if slot is not None:
+            self.give(slot)
+        return other, spans
+
+    def _give_back_what_is_not_needed(self) -> None:
+        self._spare = min(self._spare, len(self._free))
+        self._taken += 1
+        if self._taken % WINDOW == 0:
+            for slot in self._free[: self._spare]:
+                self._close(slot)
+            self._spare = len(self._free)
+
+    def _close(self, slot: Slot) -> None:
+        self._free.remove(slot)
+        slot.segment.close()
+        self._gone.append(slot.number)
+
+
+def _size(slot: Slot) -> int:
+    return slot.size

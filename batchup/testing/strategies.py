@@ -1,0 +1,196 @@
+"""Hypothesis strategies: batch sizes, shuffles, samplers, and sources of every shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from hypothesis import strategies as st
+
+from ..data_source import (
+    AbstractDataSource,
+    ArrayDataSource,
+    Batch,
+    ChoiceDataSource,
+    CompositeDataSource,
+)
+from ..engine import tree
+from ..sampling import AbstractSampler, StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler
+
+__all__ = ["Shuffled", "array_sources", "batch_sizes", "lengths", "rngs", "samplers", "shuffles", "sources"]
+
+Kind = Literal["in order", "RandomState", "Generator", "SeedSequence", "int"]
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """A value for `shuffle`, made anew at each call, so that one order can be drawn again and again.
+
+    Parameters
+    ----------
+    kind : {"in order", "RandomState", "Generator", "SeedSequence", "int"}
+    seed : int
+
+    Examples
+    --------
+    >>> fresh = Shuffled("RandomState", 12345)
+    >>> fresh().permutation(5).tolist() == fresh().permutation(5).tolist()
+    True
+    """
+
+    kind: Kind
+    seed: int
+
+    def __call__(self) -> Any:
+        match self.kind:
+            case "in order":
+                return None
+            case "RandomState":
+                return np.random.RandomState(self.seed)
+            case "Generator":
+                return np.random.default_rng(self.seed)
+            case "SeedSequence":
+                return np.random.SeedSequence(self.seed)
+            case "int":
+                return self.seed
+
+
+def lengths(max_size: int = 40) -> st.SearchStrategy[int]:
+    """How many samples there are: 0 to `max_size`."""
+    return st.integers(0, max_size)
+
+
+def batch_sizes(max_size: int = 50) -> st.SearchStrategy[int]:
+    """Sizes of batches: 1 to `max_size`, so that some are larger than the data."""
+    return st.integers(1, max_size)
+
+
+def shuffles() -> st.SearchStrategy[Shuffled]:
+    """Everything that `shuffle` may be, in order included, as a `Shuffled`: call it for a fresh value."""
+    return _shuffled("in order", "RandomState", "Generator", "SeedSequence", "int")
+
+
+def rngs() -> st.SearchStrategy[Shuffled]:
+    """Generators of both kinds, as a `Shuffled`: call it for a fresh one."""
+    return _shuffled("RandomState", "Generator")
+
+
+def samplers(n_samples: int, weighted: bool = True) -> st.SearchStrategy[AbstractSampler]:
+    """Samplers for data of `n_samples` samples; some have no end.
+
+    Parameters
+    ----------
+    n_samples : int
+    weighted : bool, default True
+        Whether to give weighted samplers too, which have no order of their own.
+
+    Examples
+    --------
+    >>> import itertools
+    >>> from hypothesis import given
+    >>> @given(samplers(5), batch_sizes(), rngs())
+    ... def all_indices_are_samples(sampler, batch_size, fresh):
+    ...     for batch in itertools.islice(sampler.shuffled_indices_batch_iterator(batch_size, fresh()), 3):
+    ...         assert (batch < 5).all()
+    >>> all_indices_are_samples()
+    """
+    standard = st.builds(StandardSampler, st.just(n_samples), repeats=_repeats(n_samples))
+    if not n_samples:
+        return standard
+    each = [standard, _subsets(n_samples, min_size=0).flatmap(_subset_samplers)]
+    if weighted:
+        each += [
+            st.builds(WeightedSampler, _weights(n_samples)),
+            _subsets(n_samples, min_size=1).flatmap(
+                lambda indices: st.builds(WeightedSubsetSampler, _weights(len(indices)), st.just(indices))
+            ),
+        ]
+    return st.one_of(each)
+
+
+@st.composite
+def array_sources(draw: st.DrawFn, max_length: int = 20, weighted: bool = False) -> ArrayDataSource:
+    """Sources over one to three arrays, each with a sampler of its own; the first array numbers the samples.
+
+    Parameters
+    ----------
+    max_length : int, default 20
+        The largest number of samples.
+    weighted : bool, default False
+        Whether some have weights, and therefore no order.
+    """
+    n = draw(lengths(max_length))
+    arrays = [
+        np.arange(n),
+        np.linspace(0, 1, n * 3, dtype=np.float32).reshape(n, 3),
+        [f"sample {i}" for i in range(n)],
+    ]
+    return ArrayDataSource(
+        arrays[: draw(st.integers(1, 3))],
+        sampler=draw(samplers(n, weighted)),
+        include_indices=draw(st.booleans()),
+    )
+
+
+def sources(max_length: int = 20, weighted: bool = False) -> st.SearchStrategy[AbstractDataSource]:
+    """Random-access sources: arrays, and maps, composites and choices of them, nested. Some have no end.
+
+    Parameters
+    ----------
+    max_length : int, default 20
+        The largest number of samples of one array.
+    weighted : bool, default False
+        Whether some have weights, and therefore no order.
+
+    Examples
+    --------
+    >>> import itertools
+    >>> from hypothesis import given
+    >>> @given(sources(), batch_sizes())
+    ... def a_batch_is_a_tuple(ds, batch_size):
+    ...     for batch in itertools.islice(ds.batch_iterator(batch_size), 3):
+    ...         assert isinstance(batch, tuple)
+    >>> a_batch_is_a_tuple()
+    """
+    return st.recursive(array_sources(max_length, weighted), _combined, max_leaves=5)
+
+
+def reversed_samples(*batch: Batch) -> Batch:
+    """The batch with its samples in the opposite order."""
+    return tree.map_leaves(lambda leaf: leaf[::-1], batch)
+
+
+def twice(*batch: Batch) -> Batch:
+    """The batch, with all its fields a second time."""
+    return batch + batch
+
+
+def _combined(parts: st.SearchStrategy[AbstractDataSource]) -> st.SearchStrategy[AbstractDataSource]:
+    several = st.lists(parts, min_size=1, max_size=3)
+    return st.one_of(
+        st.builds(lambda ds, fn: ds.map(fn), parts, st.sampled_from([reversed_samples, twice])),
+        st.builds(CompositeDataSource, several, flatten=st.booleans(), trim=st.booleans()),
+        st.builds(ChoiceDataSource, several, stratified=st.booleans()),
+    )
+
+
+def _shuffled(*kinds: Kind) -> st.SearchStrategy[Shuffled]:
+    return st.builds(Shuffled, st.sampled_from(kinds), st.integers(0, 2**32 - 1))
+
+
+def _repeats(n_samples: int) -> st.SearchStrategy[int]:
+    return st.sampled_from([1, 2, 3, -1] if n_samples else [1, 2, 3])
+
+
+def _subsets(n_samples: int, min_size: int) -> st.SearchStrategy[list[int]]:
+    """Some samples, in any order; one may be there twice."""
+    return st.lists(st.integers(0, n_samples - 1), min_size=min_size, max_size=2 * n_samples)
+
+
+def _subset_samplers(indices: list[int]) -> st.SearchStrategy[AbstractSampler]:
+    return st.builds(SubsetSampler, st.just(np.array(indices, dtype=np.intp)), repeats=_repeats(len(indices)))
+
+
+def _weights(n: int) -> st.SearchStrategy[list[float]]:
+    return st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0, 100.0]), min_size=n, max_size=n).filter(any)
