@@ -67,6 +67,7 @@ class Arena:
         self.used = 0
         self.thread = threading.get_ident()
         self._start = _address(self.lease)
+        self._made: dict[int, tuple[npt.NDArray[Any], int]] = {}
 
     def empty(self, shape: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any] | None:
         """An array, or None if there is no room, or it would hold Python objects."""
@@ -74,7 +75,11 @@ class Arena:
             return None
         shape = tuple(shape) if isinstance(shape, Sequence) else (shape,)
         begin = self.room(math.prod(shape) * dtype.itemsize)
-        return None if begin is None else np.ndarray(shape, dtype, buffer=self.lease, offset=begin)
+        if begin is None:
+            return None
+        array: npt.NDArray[Any] = np.ndarray(shape, dtype, buffer=self.lease, offset=begin)
+        self._made[id(array)] = array, begin
+        return array
 
     def room(self, size: int) -> int | None:
         """Where `size` more bytes go, or None if they do not fit."""
@@ -86,12 +91,15 @@ class Arena:
 
     def offset(self, buffer: memoryview) -> int | None:
         """Where in the arena the buffer is, or None if it is elsewhere."""
+        if id(buffer.obj) in self._made:
+            return self._made[id(buffer.obj)][1]
         begin = _address(np.frombuffer(buffer, np.uint8)) - self._start if buffer.nbytes else -1
         return begin if 0 <= begin < self.size else None
 
     def gather(self, buffers: list[memoryview]) -> list[tuple[int, int]] | None:
         """Where in the arena the buffers are, those that were elsewhere copied to it; None if they do not fit."""
         offsets = [self.offset(buffer) for buffer in buffers]
+        self.forget()
         if not any(offset is not None for offset in offsets) and not self.kept:
             self.used = 0  # what was made here is gone
         spans = []
@@ -103,6 +111,10 @@ class Arena:
                 self.lease[offset : offset + buffer.nbytes] = np.frombuffer(buffer, np.uint8)
             spans.append((offset or 0, buffer.nbytes))
         return spans
+
+    def forget(self) -> None:
+        """Let go of the arrays that were made here."""
+        self._made.clear()
 
     @property
     def kept(self) -> bool:

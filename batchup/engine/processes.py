@@ -11,7 +11,6 @@ import collections
 import json
 import mmap
 import os
-import pickle
 import select
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from . import share
 from .checks import whole
 from .pools import Pool, close_at_exit
 from .share import Constant
-from .worker import DROP, ERROR, FORGET, FREE, HELLO, RESULT, TASK, Inbox, framed
+from .worker import CALL, DROP, ERROR, FORGET, FREE, HELLO, RESULT, TASK, Inbox, framed
 
 __all__ = ["Processes"]
 
@@ -45,26 +44,24 @@ class Answer:
     """The reply of a worker process: a `Reply` that reads the pipes while it waits."""
 
     __slots__ = (
-        "arguments",
         "error",
         "exit_codes",
-        "function",
         "kept",
         "lease",
         "message",
         "number",
         "pool",
         "state",
+        "task",
         "value",
         "worker",
     )
 
-    def __init__(self, pool: Processes, number: int, function: bytes, arguments: bytes, kept: Any) -> None:
+    def __init__(self, pool: Processes, task: tuple[int, int, bytes, Any], kept: Any) -> None:
         self.pool = pool
+        self.task = task  # as it is sent
         self.kept = kept  # the constants that the task refers to, until it is done
-        self.number = number
-        self.function = function
-        self.arguments = arguments
+        self.number = task[1]
         self.exit_codes: list[int | None] = []  # of the workers that this task has cost
         self.worker: _Worker | None = None
         self.state = "waiting"
@@ -102,7 +99,7 @@ class Answer:
                 buffers = [memory[offset : offset + n] for offset, n in spans]
             else:
                 buffers = [bytearray(buffer) for buffer in buffers]
-            loaded = pickle.loads(header, buffers=buffers)
+            loaded = share.result_loads(header, buffers)
         except Exception as error:
             self.error = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {error}")
             self.error.__cause__ = error
@@ -145,6 +142,7 @@ class _Worker:
         self.leases: dict[int, weakref.ref[Any]] = {}
         self.freed: collections.deque[int] = collections.deque()
         self.unsent = bytearray()
+        self.held_back = 0  # tasks that are not sent
         tasks_out, self.tasks = os.pipe()
         self.results, results_in = os.pipe()
         self.inbox = Inbox(self.results)
@@ -164,11 +162,16 @@ class _Worker:
             os.close(results_in)
 
     def send(self, message: tuple[Any, ...]) -> None:
-        """Put a message on its way; what the pipe does not take now goes with the next call of `flush`."""
+        """Put a message on its way. It goes with the next call of `flush`, as far as the pipe takes it then."""
         self.unsent += framed(message)
+
+    def send_now(self, message: tuple[Any, ...]) -> None:
+        """Send a message, and all that were held back."""
+        self.send(message)
         self.flush()
 
     def flush(self) -> None:
+        self.held_back = 0
         if self.unsent:
             try:
                 del self.unsent[: os.write(self.tasks, self.unsent)]
@@ -182,7 +185,10 @@ class _Worker:
         self.answers[answer.number] = answer
         if self.freed:
             self.send((FREE, [self.freed.popleft() for _ in range(len(self.freed))]))
-        self.send((TASK, answer.number, answer.function, answer.arguments))
+        self.send(answer.task)
+        self.held_back += 1
+        if 4 * self.held_back >= len(self.answers):  # it has enough to do: a few tasks may go in one message
+            self.flush()
 
     def lease(self, slot: int, path: str, size: int, gone: list[int]) -> Any:
         """The memory of a slot, as the one array that all others will be views of; when it goes, the slot is free."""
@@ -245,6 +251,7 @@ class Processes(Pool):
         self._reader: int | None = None  # the thread that reads the pipes, while one does
         self._waiting: dict[int, Answer] = {}
         self._disordered = False
+        self._closed = False
         self._numbers = iter(range(1, 1 << 62))
         self._failed_starts = 0
         self._forgotten: collections.deque[int] = collections.deque()
@@ -264,9 +271,9 @@ class Processes(Pool):
         return constant
 
     def submit(self, fn: Callable[..., Any] | Constant, /, *args: Any, **kwargs: Any) -> Answer:
-        self._should_be_open()
-        function = fn.reference if isinstance(fn, Constant) else share.inline(fn)
-        answer = Answer(self, next(self._numbers), function, share.inline((args, kwargs)), (fn, args, kwargs))
+        kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, share.inline(fn))
+        task = kind, next(self._numbers), function, share.arguments_dumps(args, kwargs)
+        answer = Answer(self, task, (fn, args, kwargs))
         with self._turn:
             self._should_be_open()
             self._safely(self._begin, answer)
@@ -288,12 +295,13 @@ class Processes(Pool):
                 _fail(answer, PoolClosedError("the pool was closed before this task was done"))
             self._waiting.clear()
             self._turn.notify_all()
+            self._closed = True
             self._end()
 
     def _should_be_open(self) -> None:
         if self._pid != os.getpid():
             raise PoolClosedError(f"the pool is of process {self._pid}, of which this one is a fork; make one here")
-        if not self._end.alive:
+        if self._closed:
             raise PoolClosedError("the pool is closed")
 
     def _safely(self, act: Callable[..., None], *args: Any) -> None:
@@ -317,7 +325,7 @@ class Processes(Pool):
         if self._forgotten:
             serials = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
             for worker in self._gang.workers:
-                worker.send((FORGET, serials))
+                worker.send_now((FORGET, serials))
         self._waiting[answer.number] = answer
         self._assign(answer)
 
@@ -339,8 +347,8 @@ class Processes(Pool):
                 return False
             self._finish(answer, PoolClosedError("the task was cancelled"))
             worker = answer.worker
-            if worker is not None and worker.answers.pop(answer.number, None) is not None and self._end.alive:
-                self._safely(worker.send, (DROP, [answer.number]))
+            if worker is not None and worker.answers.pop(answer.number, None) is not None and not self._closed:
+                self._safely(worker.send_now, (DROP, [answer.number]))
             return True
 
     def _wait_for(self, answer: Answer, timeout: float | None) -> None:
@@ -363,9 +371,11 @@ class Processes(Pool):
                         continue
                     reading = True
                     self._reader = me
+                    if not self._closed:
+                        self._safely(self._gang.flush)
                 ready = self._gang.ready(left)
                 with self._turn:
-                    if self._end.alive:
+                    if not self._closed:
                         self._safely(self._take_in, ready)
             finally:
                 if reading:
@@ -479,10 +489,15 @@ class _Gang:
         self.places[worker.place] = None
         worker.close()
 
+    def flush(self) -> None:
+        """Send what was held back."""
+        for worker in self.workers:
+            worker.flush()
+
     def ready(self, timeout: float | None) -> list[_Worker]:
-        """The workers that have something to say; waits for one, no longer than `timeout` and some time of its own."""
+        """The workers that have something to say, or whose pipe was full; waits for `timeout`, or a second at most."""
         stuck = [worker for worker in self.workers if worker.unsent]
-        most = 50.0 if stuck else 1000.0
+        most = 10.0 if stuck else 1000.0
         events = self.poll.poll(most if timeout is None else min(most, 1000 * timeout + 1))
         return [worker for worker in (self.by_fd.get(fd) for fd, _ in events) if worker is not None] or stuck
 

@@ -28,6 +28,8 @@ from .arena import ALIGNMENT
 __all__ = [
     "Constant",
     "Segment",
+    "arguments_dumps",
+    "arguments_loads",
     "constant",
     "dumps",
     "forget",
@@ -35,6 +37,7 @@ __all__ = [
     "laid_out",
     "plain",
     "result_dumps",
+    "result_loads",
     "total_size",
 ]
 
@@ -169,8 +172,41 @@ def _unpicklable(obj: Any, error: Exception) -> DataSourcePicklingError:
     )
 
 
-def result_dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
-    """The same for what a worker sends back: a class of ``__main__`` is named, so that the parent uses its own."""
+def arguments_dumps(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | list[bytes]:
+    """The arguments of a task. That of a fetch, an array of indices, goes as it is in memory."""
+    if len(args) == 1 and not kwargs:
+        pick = args[0]
+        if type(pick) is np.ndarray and pick.dtype == np.intp and pick.ndim == 1:
+            return [pick.tobytes()]
+    return inline((args, kwargs))
+
+
+def arguments_loads(arguments: bytes | list[bytes]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What `arguments_dumps` was given."""
+    if isinstance(arguments, list):
+        return (np.frombuffer(bytearray(arguments[0]), np.intp),), {}
+    args, kwargs = pickle.loads(arguments)
+    return args, kwargs
+
+
+Header = bytes | list[tuple[str, tuple[int, ...]]]
+
+
+def result_loads(header: Header, buffers: list[Any]) -> Any:
+    """What `result_dumps` was given; its arrays lie in the buffers."""
+    if isinstance(header, list):
+        return tuple([np.ndarray(shape, dtype, buffer) for (dtype, shape), buffer in zip(header, buffers, strict=True)])
+    return pickle.loads(header, buffers=buffers)
+
+
+def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
+    """What a worker sends back: a header, and the buffers that it left out.
+
+    Of a tuple of arrays, the header is their types and shapes. Else it is a pickle, in which a class of ``__main__`` is
+    named, not described, so that the parent uses its own.
+    """
+    if type(obj) is tuple and all(map(_is_simple, obj)):
+        return [(array.dtype.str, array.shape) for array in obj], [memoryview(array).cast("B") for array in obj]
     buffers: list[pickle.PickleBuffer] = []
     if plain(obj):
         header = pickle.dumps(obj, 5, buffer_callback=buffers.append)
@@ -193,6 +229,10 @@ def _of_main(qualname: str) -> Any:
     for name in qualname.split("."):
         found = getattr(found, name)
     return found
+
+
+def _is_simple(array: Any) -> bool:
+    return type(array) is np.ndarray and array.dtype.kind in "fiubc" and array.size > 0 and array.flags.c_contiguous
 
 
 _ATOMS = frozenset([int, float, complex, bool, str, bytes, type(None)])

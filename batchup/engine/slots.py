@@ -57,6 +57,7 @@ class Slots:
 
     def give(self, slot: Slot) -> None:
         """It was not needed after all."""
+        slot.arena.forget()
         self._free.append(slot)
 
     def lend(self, slot: Slot) -> tuple[int, str, int, list[int]]:

@@ -1,8 +1,9 @@
 """A worker process, from inside: it reads tasks from one pipe, and writes what became of them to another.
 
-Messages are marshalled tuples behind their length. To the worker: ``(TASK, number, function, arguments)``, ``(DROP,
-numbers)``, ``(FORGET, constants)``, ``(FREE, slots)``. From it: ``(number, outcome, header, spans, slot)``, where the
-buffers of the result are in the slot, a piece of shared memory of the worker's, or in the message, if they are few.
+Messages are marshalled tuples behind their length. To the worker: ``(TASK, number, constant, arguments)``, ``(CALL,
+number, function, arguments)``, ``(DROP, numbers)``, ``(FORGET, constants)``, ``(FREE, slots)``. From it: ``(number,
+outcome, header, spans, slot)``, where the buffers of the result are in the slot, a piece of shared memory of the
+worker's, or in the message, if they are few.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from typing import Any
@@ -24,11 +26,12 @@ from ..errors import SharedMemoryError
 from . import share
 from .slots import Slot, Slots
 
-__all__ = ["DROP", "ERROR", "FORGET", "FREE", "HELLO", "RESULT", "TASK", "Inbox", "framed", "main"]
+__all__ = ["CALL", "DROP", "ERROR", "FORGET", "FREE", "HELLO", "RESULT", "TASK", "Inbox", "framed", "main"]
 
-TASK, DROP, FORGET, FREE = range(4)
+TASK, CALL, DROP, FORGET, FREE = range(5)
 HELLO, RESULT, ERROR, TEXT = range(4)
 SMALL = 1 << 14  # results up to here go through the pipe, in bytes
+LOOK = 0.0005  # seconds of work after which a worker looks for messages again
 PIPE = 1 << 20  # bytes of messages that may wait in a pipe
 
 _length = struct.Struct("<I")
@@ -79,23 +82,27 @@ class Worker:
         self.results = results
         self.mark = mark  # the number of the task under way, for the parent to see if this process dies; 0 for none
         self.slots = Slots()
-        self.queues: dict[Any, deque[tuple[int, bytes, bytes]]] = {}  # by function: streams take turns
+        self.queues: dict[bytes, deque[tuple[int, bool, bytes, Any]]] = {}  # by function: streams take turns
+        self.functions: dict[bytes, Any] = {}
         self.sizes: dict[bytes, int] = {}  # by function: how large its last result was
         self.blocking = True
+        self.looked = 0.0  # when the pipe was last read
 
     def serve(self) -> None:
         self.send((0, HELLO, b"", [], None))
         while True:
-            self.take_in()
+            if not self.queues or time.monotonic() - self.looked > LOOK:
+                self.take_in()
+                self.looked = time.monotonic()
             if self.inbox.ended:
                 return
             key, queue = next(iter(self.queues.items()))
             del self.queues[key]
-            number, function, arguments = queue.popleft()
+            number, *task = queue.popleft()
             if queue:
                 self.queues[key] = queue  # at the end: the others come first
             _mark.pack_into(self.mark, 0, number)
-            self.send((number, *self.outcome(function, arguments)))
+            self.send((number, *self.outcome(*task)))
             _mark.pack_into(self.mark, 0, 0)
 
     def take_in(self) -> None:
@@ -105,12 +112,13 @@ class Worker:
                 self.blocking = not self.blocking
                 os.set_blocking(self.inbox.fd, self.blocking)
             for kind, *rest in self.inbox.read():
-                if kind == TASK:
+                if kind in (TASK, CALL):
                     number, function, arguments = rest
-                    self.queues.setdefault(function, deque()).append((number, function, arguments))
+                    self.queues.setdefault(function, deque()).append((number, kind == TASK, function, arguments))
                 elif kind == DROP:
                     self.drop(set(rest[0]))
                 elif kind == FORGET:
+                    self.functions.clear()
                     for serial in rest[0]:
                         share.forget(serial)
                 elif kind == FREE:
@@ -127,12 +135,12 @@ class Worker:
             else:
                 del self.queues[key]
 
-    def outcome(self, function: bytes, arguments: bytes) -> tuple[Any, ...]:
+    def outcome(self, shared: bool, function: bytes, arguments: bytes | list[bytes]) -> tuple[Any, ...]:
         """The kind of outcome, its header, the spans of its buffers, and where those are."""
         slot = None
         try:
-            fn = pickle.loads(function)
-            args, kwargs = pickle.loads(arguments)
+            fn = self.fetch(function) if shared else pickle.loads(function)
+            args, kwargs = share.arguments_loads(arguments)
             slot = self.slot_for(function)
             with slot.arena if slot else contextlib.nullcontext():
                 header, buffers = share.result_dumps(fn(*args, **kwargs))
@@ -153,6 +161,14 @@ class Worker:
             self.slots.give(slot)
         return RESULT, header, spans, copies
 
+    def fetch(self, function: bytes) -> Any:
+        """The function of many tasks, which is unpickled once: it gives the same for the same arguments."""
+        if function not in self.functions:
+            if len(self.functions) > 64:
+                self.functions.clear()
+            self.functions[function] = pickle.loads(function)
+        return self.functions[function]
+
     def slot_for(self, function: bytes) -> Slot | None:
         """Memory for the result of this function, if the last one was large."""
         size = self.sizes.get(function)
@@ -172,7 +188,7 @@ class Worker:
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
             try:
                 header, buffers = share.result_dumps((error, text))
-                pickle.loads(header, buffers=buffers)
+                share.result_loads(header, buffers)
                 return ERROR, header, share.laid_out(buffers), [bytes(buffer) for buffer in buffers]
             except Exception:
                 pass
