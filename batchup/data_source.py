@@ -925,6 +925,8 @@ def _mean(results: _Results, sum_axis: int | tuple[int, ...] | None) -> tuple[An
 
 def _rows(array: Any, indices: Any) -> Any:
     """The samples of one array-like at `indices`, which lie within its length."""
+    if type(array) is np.memmap:
+        array = array.view(np.ndarray)
     if type(array) is np.ndarray and type(indices) is np.ndarray:
         flags = array.flags
         if flags.c_contiguous and flags.aligned:  # take would copy any other array whole, at every call

@@ -203,6 +203,7 @@ class ParallelDataSource(AbstractDataSource):
         self._depth = whole("batch_buffer_size", batch_buffer_size)
         self._pool = pool
         self._timeout = seconds(timeout)
+        self._fetch: Any = None  # what stands for the fetch in the pool
 
     @property
     def _takes_keywords(self) -> bool:
@@ -231,7 +232,7 @@ class ParallelDataSource(AbstractDataSource):
             If the source should go to processes and cannot be pickled.
         """
         plan = self._ds.batch_indices_iterator(batch_size, **kwargs)
-        fetch = self._pool.engine.share(self._ds.samples_by_indices_nomapping)
+        fetch = self._fetch = self._pool.engine.share(self._ds.samples_by_indices_nomapping, self._fetch)
         tasks = ((fetch, (pick,)) for pick in plan)
         return WorkStream(self._pool.engine, tasks, self._depth, self._timeout, _at_batch)
 

@@ -48,7 +48,7 @@ def index_array(name: str, value: Any, below: int | None = None) -> Indices:
     """
     array = np.asarray(value)
     if array.dtype.kind == "b":
-        raise TypeError(f"{name} should be an array of integers, not a mask; numpy.flatnonzero(mask) makes them")
+        raise TypeError(f"{name} should be integers, not a boolean mask; numpy.flatnonzero(mask) makes them")
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{name} should be an array of integers, not of {array.dtype}")
     if array.ndim != 1:

@@ -66,8 +66,11 @@ class Pool(abc.ABC):
             After `close`.
         """
 
-    def share(self, obj: Any) -> Any:
-        """What stands for `obj` as a function or among the arguments of `submit`, so that it is sent once."""
+    def share(self, obj: Any, last: Any = None) -> Any:
+        """What stands for `obj` as a function or among the arguments of `submit`, so that it is sent once.
+
+        `last` is what an earlier call gave: it is given again if nothing has changed.
+        """
         return obj
 
     def give_up(self, reply: Reply) -> None:

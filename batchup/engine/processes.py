@@ -258,12 +258,15 @@ class Processes(Pool):
         self._end = weakref.finalize(self, _end_gang, self._gang, self._pid)
         close_at_exit(self)
 
-    def share(self, obj: Any) -> Constant:
+    def share(self, obj: Any, last: Constant | None = None) -> Constant:
         """What stands for `obj` among the arguments of tasks: its arrays are copied to shared memory once.
 
-        Freed when the returned object is collected, or the pool is closed.
+        Freed when the returned object is collected, or the pool is closed. `last`, from an earlier call, is given
+        again if `obj` has not changed since.
         """
         self._should_be_open()
+        if last is not None and last.holds(obj):
+            return last
         constant = Constant(obj)
         self._gang.constants.add(constant)
         weakref.finalize(constant, self._forgotten.append, constant.serial).atexit = False

@@ -6,6 +6,8 @@ copied once into a `Segment` and mapped by whoever reads them.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import io
 import mmap
 import os
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 try:
     import cloudpickle
@@ -140,10 +143,9 @@ def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
-        if plain(obj):
-            header = pickle.dumps(obj, 5, buffer_callback=buffers.append)
-        else:
-            header = cloudpickle.dumps(obj, 5, buffer_callback=buffers.append)
+        file = io.BytesIO()
+        _SourcePickler(file, 5, buffer_callback=buffers.append).dump(obj)
+        header = file.getvalue()
     except Exception as error:
         raise _unpicklable(obj, error) from error
     return header, [buffer.raw() for buffer in buffers]
@@ -217,6 +219,40 @@ def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
     return header, [buffer.raw() for buffer in buffers]
 
 
+class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Leaves the data of memory-mapped files where it is: the path travels, and the file is mapped again."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, np.ndarray):
+            mapped = _in_a_file(obj)
+            if mapped is not None:
+                return file_mapped, mapped
+        return super().reducer_override(obj)
+
+
+def _in_a_file(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:
+    """The path of the file that the array is mapped from, and where it lies there; None for any other array."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    file = getattr(base, "_mmap", None)
+    if file is None or base.filename is None or base.mode == "c" or array.dtype.hasobject:
+        return None  # in memory; or a private copy of a file's pages, which may have been written to
+    first = np.frombuffer(file, np.uint8).__array_interface__["data"][0]
+    in_map = array.__array_interface__["data"][0] - first
+    in_file = in_map + base.offset - base.offset % mmap.ALLOCATIONGRANULARITY
+    return os.fspath(base.filename), in_file, array.dtype, array.shape, array.strides
+
+
+def file_mapped(
+    path: str, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """An array that lies in a file, mapped read-only."""
+    with open(path, "rb") as file:
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.ndarray(shape, dtype, memory, offset, strides)
+
+
 class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type) and obj.__module__ == "__main__" and "<" not in obj.__qualname__:
@@ -285,13 +321,33 @@ class Constant:
         self.serial = next(self.serials)
         header, buffers = dumps(obj)
         parts = [memoryview(header), *buffers]
-        spans = laid_out(parts)
+        spans = self.spans = laid_out(parts)
+        places = [_place(part) for part in parts]
+        # what cannot be written to is held, so that nothing else can come to be where it is
+        self._places = [(place, part if place else None) for place, part in zip(places, parts, strict=True)]
         spans_of = memoryview(pickle.dumps(spans))  # there may be thousands: they travel with the data
         self.segment = Segment(total_size([*spans, (_after(spans), spans_of.nbytes)]))
         self.end = _after(spans)
         for (offset, _), part in zip([*spans, (self.end, 0)], [*parts, spans_of], strict=True):
             _write_all(self.segment.fd, part, offset)
         self.reference = pickle.dumps(self, 5)
+
+    def holds(self, obj: Any) -> bool:
+        """Whether `obj` still is, byte for byte, what was copied.
+
+        All of its memory is compared, at some gigabytes a second; but not that of arrays that cannot be written to
+        (``X.flags.writeable = False``) and are where they were.
+        """
+        header, buffers = dumps(obj)
+        parts = [memoryview(header), *buffers]
+        if [part.nbytes for part in parts] != [n for _, n in self.spans] or self.segment.fd < 0:
+            return False
+        memory = self.segment.map()
+        first = _address(memory)
+        return all(
+            (place is not None and place == _place(part)) or _memcmp()(first + offset, _address(part), n) == 0
+            for part, (place, _), (offset, n) in zip(parts, self._places, self.spans, strict=True)
+        )
 
     @property
     def nbytes(self) -> int:
@@ -304,6 +360,30 @@ class Constant:
     def close(self) -> None:
         """Free the memory, once no worker maps it."""
         self.segment.close()
+
+
+def _place(part: memoryview) -> int | None:
+    """Where memory that nobody can write to is; None for other memory."""
+    owner: Any = part.obj
+    if not part.readonly or not isinstance(owner, np.ndarray):
+        return None
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+        if owner.flags.writeable:  # a read-only view of what can be written to
+            return None
+    return _address(part)
+
+
+def _address(buffer: Any) -> int:
+    address: int = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0] if len(buffer) else 0
+    return address
+
+
+@functools.cache
+def _memcmp() -> Any:
+    compare = ctypes.CDLL(None).memcmp
+    compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    return compare
 
 
 _constants: dict[int, Any] = {}

@@ -420,3 +420,29 @@ def test_the_reference_to_a_constant_is_small():
 
     assert len(constant.reference) < 500
     constant.close()
+
+
+def test_an_unchanged_source_is_sent_once(pool):
+    """Epoch after epoch the same shared copy; a source changed in place is sent again."""
+    X = np.arange(100_000).reshape(10_000, 10)
+    par = pool.parallel_data_source(ArrayDataSource([X]))
+    sums, copies = [], []
+    for epoch in range(4):
+        if epoch == 3:
+            X[1234, 5] += 1
+        sums.append(sum(x.sum() for (x,) in par.batch_iterator(500)))
+        copies.append(par._fetch.serial)
+
+    assert [copies[0]] * 3 == copies[:3]
+    assert copies[3] > copies[0]
+    assert [X.sum() - 1] * 3 + [X.sum()] == sums
+
+
+def test_many_sources_one_after_the_other(pool):
+    """Each loop gets the samples of its own source, though ids and descriptors are used again."""
+    firsts = []
+    for n in range(150):
+        par = pool.parallel_data_source(ArrayDataSource([np.full(20, n)]))
+        firsts.append([x[0] for (x,) in par.batch_iterator(10)])
+
+    assert [[n, n] for n in range(150)] == firsts

@@ -121,3 +121,84 @@ def test_a_constant_becomes_its_object_where_it_is_loaded():
     assert loaded is not pickle.loads(constant.reference)
     share.forget(constant.serial)
     constant.close()
+
+
+def changes_of(X):
+    return {
+        "nothing": lambda: None,
+        "one value": lambda: X.__setitem__((5, 3), 7),
+        "the last value": lambda: X.__setitem__((-1, -1), 7),
+    }
+
+
+@pytest.mark.parametrize("change", ["nothing", "one value", "the last value"])
+def test_a_constant_knows_what_it_was_made_from(change):
+    """A single value that is changed in place is seen."""
+    X = np.zeros((3000, 100))
+    constant = share.Constant([X, "label"])
+    changes_of(X)[change]()
+
+    assert (change == "nothing") == constant.holds([X, "label"])
+    assert not constant.holds([X, "other"])
+    assert not constant.holds([X[:-1], "label"])
+    constant.close()
+    assert not constant.holds([X, "label"])
+
+
+def test_arrays_that_cannot_be_written_to_are_not_compared(monkeypatch):
+    """They are held instead, and looked up by where they are; a read-only view of a writable one is compared."""
+    X = np.zeros((3000, 100))
+    X.flags.writeable = False
+    Y = np.zeros(1000)
+    view = Y.view()
+    view.flags.writeable = False
+    constant = share.Constant([X, view])
+    compared = []
+    monkeypatch.setattr(share, "_memcmp", lambda: lambda a, b, n: compared.append(n) or 0)
+
+    assert constant.holds([X, view])
+    assert X.nbytes not in compared
+    assert Y.nbytes in compared
+    assert not constant.holds([X.copy()[::-1].copy()[:1], view])
+    constant.close()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda m: m,
+        lambda m: m[100:200],
+        lambda m: m[::-3, 1:],
+        lambda m: np.asarray(m)[5:],
+        lambda m: m.reshape(-1)[7:],
+    ],
+    ids=["whole", "rows", "strided", "ndarray", "flat"],
+)
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_a_memory_map_travels_as_its_path(tmp_path, part, mode):
+    """Any view of it; what is written to the file later is seen."""
+    np.save(tmp_path / "X.npy", np.arange(100_000.0).reshape(1000, 100))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode=mode)
+    constant = share.Constant({"X": part(mapped)})
+    loaded = pickle.loads(constant.reference)["X"]
+
+    assert constant.nbytes < 5000
+    np.testing.assert_array_equal(loaded, part(mapped))
+    assert not loaded.flags.writeable
+    if mode == "r+":
+        mapped[:] = -1
+        assert -1 == loaded.flat[0]
+    share.forget(constant.serial)
+    constant.close()
+
+
+def test_a_private_memory_map_is_copied(tmp_path):
+    """What was written to it is in no file."""
+    np.save(tmp_path / "X.npy", np.zeros(1000))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="c")
+    mapped[3] = 5
+    constant = share.Constant(mapped)
+
+    assert 5 == pickle.loads(constant.reference)[3]
+    share.forget(constant.serial)
+    constant.close()
