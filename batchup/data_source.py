@@ -93,6 +93,10 @@ class BatchIterator(Iterator[Batch]):
         except Exception as error:
             located(error, self._number, pick)
             raise
+        except BaseException:  # Ctrl-C: if the loop goes on, then with this batch
+            self._plan = itertools.chain([pick], self._plan)
+            self._number -= 1
+            raise
 
     def close(self) -> None:
         """Draw no more picks: the next call ends the iteration."""

@@ -53,15 +53,15 @@ def index_array(name: str, value: Any, below: int | None = None) -> Indices:
         raise TypeError(f"{name} should be an array of integers, not of {array.dtype}")
     if array.ndim != 1:
         raise IndexError(f"{name} should be a 1-D array of integers, not {array.ndim}-D of shape {array.shape}")
-    indices = array.astype(np.intp, copy=False)
-    if len(indices):
-        # argmin and argmax cost half of what min and max do
-        least, most = indices[indices.argmin()], indices[indices.argmax()]
+    if len(array):
+        least, most = array[array.argmin()], array[array.argmax()]  # half the cost of min and max
         if least < 0:
             raise IndexError(f"{name} should be 0 or more, not {least}")
         if below is not None and most >= below:
             raise IndexError(f"{name} should be below {below}, the number of samples, not {most}")
-    return indices
+        if most > np.iinfo(np.intp).max:
+            raise IndexError(f"{name} should be below {np.iinfo(np.intp).max}, not {most}")
+    return array.astype(np.intp, copy=False)
 
 
 def no_keywords(call: str, given: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ import atexit
 import os
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -73,6 +74,10 @@ class Pool(abc.ABC):
         """
         return obj
 
+    def stats(self) -> dict[str, int]:
+        """How many ``workers``, ``restarts``, ``slots`` and ``shared_bytes`` there are."""
+        return {"workers": self.workers, "restarts": 0, "slots": 0, "shared_bytes": 0}
+
     def give_up(self, reply: Reply) -> None:
         """Nobody waits for `reply` any longer, although it may be under way."""
         reply.cancel()
@@ -105,7 +110,7 @@ class Serial(Pool):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
         if self._closed:
             raise PoolClosedError("the pool is closed")
-        future: Future[Any] = Future()
+        future = TimedFuture()
         _run(future, fn, args, kwargs, spare=(KeyboardInterrupt, SystemExit))
         return future
 
@@ -143,7 +148,7 @@ class Threads(Pool):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
         if self._pid != os.getpid():
             raise PoolClosedError("the pool is of another process: its threads do not survive a fork")
-        future: Future[Any] = Future()
+        future = TimedFuture()
         with self._crew.lock:
             if not self._end.alive:
                 raise PoolClosedError("the pool is closed")
@@ -158,7 +163,13 @@ class Threads(Pool):
                 thread.join(timeout=0.5)  # it ends when its task does; one that never does is left behind
 
 
-_Task = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+class TimedFuture(Future[Any]):
+    """A future that says how long its task took."""
+
+    seconds = 0.0
+
+
+_Task = tuple[TimedFuture, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class _Crew:
@@ -201,20 +212,23 @@ def cancelled(future: Future[Any], why: str) -> None:
 
 
 def _run(
-    future: Future[Any],
+    future: TimedFuture,
     fn: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     spare: tuple[type[BaseException], ...] = (),
 ) -> None:
+    begun = time.perf_counter()
     try:
         result = fn(*args, **kwargs)
     except spare:
         raise
     except BaseException as error:
+        future.seconds = time.perf_counter() - begun
         future.set_exception(error)
         del future  # the traceback holds this frame: no cycle
     else:
+        future.seconds = time.perf_counter() - begun
         future.set_result(result)
 
 

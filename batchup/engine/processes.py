@@ -51,6 +51,8 @@ class Answer:
         "message",
         "number",
         "pool",
+        "retried",
+        "seconds",
         "state",
         "task",
         "value",
@@ -63,6 +65,8 @@ class Answer:
         self.kept = kept  # the constants that the task refers to, until it is done
         self.number = task[1]
         self.exit_codes: list[int | None] = []  # of the workers that this task has cost
+        self.retried = 0
+        self.seconds = 0.0
         self.worker: _Worker | None = None
         self.state = "waiting"
         self.message: tuple[Any, ...] = ()
@@ -253,7 +257,7 @@ class Processes(Pool):
         self._disordered = False
         self._closed = False
         self._numbers = iter(range(1, 1 << 62))
-        self._failed_starts = 0
+        self._failed_starts = self._restarts = 0
         self._forgotten: collections.deque[int] = collections.deque()
         self._end = weakref.finalize(self, _end_gang, self._gang, self._pid)
         close_at_exit(self)
@@ -281,6 +285,17 @@ class Processes(Pool):
             self._should_be_open()
             self._safely(self._begin, answer)
         return answer
+
+    def stats(self) -> dict[str, int]:
+        with self._turn:
+            sizes = [len(memory) for worker in self._gang.workers for memory in worker.maps.values()]
+            constants = sum(constant.nbytes for constant in self._gang.constants)
+            return {
+                "workers": self.workers,
+                "restarts": self._restarts,
+                "slots": len(sizes),
+                "shared_bytes": sum(sizes) + constants,
+            }
 
     def give_up(self, answer: Any) -> None:
         """Nobody waits for it any longer: if it is with a worker, that worker is replaced."""
@@ -396,7 +411,9 @@ class Processes(Pool):
             if worker.inbox.ended:
                 self._replace(worker)
 
-    def _arrived(self, worker: _Worker, number: int, kind: int, header: bytes, spans: Any, slot: Any) -> None:
+    def _arrived(
+        self, worker: _Worker, number: int, seconds: float, kind: int, header: Any, spans: Any, slot: Any
+    ) -> None:
         if kind == HELLO and number == 0:
             worker.greeted = True
             self._failed_starts = 0
@@ -410,6 +427,7 @@ class Processes(Pool):
         answer = worker.answers.pop(number, None)
         if answer is not None:
             self._waiting.pop(number, None)
+            answer.seconds = seconds
             answer.message, answer.lease, answer.state = (kind, header, spans, slot), lease, "arrived"
 
     def _replace(self, dead: _Worker) -> None:
@@ -432,7 +450,9 @@ class Processes(Pool):
             dead.answers = {}
             self._failed_starts = 0
         gang.start(dead.place)
+        self._restarts += 1
         for answer in dead.answers.values():
+            answer.retried += 1
             self._assign(answer)
 
 

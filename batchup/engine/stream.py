@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
@@ -11,10 +13,47 @@ from ..errors import BatchTimeoutError, PoolClosedError, WorkerError
 from .checks import whole
 from .pools import Pool, Reply
 
-__all__ = ["Task", "WorkStream", "seconds"]
+__all__ = ["StreamStats", "Task", "WorkStream", "seconds"]
 
 Task: TypeAlias = tuple[Any, ...]  # (fn,), (fn, args) or (fn, args, kwargs)
 Located: TypeAlias = Callable[[BaseException, int, tuple[Any, ...]], BaseException]
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamStats:
+    """What a stream has done, and what it took.
+
+    Attributes
+    ----------
+    done : int
+        Results that were delivered, errors among them.
+    under_way : int
+        Tasks that are being worked on, or done and not asked for.
+    retried : int
+        How often a delivered task had to be begun anew, because its worker died.
+    waited : float
+        Seconds that the consumer waited for results.
+    busy : float
+        Seconds that workers worked on the delivered tasks, all workers together.
+    workers : int
+        How many workers the pool has.
+    restarts : int
+        How many worker processes the pool has replaced.
+    slots : int
+        How many pieces of shared memory the pool has for results.
+    shared_bytes : int
+        How much shared memory the pool has, for results and for constants.
+    """
+
+    done: int
+    under_way: int
+    retried: int
+    waited: float
+    busy: float
+    workers: int
+    restarts: int
+    slots: int
+    shared_bytes: int
 
 
 class WorkStream(Iterator[Any]):
@@ -67,22 +106,28 @@ class WorkStream(Iterator[Any]):
         # an abandoned stream cancels what nobody will ask for
         self._end = weakref.finalize(self, _cancel_all, self._under_way)
         self._end.atexit = False
-        self._top_up()
+        self._drawn: Task | None = None  # and not yet submitted
+        self._waited = self._busy = 0.0
+        self._retried = 0
+        self._top_up(self._depth)
 
     def __next__(self) -> Any:
         if not self._under_way:
-            raise StopIteration
+            self._top_up(self._depth)
+            if not self._under_way:
+                raise StopIteration
         reply, args = self._under_way[0]
         error = reply if isinstance(reply, BaseException) else self._awaited(reply)
-        self._under_way.popleft()
-        self._number += 1
-        self._top_up()
-        if error is None and not isinstance(reply, BaseException):
-            return reply.result()
-        assert error is not None
-        if not isinstance(error, Exception) or isinstance(error, StopIteration):
-            error = _as_worker_error(error)
-        raise self._located(error, self._number, args)
+        result = None if isinstance(reply, BaseException) or error is not None else reply.result()
+        self._top_up(self._depth + 1)  # the first is as good as delivered
+        number = self._number + 1
+        self._count(reply)
+        # Ctrl-C comes between calls of functions: there is none from here to the end, so no result is lost
+        self._number = number
+        del self._under_way[0]
+        if error is None:
+            return result
+        raise self._presentable(error, number, args)
 
     def retrieve(self) -> Any:
         """The next result, or None when there are no more."""
@@ -95,9 +140,27 @@ class WorkStream(Iterator[Any]):
     def close(self) -> None:
         """Cancel what has not begun, and draw no more tasks: the next call ends the iteration."""
         self._tasks = iter(())
+        self._drawn = None
         _cancel_all(self._under_way)
 
+    def stats(self) -> StreamStats:
+        """What has been done so far, and what it took.
+
+        Returns
+        -------
+        StreamStats
+        """
+        return StreamStats(
+            done=self._number + 1,
+            under_way=len(self._under_way),
+            retried=self._retried,
+            waited=self._waited,
+            busy=self._busy,
+            **self._pool.stats(),
+        )
+
     def _awaited(self, reply: Reply) -> BaseException | None:
+        begun = time.perf_counter()
         try:
             return reply.exception(self._timeout)
         except TimeoutError:
@@ -105,12 +168,25 @@ class WorkStream(Iterator[Any]):
             error = BatchTimeoutError(f"no result within timeout={self._timeout} seconds")
             error.timeout = self._timeout or 0.0
             return error
+        finally:
+            self._waited += time.perf_counter() - begun
 
-    def _top_up(self) -> None:
-        while len(self._under_way) < self._depth:
+    def _count(self, reply: Reply | BaseException) -> None:
+        self._busy += getattr(reply, "seconds", 0.0)
+        self._retried += getattr(reply, "retried", 0)
+
+    def _presentable(self, error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
+        if not isinstance(error, Exception) or isinstance(error, StopIteration):
+            error = _as_worker_error(error)
+        return self._located(error, number, args)
+
+    def _top_up(self, most: int) -> None:
+        while len(self._under_way) < most:
             args: tuple[Any, ...] = ()
             try:
-                fn, args, kwargs = _parts(next(self._tasks))
+                if self._drawn is None:
+                    self._drawn = next(self._tasks)
+                fn, args, kwargs = _parts(self._drawn)
                 entry: Reply | BaseException = self._pool.submit(fn, *args, **kwargs)
             except StopIteration:
                 return
@@ -119,6 +195,7 @@ class WorkStream(Iterator[Any]):
                 entry = error
             except Exception as error:  # the plan failed: its error waits its turn
                 entry = error
+            self._drawn = None
             self._under_way.append((entry, args))
 
 

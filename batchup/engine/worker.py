@@ -2,8 +2,8 @@
 
 Messages are marshalled tuples behind their length. To the worker: ``(TASK, number, constant, arguments)``, ``(CALL,
 number, function, arguments)``, ``(DROP, numbers)``, ``(FORGET, constants)``, ``(FREE, slots)``. From it: ``(number,
-outcome, header, spans, slot)``, where the buffers of the result are in the slot, a piece of shared memory of the
-worker's, or in the message, if they are few.
+seconds, outcome, header, spans, slot)``, where the buffers of the result are in the slot, a piece of shared memory of
+the worker's, or in the message, if they are few.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Worker:
         self.looked = 0.0  # when the pipe was last read
 
     def serve(self) -> None:
-        self.send((0, HELLO, b"", [], None))
+        self.send((0, 0.0, HELLO, b"", [], None))
         while True:
             if not self.queues or time.monotonic() - self.looked > LOOK:
                 self.take_in()
@@ -102,7 +102,9 @@ class Worker:
             if queue:
                 self.queues[key] = queue  # at the end: the others come first
             _mark.pack_into(self.mark, 0, number)
-            self.send((number, *self.outcome(*task)))
+            begun = time.perf_counter()
+            outcome = self.outcome(*task)
+            self.send((number, time.perf_counter() - begun, *outcome))
             _mark.pack_into(self.mark, 0, 0)
 
     def take_in(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
@@ -210,3 +211,48 @@ def test_many_threads_share_a_pool(pool):
         thread.join(60)
 
     assert {k: [n**k for n in range(200)] for k in range(6)} == results
+
+
+def test_a_stream_tells_what_it_has_done(pool):
+    """Counts and seconds, in a record that does not change."""
+    stream = pool.work_stream(((pow, (n, 2)) for n in range(30)), 5)
+    next(stream)
+    early = stream.stats()
+    list(stream)
+    late = stream.stats()
+
+    assert (1, 5, 2) == (early.done, early.under_way, early.workers)
+    assert (30, 0, 0, 0) == (late.done, late.under_way, late.retried, late.restarts)
+    assert 0 < early.waited < late.waited
+    assert 0 < late.busy
+
+
+def test_an_interruption_loses_nothing(pool):
+    """Ctrl-C in the middle of drawing a task, or of submitting it: caught, all results still come, once."""
+    interrupt = {"plan": 3, "submit": 7}
+
+    def tasks():
+        for n in range(20):
+            yield pow, (n, 2)
+
+    stream = pool.work_stream(tasks(), 2)
+    submit = stream._pool.submit
+    calls = []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) in interrupt.values():
+            raise KeyboardInterrupt
+        return submit(*args)
+
+    stream._pool.submit = interrupted
+    got = []
+    try:
+        while len(got) < 20:
+            with contextlib.suppress(KeyboardInterrupt):
+                got.append(next(stream))
+    finally:
+        del stream._pool.submit
+
+    assert [n**2 for n in range(20)] == got
+    assert [] == list(stream)
