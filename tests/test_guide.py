@@ -445,10 +445,7 @@ def semi():
 
 
 def semi_supervised_orders():
-    """The orders of one generator that labelled samples (looped) and unlabelled ones are drawn by, batch after batch.
-
-    The first batch asks for two labelled permutations never (100 samples fill 64); each is drawn when it is needed.
-    """
+    """The orders of the labelled samples (looped) and the unlabelled, each drawn when a batch needs it."""
     rng = np.random.RandomState(12345)
     labelled, unlabelled = rng.permutation(100), rng.permutation(300)
     while len(labelled) < 300:

@@ -29,15 +29,6 @@ LEVELS = {
 }
 NEIGHBOURS = {("batchup.loader", "batchup.work_pool")}  # the only sideways imports
 
-# Who may import what from elsewhere at the top of a module; inside a function, anything.
-EVERYWHERE = {"numpy"}
-PROCESSES = {f"batchup.engine.{name}" for name in ("pools", "processes", "share", "worker")}
-ONLY_IN = {
-    "joblib": PROCESSES,
-    "cloudpickle": PROCESSES,
-    "six": {"batchup.data_source"},
-}
-
 HEAVY = ["tqdm", "torch", "jax", "matplotlib", "PIL", "pandas", "scipy", "sklearn"]
 
 
@@ -55,6 +46,19 @@ def module_name(path):
 
 
 MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+# Who may import what from elsewhere at the top of a module; inside a function, anything.
+EVERYWHERE = {"numpy"}
+PROCESSES = {f"batchup.engine.{name}" for name in ("pools", "processes", "share", "worker")}
+TESTING = {name for name in MODULES if name.startswith("batchup.testing")}
+ONLY_IN = {
+    "joblib": PROCESSES,
+    "cloudpickle": PROCESSES,
+    "six": {"batchup.data_source"},
+    "hypothesis": TESTING,
+    "psutil": TESTING,
+    "pytest": TESTING,
+}
 
 
 def imports(name, source, is_package=False, modules=frozenset(MODULES)):
