@@ -119,6 +119,11 @@ class AbstractDataSource:
         """Whether `batch_iterator` hands keywords of the user's on to somebody."""
         return True
 
+    @property
+    def _may_draw(self) -> bool:
+        """Whether fetching may run code that draws from `numpy.random`: any but that for plain arrays."""
+        return True
+
     def num_samples(self, **kwargs: Any) -> int | float | None:
         """How many samples one go through the source gives.
 
@@ -426,6 +431,12 @@ class ArrayDataSource(RandomAccessDataSource):
         super().__init__(len(data[0]), indices, repeats, sampler, include_indices)
         self.data = data
 
+    @property
+    def _may_draw(self) -> bool:
+        return type(self) is not ArrayDataSource or not all(
+            isinstance(array, (np.ndarray, list, tuple)) for array in self.data
+        )
+
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
         indices = _positions(indices, self.length)
         samples = tuple([_rows(array, indices) for array in self.data])
@@ -530,6 +541,10 @@ class CompositeDataSource(AbstractDataSource):
     def _takes_keywords(self) -> bool:
         return any(ds._takes_keywords for ds in self.datasets)
 
+    @property
+    def _may_draw(self) -> bool:
+        return any(ds._may_draw for ds in self.datasets)
+
     def num_samples(self, **kwargs: Any) -> int | float | None:
         counts = [ds.num_samples(**kwargs) for ds in self.datasets]
         known = [n for n in counts if n is not None]
@@ -614,6 +629,10 @@ class ChoiceDataSource(AbstractDataSource):
     @property
     def _takes_keywords(self) -> bool:
         return any(ds._takes_keywords for ds in self.datasets)
+
+    @property
+    def _may_draw(self) -> bool:
+        return any(ds._may_draw for ds in self.datasets)
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         """The sum over the sources that know how many they have.

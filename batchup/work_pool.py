@@ -5,13 +5,14 @@ The batches are the same as without a pool, in the same order: only the work is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from .data_source import AbstractDataSource, Batch, coerce_data_source
+from .data_source import AbstractDataSource, Batch, Pick, coerce_data_source
 from .engine.checks import whole
 from .engine.pools import Pool, Threads
+from .engine.rng import entropy_of, seed_globals
 from .engine.stream import Task, WorkStream, seconds
 from .errors import (
     BatchTimeoutError,
@@ -203,6 +204,7 @@ class ParallelDataSource(AbstractDataSource):
         self._depth = whole("batch_buffer_size", batch_buffer_size)
         self._pool = pool
         self._timeout = seconds(timeout)
+        self._epochs = 0  # iterators that were made
         self._fetch: Any = None  # what stands for the fetch in the pool
 
     @property
@@ -231,10 +233,29 @@ class ParallelDataSource(AbstractDataSource):
         DataSourcePicklingError
             If the source should go to processes and cannot be pickled.
         """
+        engine = self._pool.engine
+        entropy, epoch = entropy_of(kwargs.get("shuffle")), self._epochs
+        self._epochs += 1
         plan = self._ds.batch_indices_iterator(batch_size, **kwargs)
-        fetch = self._fetch = self._pool.engine.share(self._ds.samples_by_indices_nomapping, self._fetch)
-        tasks = ((fetch, (pick,)) for pick in plan)
-        return WorkStream(self._pool.engine, tasks, self._depth, self._timeout, _at_batch)
+        fetch: Callable[..., Batch] = self._ds.samples_by_indices_nomapping
+        if engine.apart and self._ds._may_draw:
+            fetch = self._fetch = engine.share(SeededFetch(fetch), self._fetch)
+            tasks: Iterator[Task] = ((fetch, (pick, entropy, epoch, step)) for step, pick in enumerate(plan))
+        else:
+            fetch = self._fetch = engine.share(fetch, self._fetch)
+            tasks = ((fetch, (pick,)) for pick in plan)
+        return WorkStream(engine, tasks, self._depth, self._timeout, _at_batch)
+
+
+class SeededFetch:
+    """A fetch that seeds the global generators first, so that what is drawn from them depends on the batch alone."""
+
+    def __init__(self, fetch: Callable[[Pick], Batch]) -> None:
+        self.fetch = fetch
+
+    def __call__(self, pick: Pick, entropy: int, epoch: int, step: int) -> Batch:
+        seed_globals(entropy, epoch, step)
+        return self.fetch(pick)
 
 
 def _at_batch(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:

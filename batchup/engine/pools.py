@@ -56,6 +56,7 @@ class Pool(abc.ABC):
     """
 
     workers: int
+    apart = False  # whether workers have global variables of their own, `numpy.random` among them
 
     @abc.abstractmethod
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:

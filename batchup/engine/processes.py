@@ -244,6 +244,8 @@ class Processes(Pool):
     3
     """
 
+    apart = True
+
     def __init__(self, workers: int, retries: int = 2) -> None:
         if os.name != "posix":
             raise NotImplementedError("worker processes need a POSIX system (Linux, macOS); use threads here")

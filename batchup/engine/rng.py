@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
+import random
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,7 +12,7 @@ import numpy as np
 Rng: TypeAlias = np.random.RandomState | np.random.Generator
 Shuffle: TypeAlias = bool | int | np.random.SeedSequence | Rng | None
 
-__all__ = ["Rng", "Shuffle", "as_rng", "rng_at"]
+__all__ = ["Rng", "Shuffle", "as_rng", "entropy_of", "rng_at", "seed_globals"]
 
 
 def rng_at(seed: int | np.random.SeedSequence, *position: int) -> np.random.Generator:
@@ -73,6 +76,35 @@ def as_rng(shuffle: Any) -> Rng | None:
         "shuffle should be None, a bool, a seed (an int or a SeedSequence), a RandomState or a Generator, "
         f"not {shuffle!r}"
     )
+
+
+def entropy_of(shuffle: Any) -> int:
+    """A number that stands for what `shuffle` will draw, without drawing: a seed itself, of a generator its state.
+
+    Without a shuffle it is the state of NumPy's global generator, so that ``numpy.random.seed`` decides.
+
+    >>> entropy_of(7)
+    7
+    >>> entropy_of(np.random.default_rng(7)) == entropy_of(np.random.default_rng(7))
+    True
+    """
+    if isinstance(shuffle, (int, np.integer)) and not isinstance(shuffle, bool):
+        return int(shuffle)
+    state: Any
+    if isinstance(shuffle, np.random.SeedSequence):
+        state = shuffle.entropy, shuffle.spawn_key
+    elif isinstance(shuffle, np.random.Generator):
+        state = shuffle.bit_generator.state
+    else:
+        state = (shuffle if isinstance(shuffle, np.random.RandomState) else global_rng()).get_state(legacy=False)
+    return int.from_bytes(hashlib.blake2b(pickle.dumps(state), digest_size=16).digest(), "little")
+
+
+def seed_globals(entropy: int, *position: int) -> None:
+    """Seed `numpy.random` and `random` for one place in a run."""
+    sequence = np.random.SeedSequence(entropy, spawn_key=position)
+    np.random.seed(sequence.generate_state(4))
+    random.seed(int(sequence.generate_state(1, np.uint64)[0]))
 
 
 def global_rng() -> np.random.RandomState:

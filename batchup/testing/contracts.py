@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 SOME = 12  # batches to look at, where there may be no end
+SECONDS = 10.0  # that workers have to end
 both_generators = pytest.mark.parametrize("new_rng", [np.random.RandomState, np.random.default_rng])
 bad_batch_sizes = pytest.mark.parametrize("batch_size", [0, -1, True, 2.5, "3"])
 
@@ -531,8 +532,8 @@ class PoolContract:
                 each for each in set(psutil.Process().children(recursive=True)) - children if not _is_tracker(each)
             ]
         for thread in new_threads:
-            thread.join(timeout=10)
-        _, alive = psutil.wait_procs(workers, timeout=10)
+            thread.join(timeout=SECONDS)
+        _, alive = psutil.wait_procs(workers, timeout=SECONDS)
 
         assert ([], []) == ([each for each in new_threads if each.is_alive()], alive)
 

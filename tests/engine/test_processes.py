@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -213,13 +214,49 @@ def test_a_source_that_cannot_be_pickled_is_refused_at_the_call(pool):
         par.batch_iterator(2)
 
 
-def test_workers_draw_different_noise(pool):
-    """Each worker's global generator starts by itself."""
-    X = np.zeros((400, 1))
-    noisy = ArrayDataSource([X]).map(lambda x: (np.random.random(4),))
-    draws = [tuple(x) for (x,) in pool.parallel_data_source(noisy).batch_iterator(2)]
+def noise(x):
+    return np.random.random(2), [random.random()]
 
-    assert 200 == len(set(draws))
+
+def drawn(pool, shuffle, epochs=2, kill_at=None):
+    par = pool.parallel_data_source(ArrayDataSource([np.zeros((100, 1))]).map(noise))
+    found = []
+    for _ in range(epochs):
+        for i, (a, b) in enumerate(par.batch_iterator(2, shuffle=shuffle)):
+            if i == kill_at:
+                os.kill(pids_of(pool).pop(), signal.SIGKILL)
+            found.append((*a, *b))
+    return found
+
+
+@pytest.mark.parametrize("shuffle", [None, True, 7])
+def test_noise_is_different_in_every_batch(pool, shuffle):
+    """Functions that use `numpy.random` or `random` repeat nothing, over workers and over epochs."""
+    assert 100 == len(set(drawn(pool, shuffle)))
+
+
+@pytest.mark.parametrize("shuffle", [7, np.random.SeedSequence(7), np.random.RandomState, np.random.default_rng])
+def test_noise_depends_on_the_seed_alone(pool, shuffle):
+    """Not on the number of workers, nor on one that dies."""
+
+    def fresh():
+        return shuffle(5) if callable(shuffle) else shuffle
+
+    with WorkerProcessPool(1) as one, WorkerProcessPool(4) as four:
+        expected = drawn(one, fresh())
+        assert expected == drawn(four, fresh())
+    assert expected == drawn(pool, fresh(), kill_at=20)
+
+
+def test_the_callers_generators_do_not_advance(pool):
+    """And decide the noise where there is no other seed."""
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    first = drawn(pool, None)
+    again = drawn(pool, None)
+
+    assert (before == np.random.get_state()[1]).all()
+    assert first == again
 
 
 def test_a_pool_is_not_used_in_a_fork(pool):
