@@ -37,7 +37,7 @@ def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike =
     Examples
     --------
     >>> images = [np.full((2, 2), n) for n in range(3)]
-    >>> np.stack(images, out=empty((3, 2, 2), int)).sum()
+    >>> int(np.stack(images, out=empty((3, 2, 2), int)).sum())
     12
     """
     arena = _current

@@ -1,0 +1,55 @@
+# make train    train a classifier on real digits, from a fresh clone
+# make test     every test, docstring and documented example
+# make check    ruff, mypy --strict, and the order of the layers
+# make docs     the documentation, into docs/_build/html
+# make bench    the benchmarks, as tables
+# make clean    remove what the others made
+#
+# PYTHON=python3.12 chooses the interpreter; TEST_ARGS="-k guide -x" goes to pytest.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.PHONY: help train test check docs bench clean
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+train: $(VENV)/has-examples
+	$(PY) examples/train_digits.py
+
+test: $(VENV)/has-test
+	$(PY) -m pytest $(TEST_ARGS)
+
+check: $(VENV)/has-test $(VENV)/has-dev
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/test_layers.py
+
+docs: $(VENV)/has-docs $(VENV)/has-test
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+bench: $(VENV)/has-examples
+	@set -e; for each in $$(grep -l __main__ benchmarks/*.py); do echo "== $$each"; $(PY) "$$each"; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info docs/_build docs/reference/generated
+	rm -rf .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find batchup tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# One environment; another PYTHON makes it anew. A file has-EXTRA says that the extra is installed.
+MADE := $(VENV)/made-by-$(notdir $(PYTHON))
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "batchup needs Python 3.11 or newer as PYTHON, not $(PYTHON): make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) -m venv is not there: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/has-%: $(MADE) setup.cfg setup.py pyproject.toml
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch $@

@@ -1,0 +1,296 @@
+"""The laws of the architecture that do not need a run: 1 to 6, and 10."""
+
+import contextlib
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchup import errors
+from batchup.data_source import ArrayDataSource
+from batchup.engine.pools import Serial
+from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler
+from batchup.testing import Shuffled, batch_sizes, lengths, plain, rngs, samplers, shuffles, sources
+from batchup.work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
+
+pytestmark = pytest.mark.timeout(120)
+depths = st.integers(1, 25)
+SOME = 15  # batches to compare, where there may be no end
+
+
+class WorkerSerialPool(AbstractWorkerPool):
+    """The front of a pool without workers."""
+
+    def __init__(self):
+        self._engine = Serial()
+
+    @property
+    def engine(self):
+        return self._engine
+
+
+POOLS = {
+    "serial": WorkerSerialPool,
+    "one thread": WorkerThreadPool,
+    "threads": lambda: WorkerThreadPool(3),
+    "one process": WorkerProcessPool,
+    "processes": lambda: WorkerProcessPool(2),
+}
+
+
+@pytest.fixture(scope="module", params=POOLS.values(), ids=POOLS.keys())
+def any_pool(request):
+    with request.param() as pool:
+        yield pool
+
+
+def some(batches):
+    with contextlib.closing(batches) if hasattr(batches, "close") else contextlib.nullcontext():
+        return [plain(batch) for batch in itertools.islice(batches, SOME)]
+
+
+def inverse(x):
+    return 1 / x
+
+
+def outcome(call):
+    """What a call gives, or the kind of error and its message."""
+    try:
+        return call()
+    except Exception as error:
+        return type(error), str(error)
+
+
+def outcomes(results):
+    """What each call of `next` gives, until the end."""
+    seen = []
+    while (last := outcome(lambda: next(results, "end"))) != "end":
+        seen.append(last)
+    return seen
+
+
+# 1. A stream is `map`: same results, same order, errors in their place, for any pool and any depth.
+
+
+@given(xs=st.lists(st.integers(-3, 3), max_size=60), depth=depths)
+@settings(max_examples=30, deadline=None)
+def test_law_1_a_stream_is_map(any_pool, xs, depth):
+    """Same results, same order, errors in their place."""
+    stream = any_pool.work_stream(((inverse, (x,)) for x in xs), depth)
+
+    assert [outcome(lambda: inverse(x)) for x in xs] == outcomes(stream)  # noqa: B023
+
+
+@given(ds=sources(), batch_size=batch_sizes(), fresh=shuffles(), depth=depths)
+@settings(max_examples=30, deadline=None)
+def test_law_1_a_parallel_source_is_its_source(any_pool, ds, batch_size, fresh, depth):
+    """The batches of any random-access source are the same on any pool, at any depth."""
+    parallel = any_pool.parallel_data_source(ds, depth)
+
+    assert some(ds.batch_iterator(batch_size, shuffle=fresh())) == some(
+        parallel.batch_iterator(batch_size, shuffle=fresh())
+    )
+
+
+# 2. Never more than `depth` picks are under way or waiting.
+
+
+@given(n=st.integers(0, 40), depth=depths, takes=st.integers(0, 40))
+@settings(max_examples=30, deadline=None)
+def test_law_2_never_more_than_depth_under_way(any_pool, n, depth, takes):
+    """What was drawn from the plan and not delivered is `depth`, or what is left of the plan."""
+    drawn = []
+
+    def tasks():
+        for x in range(1, n + 1):
+            drawn.append(x)
+            yield inverse, (x,)
+
+    stream = any_pool.work_stream(tasks(), depth)
+    ahead = [len(drawn)]
+    for delivered, _ in enumerate(itertools.islice(stream, takes), start=1):
+        ahead.append(len(drawn) - delivered)
+    stream.close()
+
+    assert [min(depth, n - delivered) for delivered in range(min(n, takes) + 1)] == ahead
+
+
+@given(n=st.integers(1, 30), depth=st.integers(1, 5))
+@settings(max_examples=20, deadline=None)
+def test_law_2_holds_where_tasks_fail(any_pool, n, depth):
+    """An error takes the place of its result in the count, and nothing else."""
+    drawn = []
+
+    def tasks():
+        for x in range(n):
+            drawn.append(x)
+            yield inverse, (x % 2,)
+
+    stream = any_pool.work_stream(tasks(), depth)
+    ahead = []
+    for delivered in range(n):
+        ahead.append(len(drawn) - delivered)
+        outcome(lambda: next(stream))
+
+    assert [min(depth, n - delivered) for delivered in range(n)] == ahead
+
+
+# 3. For every random-access source, list(batch_iterator(...)) == [fetch(p) for p in plan].
+
+
+@given(sources(), batch_sizes(), shuffles())
+@settings(deadline=None)
+def test_law_3_batches_are_fetched_picks(ds, batch_size, fresh):
+    """In order and shuffled."""
+    plan = ds.batch_indices_iterator(batch_size, shuffle=fresh())
+
+    assert some(map(ds.samples_by_indices_nomapping, plan)) == some(ds.batch_iterator(batch_size, shuffle=fresh()))
+
+
+@given(sources(weighted=True), batch_sizes(), rngs())
+@settings(deadline=None)
+def test_law_3_holds_with_weights(ds, batch_size, fresh):
+    """Also where samples are drawn by weight."""
+    plan = ds.batch_indices_iterator(batch_size, shuffle=fresh())
+
+    assert some(map(ds.samples_by_indices_nomapping, plan)) == some(ds.batch_iterator(batch_size, shuffle=fresh()))
+
+
+# 4. One shuffled epoch is a permutation; the concatenation of its batches does not depend on the batch size.
+
+
+@given(lengths(200), batch_sizes(), rngs())
+def test_law_4_an_epoch_is_a_permutation(n, batch_size, fresh):
+    """Every sample comes once."""
+    batches = StandardSampler(n).shuffled_indices_batch_iterator(batch_size, fresh())
+
+    assert list(range(n)) == sorted(int(i) for batch in batches for i in batch)
+
+
+@given(st.data(), st.integers(1, 30), batch_sizes(), batch_sizes(), rngs())
+def test_law_4_the_order_does_not_depend_on_the_batch_size(data, n, one_size, other_size, fresh):
+    """Batches are cut from one order, which is drawn without them; so are draws by weight."""
+    sampler = data.draw(samplers(n))
+    one, other = (
+        [
+            int(i)
+            for batch in itertools.islice(sampler.shuffled_indices_batch_iterator(size, fresh()), 200 // size + 1)
+            for i in batch
+        ][:200]
+        for size in (one_size, other_size)
+    )
+
+    assert one == other
+
+
+# 5. SubsetSampler(idx) is idx[StandardSampler(len(idx))], for RandomState and for Generator.
+
+
+@given(st.lists(st.integers(0, 1000), max_size=40), st.integers(1, 3), batch_sizes(), rngs())
+def test_law_5_a_subset_is_a_selection_from_its_positions(indices, repeats, batch_size, fresh):
+    """The same order is drawn for the indices as for their positions."""
+    idx = np.array(indices, dtype=np.intp)
+    subset = SubsetSampler(idx, repeats).shuffled_indices_batch_iterator(batch_size, fresh())
+    positions = StandardSampler(len(idx), repeats).shuffled_indices_batch_iterator(batch_size, fresh())
+
+    assert [idx[batch].tolist() for batch in positions] == [batch.tolist() for batch in subset]
+
+
+@given(st.lists(st.integers(0, 1000), max_size=40), st.integers(1, 3), batch_sizes())
+def test_law_5_holds_in_order(indices, repeats, batch_size):
+    """Without a generator, too."""
+    idx = np.array(indices, dtype=np.intp)
+    subset = SubsetSampler(idx, repeats).in_order_indices_batch_iterator(batch_size)
+    positions = StandardSampler(len(idx), repeats).in_order_indices_batch_iterator(batch_size)
+
+    assert [idx[batch].tolist() for batch in positions] == [batch.tolist() for batch in subset]
+
+
+# 6. ds.map(f).map(g) is ds.map(g after f).
+
+
+def with_its_length(*batch):
+    return (len(batch), *batch)
+
+
+def backwards(*batch):
+    return batch[::-1]
+
+
+def in_a_tuple(*batch):
+    return (batch,)
+
+
+functions = st.sampled_from([with_its_length, backwards, in_a_tuple])
+
+
+@given(sources(), functions, functions, batch_sizes(), shuffles())
+@settings(deadline=None)
+def test_law_6_maps_compose(ds, f, g, batch_size, fresh):
+    """Two maps are the map of both functions, one after the other."""
+    one_by_one = ds.map(f).map(g).batch_iterator(batch_size, shuffle=fresh())
+    at_once = ds.map(lambda *batch: g(*f(*batch))).batch_iterator(batch_size, shuffle=fresh())
+
+    assert some(at_once) == some(one_by_one)
+
+
+# 10. Whatever crosses to a worker pickles.
+
+
+@given(sources(weighted=True), batch_sizes(), rngs())
+@settings(deadline=None)
+def test_law_10_sources_and_picks_pickle(ds, batch_size, fresh):
+    """What was pickled fetches the same batches, and draws the same plan."""
+    plan = list(itertools.islice(ds.batch_indices_iterator(batch_size, shuffle=fresh()), SOME))
+    ds_there, plan_there = pickle.loads(pickle.dumps((ds, plan)))
+
+    assert plain(plan) == plain(plan_there)
+    assert [type(pick) for pick in plan] == [type(pick) for pick in plan_there]
+    assert some(map(ds.samples_by_indices_nomapping, plan)) == some(
+        map(ds_there.samples_by_indices_nomapping, plan_there)
+    )
+    assert some(ds.batch_iterator(batch_size, shuffle=fresh())) == some(
+        ds_there.batch_iterator(batch_size, shuffle=fresh())
+    )
+
+
+def test_law_10_picks_are_small():
+    """A pick has the indices of its batch, not of the epoch that it was cut from."""
+    plans = [
+        ArrayDataSource([np.arange(100_000)]).batch_indices_iterator(10, shuffle=0),
+        ArrayDataSource([np.arange(100_000)], indices=np.arange(100_000)).batch_indices_iterator(10, shuffle=0),
+        ArrayDataSource([np.zeros(100_000)], sampler=WeightedSampler(np.ones(100_000))).batch_indices_iterator(
+            10, shuffle=0
+        ),
+    ]
+
+    assert [True] * 3 == [len(pickle.dumps(next(plan))) < 1000 for plan in plans]
+
+
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if isinstance(getattr(errors, name), type)])
+def test_law_10_errors_pickle(name):
+    """An error that crosses keeps its message, its attributes and its notes."""
+    error = getattr(errors, name)("what went wrong")
+    if isinstance(error, (errors.WorkerError, errors.WorkerDiedError, errors.BatchTimeoutError)):
+        errors.located(error, 3, np.array([7, 8]))
+    error.add_note("and where")
+    there_and_back = pickle.loads(pickle.dumps(error))
+
+    assert (type(error), str(error), error.__notes__) == (
+        type(there_and_back),
+        str(there_and_back),
+        there_and_back.__notes__,
+    )
+    assert plain(error.__dict__) == plain(there_and_back.__dict__)
+
+
+@given(st.sampled_from(["RandomState", "Generator"]), st.integers(0, 99))
+def test_a_strategy_gives_the_same_chance_each_time(kind, seed):
+    """What the laws are tried with: a fresh generator, in the same state, at each call."""
+    fresh = Shuffled(kind, seed)
+
+    assert fresh() is not fresh()
+    assert fresh().permutation(50).tolist() == fresh().permutation(50).tolist()
