@@ -134,7 +134,7 @@ class AbstractDataSource:
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how many samples it has")
 
-    def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         """Batches, one after the other.
 
         Parameters
@@ -151,7 +151,7 @@ class AbstractDataSource:
         """
         raise NotImplementedError(f"{type(self).__name__} does not give batches")
 
-    def batch_indices_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Pick]:
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         """The plan: what `batch_iterator` with the same arguments will fetch.
 
         Returns
@@ -473,8 +473,9 @@ class CallableDataSource(AbstractDataSource):
         n: int | float | None = self.num_samples_fn
         return self.num_samples_fn(**kwargs) if callable(self.num_samples_fn) else n
 
-    def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
-        return self.batch_iterator_fn(batch_size, **kwargs)
+    def batch_iterator(self, batch_size: int, *shuffle: Shuffle, **kwargs: Any) -> Iterator[Batch]:
+        """What the function returns for the same arguments; a second positional one is handed on as `shuffle`."""
+        return self.batch_iterator_fn(batch_size, **dict(zip(["shuffle"], shuffle, strict=False)), **kwargs)
 
 
 class IteratorDataSource(AbstractDataSource):
@@ -502,7 +503,7 @@ class IteratorDataSource(AbstractDataSource):
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self.n_samples
 
-    def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         return self.batch_iter
 
 
@@ -550,15 +551,17 @@ class CompositeDataSource(AbstractDataSource):
         known = [n for n in counts if n is not None]
         return min(known) if len(known) == len(counts) else None
 
-    def batch_indices_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Pick]:
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         _should_be_random_access(self)
-        plans = _of_each(self, "batch_indices_iterator", batch_size, kwargs)
+        plans = _of_each(self, "batch_indices_iterator", batch_size, shuffle, kwargs)
         return (tree.even(picks) if self.trim else picks for picks in zip(*plans, strict=False))
 
-    def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
-            return BatchIterator(self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, **kwargs))
-        return map(self._joined, zip(*_of_each(self, "batch_iterator", batch_size, kwargs), strict=False))
+            return BatchIterator(
+                self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, shuffle, **kwargs)
+            )
+        return map(self._joined, zip(*_of_each(self, "batch_iterator", batch_size, shuffle, kwargs), strict=False))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         return self._fetched("samples_by_indices", indices)
@@ -675,7 +678,7 @@ class ChoiceDataSource(AbstractDataSource):
 
     def _turns(self, call: str, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]) -> Iterator[tuple[int, Any]]:
         rng = as_rng(shuffle)
-        each = _of_each(self, call, batch_size, kwargs if rng is None else {**kwargs, "shuffle": rng})
+        each = _of_each(self, call, batch_size, rng, kwargs)
         return self._ds_iterator(batch_size, each, rng, **kwargs)
 
     def _ds_iterator(
@@ -757,14 +760,16 @@ class MapDataSource(AbstractDataSource):
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self.source.num_samples(**kwargs)
 
-    def batch_indices_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Pick]:
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         _should_be_random_access(self)
-        return self.source.batch_indices_iterator(batch_size, **kwargs)
+        return self.source.batch_indices_iterator(batch_size, **_with_shuffle(shuffle, kwargs))
 
-    def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
-            return BatchIterator(self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, **kwargs))
-        return map(self._mapped, self.source.batch_iterator(batch_size, **kwargs))
+            return BatchIterator(
+                self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, shuffle, **kwargs)
+            )
+        return map(self._mapped, self.source.batch_iterator(batch_size, **_with_shuffle(shuffle, kwargs)))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         _should_be_random_access(self)
@@ -992,16 +997,21 @@ def _members(datasets: Sequence[Any]) -> list[AbstractDataSource]:
 
 
 def _of_each(
-    source: CompositeDataSource | ChoiceDataSource, call: str, batch_size: int, kwargs: dict[str, Any]
+    source: CompositeDataSource | ChoiceDataSource, call: str, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]
 ) -> list[Iterator[Any]]:
     """The iterators of all members, shuffled by one generator; a member that takes no keywords gets none."""
-    passed_on = {name: value for name, value in kwargs.items() if name != "shuffle"}
     if not source._takes_keywords:
-        no_keywords(call, passed_on, ["batch_size", "shuffle"])
-    shared = {} if kwargs.get("shuffle") is None else {"shuffle": as_rng(kwargs["shuffle"])}
+        no_keywords(call, kwargs, ["batch_size", "shuffle"])
+    rng = as_rng(shuffle)
     return [
-        getattr(ds, call)(batch_size, **shared, **(passed_on if ds._takes_keywords else {})) for ds in source.datasets
+        getattr(ds, call)(batch_size, **_with_shuffle(rng, kwargs if ds._takes_keywords else {}))
+        for ds in source.datasets
     ]
+
+
+def _with_shuffle(shuffle: Shuffle, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keywords to hand on; without a shuffle there is none among them, as not every function takes one."""
+    return kwargs if shuffle is None else {**kwargs, "shuffle": shuffle}
 
 
 def _should_be_random_access(source: AbstractDataSource) -> None:

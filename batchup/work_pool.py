@@ -12,7 +12,7 @@ from typing import Any, Self
 from .data_source import AbstractDataSource, Batch, Pick, coerce_data_source
 from .engine.checks import whole
 from .engine.pools import Pool, Threads
-from .engine.rng import entropy_of, seed_globals
+from .engine.rng import Shuffle, entropy_of, seed_globals
 from .engine.stream import Task, WorkStream, seconds
 from .errors import (
     BatchTimeoutError,
@@ -198,7 +198,7 @@ class ParallelDataSource(AbstractDataSource):
         self._ds = coerce_data_source(ds)
         if not self._ds.is_random_access:
             raise TypeError(
-                f"a {type(self._ds).__name__} cannot fetch by index, so its batches cannot be fetched in parallel; "
+                f"{type(self._ds).__name__} cannot fetch by index, so its batches cannot be fetched in parallel; "
                 "give a random-access source"
             )
         self._depth = whole("batch_buffer_size", batch_buffer_size)
@@ -214,15 +214,15 @@ class ParallelDataSource(AbstractDataSource):
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self._ds.num_samples(**kwargs)
 
-    def batch_iterator(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         """Batches, prepared ahead from now on.
 
         Parameters
         ----------
         batch_size : int
             Samples per batch; the last may have fewer.
-        **kwargs
-            As for the source itself, such as `shuffle`.
+        shuffle, **kwargs
+            As for the source itself.
 
         Returns
         -------
@@ -234,9 +234,9 @@ class ParallelDataSource(AbstractDataSource):
             If the source should go to processes and cannot be pickled.
         """
         engine = self._pool.engine
-        entropy, epoch = entropy_of(kwargs.get("shuffle")), self._epochs
+        entropy, epoch = entropy_of(shuffle), self._epochs
         self._epochs += 1
-        plan = self._ds.batch_indices_iterator(batch_size, **kwargs)
+        plan = self._ds.batch_indices_iterator(batch_size, shuffle, **kwargs)
         fetch: Callable[..., Batch] = self._ds.samples_by_indices_nomapping
         if engine.apart and self._ds._may_draw:
             fetch = self._fetch = engine.share(SeededFetch(fetch), self._fetch)

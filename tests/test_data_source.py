@@ -488,3 +488,31 @@ def test_a_sampler_takes_the_place_of_indices():
 
     assert (8, np.inf) == (ds.num_samples(), weighted.num_samples())
     assert [1, 1, 1] == next(weighted.batch_iterator(3, shuffle=0))[0].tolist()
+
+
+@pytest.mark.parametrize(
+    "ds",
+    [
+        ArrayDataSource([np.arange(10)]),
+        ArrayDataSource([np.arange(10)]).map(lambda x: (x,)),
+        CompositeDataSource([ArrayDataSource([np.arange(10)])]),
+        ChoiceDataSource([ArrayDataSource([np.arange(10)])]),
+    ],
+    ids=lambda ds: type(ds).__name__,
+)
+def test_shuffle_may_be_given_by_position(ds):
+    """As in ``batch_iterator(64, rng)``."""
+    by_keyword = list(ds.batch_iterator(4, shuffle=7))
+
+    np.testing.assert_equal(list(ds.batch_iterator(4, 7)), by_keyword)
+
+
+def test_shuffle_by_position_reaches_a_function_by_name():
+    """And without one, the function gets none."""
+    given = []
+    ds = CallableDataSource(lambda batch_size, **kwargs: given.append(kwargs) or iter(()))
+    ds.batch_iterator(4, 7)
+    ds.map(lambda x: (x,)).batch_iterator(4, 7)
+    ds.batch_iterator(4)
+
+    assert [{"shuffle": 7}, {"shuffle": 7}, {}] == given

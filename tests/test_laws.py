@@ -13,7 +13,7 @@ from batchup import errors
 from batchup.data_source import ArrayDataSource
 from batchup.engine.pools import Serial
 from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler
-from batchup.testing import Shuffled, batch_sizes, lengths, plain, rngs, samplers, shuffles, sources
+from batchup.testing import batch_sizes, lengths, plain, rngs, samplers, shuffles, sources
 from batchup.work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
 
 pytestmark = pytest.mark.timeout(120)
@@ -285,12 +285,3 @@ def test_law_10_errors_pickle(name):
         there_and_back.__notes__,
     )
     assert plain(error.__dict__) == plain(there_and_back.__dict__)
-
-
-@given(st.sampled_from(["RandomState", "Generator"]), st.integers(0, 99))
-def test_a_strategy_gives_the_same_chance_each_time(kind, seed):
-    """What the laws are tried with: a fresh generator, in the same state, at each call."""
-    fresh = Shuffled(kind, seed)
-
-    assert fresh() is not fresh()
-    assert fresh().permutation(50).tolist() == fresh().permutation(50).tolist()
