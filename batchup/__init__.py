@@ -25,6 +25,7 @@ from .data_source import (
     batch_map_mean,
     coerce_data_source,
 )
+from .engine.arena import empty
 from .sampling import (
     AbstractSampler,
     StandardSampler,
@@ -57,5 +58,6 @@ __all__ = [
     "batch_map_concat",
     "batch_map_mean",
     "coerce_data_source",
+    "empty",
     "num_batches",
 ]

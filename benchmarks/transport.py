@@ -125,7 +125,7 @@ class Gathered:
 
 
 class Filled(Gathered):
-    """The same, as tensors, which travel through shared memory."""
+    """The same, as tensors: these travel through shared memory."""
 
     def __getitem__(self, pick: np.ndarray) -> Any:
         import torch
@@ -257,7 +257,8 @@ class Batches:
 @contextlib.contextmanager
 def with_grain(work: Work, n: int, lot: int = 1) -> Iterator[Epoch]:
     """Its workers end with an iteration: so this is one without an end. What it has ready when an epoch begins is taken
-    beforehand, and not counted."""
+    beforehand, and not counted. Large batches are gathered straight into its shared memory."""
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it misses JAX, which it does not need
     import grain
     from grain import experimental
 
@@ -350,6 +351,7 @@ class Peer(NamedTuple):
     distribution: str  # that it needs; "" for none
     works: str
     part: float = 1.0  # of an epoch that it goes through, so that the slow ones do not take all the time
+    rest: float = 0.0  # seconds that its workers still work behind an epoch, on what nobody has asked for yet
 
 
 PEERS = {  # those that fork come first, before there are threads
@@ -361,7 +363,7 @@ PEERS = {  # those that fork come first, before there are threads
     "SPDL": Peer(with_spdl, "spdl_core", "abc"),
     f"SPDL, lists of {LOT}": Peer(functools.partial(with_spdl, lot=LOT), "spdl_core", "c"),
     "joblib": Peer(with_joblib, "joblib", "abc", 0.15),
-    "grain": Peer(with_grain, "grain", "ab", 0.5),
+    "grain": Peer(with_grain, "grain", "ab", 0.5, rest=1.0),
     "grain, pickled": Peer(with_grain, "grain", "c"),
     f"grain, {LOT} in one": Peer(functools.partial(with_grain, lot=LOT), "grain", "c"),
     "batchup": Peer(with_batchup, "", "abc"),
@@ -393,12 +395,15 @@ def per_batch(epoch: Epoch) -> float:
     return (time.perf_counter() - start) / n
 
 
-def measure(name: str, work: Work, n: int, epoch: Epoch, first: Iterator[bool]) -> float:
+def measure(name: str, work: Work, n: int, epoch: Epoch, rest: float, first: Iterator[bool]) -> float:
     """Seconds per batch; the first epoch, which is not counted, is compared with what it should be."""
+    spent = 0.0
     if next(first, False):
         checked(name, work, n, epoch)
-        return 0.0
-    return per_batch(epoch)
+    else:
+        spent = per_batch(epoch)
+    time.sleep(rest)
+    return spent
 
 
 def measured(key: str, rounds: int) -> dict[str, list[float]]:
@@ -414,7 +419,8 @@ def measured(key: str, rounds: int) -> dict[str, list[float]]:
                 print(f"{name}: not installed: skipped")
                 continue
             n = round(work.batches * peer.part)
-            runs[name] = functools.partial(measure, name, work, n, stack.enter_context(peer.how(work, n)), iter([True]))
+            epoch = stack.enter_context(peer.how(work, n))
+            runs[name] = functools.partial(measure, name, work, n, epoch, peer.rest, iter([True]))
         return in_turn(runs, rounds)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,14 +18,16 @@ from batchup import WorkerProcessPool, WorkerThreadPool
 def census() -> dict[str, set[object]]:
     """What this process has open: children, threads of ours, shared memory, descriptors."""
     gc.collect()
-    shm = "/dev/shm"
-    alone = "CI" in os.environ  # elsewhere, other programs of this machine come and go there
     return {
         "processes": {(child.pid, child.name()) for child in psutil.Process().children(recursive=True)},
         "threads": {thread.name for thread in threading.enumerate() if thread.name.startswith("batchup")},
-        "shared memory": set(os.listdir(shm)) if alone and os.path.isdir(shm) else set(),
+        "shared memory": {name for name in _names_in("/dev/shm", tempfile.gettempdir()) if "batchup" in name},
         "memory files": {fd for fd in _descriptors() if "memfd:batchup" in _target(fd)},
     }
+
+
+def _names_in(*folders: str) -> list[str]:
+    return [name for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)]
 
 
 def _descriptors() -> list[str]:

@@ -54,7 +54,7 @@ TESTING = {name for name in MODULES if name.startswith("batchup.testing")}
 ONLY_IN = {
     "joblib": PROCESSES,
     "cloudpickle": PROCESSES,
-    "six": {"batchup.data_source"},
+    "six": {"batchup.engine.checks"},
     "hypothesis": TESTING,
     "psutil": TESTING,
     "pytest": TESTING,
@@ -161,7 +161,7 @@ def test_imports_point_down(graph):
 
 
 def test_third_party_imports_are_where_they_are_declared(graph):
-    """numpy everywhere, joblib in the process engine, six in data_source; all others inside functions."""
+    """numpy everywhere, joblib in the process engine, six in the checks; all others inside functions."""
     assert [] == foreign(graph)
 
 

@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import six
 
+INTEGERS = six.integer_types + (np.integer,)
 Indices: TypeAlias = npt.NDArray[np.intp]
 
-__all__ = ["Indices", "index_array", "no_keywords", "whole"]
+__all__ = ["INTEGERS", "Indices", "index_array", "kind_of", "no_keywords", "whole"]
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
@@ -76,3 +78,12 @@ def no_keywords(call: str, given: Mapping[str, Any], known: Iterable[str]) -> No
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}"
         raise TypeError(f"{call}() does not take {name!r}; {hint}")
+
+
+def kind_of(x: Any) -> str:
+    """What `x` is, in an error.
+
+    >>> kind_of([1]), kind_of(None)
+    ('a list', 'None')
+    """
+    return "None" if x is None else f"a {type(x).__name__}"

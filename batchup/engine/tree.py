@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-Tree = Any
+Tree: TypeAlias = Any
+Batch: TypeAlias = Any  # a tuple of arrays (or of whatever the data gives), possibly nested
+Pick: TypeAlias = Any  # an index array, a tuple of picks, or a ChoiceBatch
 
-__all__ = ["Tree", "even", "join", "leaves", "length", "map_leaves", "trim"]
+__all__ = ["Batch", "Pick", "Tree", "even", "join", "leaves", "length", "map_leaves", "trim"]
 
 
 def map_leaves(fn: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:

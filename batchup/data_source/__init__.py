@@ -1,0 +1,38 @@
+"""Data sources: where batches come from.
+
+A source that can fetch samples by index splits the work in two: a *plan*, which yields picks (small: which samples),
+and a *fetch*, which turns one pick into a batch. The plan is drawn in order, in one thread, and holds all chance; a
+fetch depends on its pick alone, so it can run anywhere.
+"""
+
+from ..engine import tree as _tree
+from ..engine.tree import Batch, Pick
+from .arrays import ArrayDataSource, RandomAccessDataSource
+from .base import AbstractDataSource, BatchIterator, MapDataSource
+from .combined import ChoiceBatch, ChoiceDataSource, CompositeDataSource, coerce_data_source
+from .iterators import CallableDataSource, IteratorDataSource
+from .results import batch_map_concat, batch_map_mean
+from .rows import ArrayLike
+
+__all__ = [
+    "AbstractDataSource",
+    "ArrayDataSource",
+    "ArrayLike",
+    "Batch",
+    "BatchIterator",
+    "CallableDataSource",
+    "ChoiceBatch",
+    "ChoiceDataSource",
+    "CompositeDataSource",
+    "IteratorDataSource",
+    "MapDataSource",
+    "Pick",
+    "RandomAccessDataSource",
+    "batch_map_concat",
+    "batch_map_mean",
+    "coerce_data_source",
+]
+
+# Programs for batchup 0.2 call these.
+_length_of_batch = _tree.length
+_trim_batch = _tree.trim

@@ -1,0 +1,162 @@
+"""Sources that fetch by index: from arrays, or as a class of yours says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import sampling
+from ..engine.checks import no_keywords, whole
+from ..engine.rng import Shuffle, as_rng
+from ..engine.tree import Batch, Pick
+from .base import AbstractDataSource, BatchIterator
+from .rows import is_array_like, positions, rows
+
+__all__ = ["ArrayDataSource", "RandomAccessDataSource"]
+
+
+class RandomAccessDataSource(AbstractDataSource):
+    """A source that fetches samples by index. Abstract: a class made from it says how, in
+    `samples_by_indices_nomapping`.
+
+    Parameters
+    ----------
+    length : int
+        How many samples there are.
+    indices : array of int, 1-D, optional
+        Use these samples only.
+    repeats : int, default 1
+        How many times to go through them; -1 is for ever.
+    sampler : AbstractSampler, optional
+        Draws the indices, in place of `indices` and `repeats`.
+    include_indices : bool, default False
+        Whether each batch begins with the array of its indices. It is up to `samples_by_indices_nomapping` to put it
+        there.
+
+    Examples
+    --------
+    >>> class Squares(RandomAccessDataSource):
+    ...     def samples_by_indices_nomapping(self, indices):
+    ...         return (indices ** 2,)
+    >>> [x.tolist() for (x,) in Squares(5).batch_iterator(3)]
+    [[0, 1, 4], [9, 16]]
+    """
+
+    def __init__(
+        self,
+        length: int,
+        indices: npt.ArrayLike | None = None,
+        repeats: int = 1,
+        sampler: sampling.AbstractSampler | None = None,
+        include_indices: bool = False,
+    ) -> None:
+        self.length = whole("length", length, least=0)
+        if sampler is not None:
+            if indices is not None:
+                raise ValueError("indices should be None when there is a sampler: the sampler says which samples")
+            if repeats != 1:
+                raise ValueError(f"repeats should be 1 when there is a sampler, not {repeats!r}")
+        elif indices is not None:
+            sampler = sampling.SubsetSampler(indices, repeats)
+        else:
+            sampler = sampling.StandardSampler(self.length, repeats)
+        if isinstance(sampler, sampling.AbstractSampler):  # any object with the same methods will do
+            sampler._should_fit(self.length)
+        self.sampler = sampler
+        self.include_indices = include_indices
+
+    @property
+    def is_random_access(self) -> bool:
+        return True
+
+    @property
+    def _takes_keywords(self) -> bool:
+        return False
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        return self.sampler.num_indices_generated()
+
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
+        no_keywords("batch_indices_iterator", kwargs, ["batch_size", "shuffle"])
+        rng = as_rng(shuffle)
+        if rng is None:
+            return self.sampler.in_order_indices_batch_iterator(batch_size)
+        return self.sampler.shuffled_indices_batch_iterator(batch_size, rng)
+
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
+        no_keywords("batch_iterator", kwargs, ["batch_size", "shuffle"])
+        return BatchIterator(self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, shuffle))
+
+    def samples_by_indices(self, indices: Pick) -> Batch:
+        return self.samples_by_indices_nomapping(self.sampler.map_indices(positions(indices, self.length)))
+
+
+class ArrayDataSource(RandomAccessDataSource):
+    """Batches from arrays, or from anything that is indexed like one.
+
+    Parameters
+    ----------
+    data : list of array-like
+        All of one length. NumPy arrays, memory maps, lists, pandas columns, h5py datasets, or objects of your own with
+        ``__len__`` and a ``__getitem__`` that takes an array of indices and returns samples: an array, a list, …
+    indices : array of int, 1-D, optional
+        Use these samples only.
+    repeats : int, default 1
+        How many times to go through them; -1 is for ever.
+    sampler : AbstractSampler, optional
+        Draws the indices, in place of `indices` and `repeats`.
+    include_indices : bool, default False
+        Begin each batch with the array of its indices.
+
+    Raises
+    ------
+    TypeError
+        If `data` is not a list, or holds something without a length or items.
+    ValueError
+        If `data` is empty, if the lengths differ, or if a sampler does not fit.
+    IndexError
+        If `indices` are not those of samples.
+
+    Examples
+    --------
+    >>> X, y = np.arange(10).reshape(5, 2), np.array([0, 1, 0, 1, 1])
+    >>> ds = ArrayDataSource([X, y])
+    >>> for batch_X, batch_y in ds.batch_iterator(3, shuffle=np.random.RandomState(12345)):
+    ...     print(batch_X.tolist(), batch_y)
+    [[0, 1], [8, 9], [6, 7]] [0 1 1]
+    [[2, 3], [4, 5]] [1 0]
+    """
+
+    def __init__(
+        self,
+        data: list[Any],
+        indices: npt.ArrayLike | None = None,
+        repeats: int = 1,
+        sampler: sampling.AbstractSampler | None = None,
+        include_indices: bool = False,
+    ) -> None:
+        if not isinstance(data, list):
+            raise TypeError(f"data should be a list of array-likes, not a {type(data).__name__}: ArrayDataSource([X])")
+        if not data:
+            raise ValueError("data should hold at least one array-like, but the list is empty")
+        for i, array in enumerate(data):
+            if not is_array_like(array):
+                raise TypeError(f"data[{i}] should have a length and items, but a {type(array).__name__} has not")
+            if len(array) != len(data[0]):
+                raise ValueError(f"data should be of one length: data[0] has {len(data[0])}, data[{i}] {len(array)}")
+        super().__init__(len(data[0]), indices, repeats, sampler, include_indices)
+        self.data = data
+
+    @property
+    def _may_draw(self) -> bool:
+        return type(self) is not ArrayDataSource or not all(
+            isinstance(array, (np.ndarray, list, tuple)) for array in self.data
+        )
+
+    def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
+        indices = positions(indices, self.length)
+        samples = tuple([rows(array, indices) for array in self.data])
+        return (indices, *samples) if self.include_indices else samples

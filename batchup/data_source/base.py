@@ -1,0 +1,347 @@
+"""What all data sources can do, and the one that maps another's batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import sampling
+from ..engine.checks import kind_of, whole
+from ..engine.rng import Shuffle
+from ..engine.tree import Batch, Pick
+from ..errors import WorkerError, located
+from .results import Limited, Progress, concatenated, first, mean, results
+
+__all__ = ["AbstractDataSource", "BatchIterator", "MapDataSource", "should_be_random_access", "with_shuffle"]
+
+
+class BatchIterator(Iterator[Batch]):
+    """One batch per pick of a plan, fetched when it is asked for.
+
+    A fetch that raises costs its own batch and no other: the error says which batch it was, and the next call goes on
+    with the one behind it.
+
+    Parameters
+    ----------
+    fetch : callable, pick -> batch
+    plan : iterator of picks
+
+    Examples
+    --------
+    >>> for batch in BatchIterator(lambda pick: (pick * 10,), iter([np.array([1, 2]), np.array([3])])):
+    ...     print(batch)
+    (array([10, 20]),)
+    (array([30]),)
+    """
+
+    __slots__ = ("_fetch", "_number", "_plan")
+
+    def __init__(self, fetch: Callable[[Pick], Batch], plan: Iterator[Pick]) -> None:
+        self._fetch = fetch
+        self._plan = plan
+        self._number = -1
+
+    def __next__(self) -> Batch:
+        pick = next(self._plan)
+        self._number += 1
+        try:
+            return self._fetch(pick)
+        except StopIteration as error:  # would end the loop as if the data were used up
+            failed = WorkerError("the data raised StopIteration, which would have ended the epoch early")
+            failed.type_name = "StopIteration"
+            raise located(failed, self._number, pick) from error
+        except Exception as error:
+            located(error, self._number, pick)
+            raise
+        except BaseException:  # Ctrl-C: if the loop goes on, then with this batch
+            self._plan = itertools.chain([pick], self._plan)
+            self._number -= 1
+            raise
+
+    def close(self) -> None:
+        """Draw no more picks: the next call ends the iteration."""
+        self._plan = iter(())
+
+
+class AbstractDataSource:
+    """What all data sources can do. A class of your own needs `num_samples` and `batch_iterator`; one that can fetch
+    by index is better made from `RandomAccessDataSource`.
+    """
+
+    @property
+    def is_random_access(self) -> bool:
+        """Whether samples can be fetched by index: then `batch_indices_iterator` and `samples_by_indices` are there,
+        and the batches can be prepared by a work pool."""
+        return False
+
+    @property
+    def _takes_keywords(self) -> bool:
+        """Whether `batch_iterator` hands keywords of the user's on to somebody."""
+        return True
+
+    @property
+    def _may_draw(self) -> bool:
+        """Whether fetching may run code that draws from `numpy.random`: any but that for plain arrays."""
+        return True
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        """How many samples one go through the source gives.
+
+        Returns
+        -------
+        int, `numpy.inf` or None
+            None where it is not known.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how many samples it has")
+
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
+        """Batches, one after the other.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples per batch; the last may have fewer.
+        shuffle : None, bool, int, SeedSequence, RandomState or Generator, optional
+            None (the default) and False keep the order. True shuffles by NumPy's global generator. An int or a
+            `SeedSequence` is a seed: the same order each time. A generator draws a new order each time.
+
+        Returns
+        -------
+        iterator of tuple
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not give batches")
+
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
+        """The plan: what `batch_iterator` with the same arguments will fetch.
+
+        Returns
+        -------
+        iterator of picks
+            A pick is an array of indices; a composite has a tuple of them, a choice a `ChoiceBatch`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no indices: its batches come one after the other")
+
+    def samples_by_indices(self, indices: Pick) -> Batch:
+        """The samples at these positions of the source, as one batch.
+
+        Where the source is over a subset, 0 is the first sample of the subset.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot fetch by index")
+
+    def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
+        """The fetch: the batch for one pick of `batch_indices_iterator`.
+
+        Where the source is over a subset, the indices are still those of the data.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot fetch by index")
+
+    def map(self, fn: Callable[..., Batch]) -> MapDataSource:
+        """The same source with `fn` applied to each batch.
+
+        Parameters
+        ----------
+        fn : callable, ``fn(*batch) -> batch``
+            Gets the arrays of a batch, returns a tuple of arrays.
+
+        Returns
+        -------
+        MapDataSource
+
+        Examples
+        --------
+        >>> from batchup import ArrayDataSource
+        >>> ds = ArrayDataSource([np.arange(4)]).map(lambda x: (x, x ** 2))
+        >>> next(ds.batch_iterator(4))
+        (array([0, 1, 2, 3]), array([0, 1, 4, 9]))
+        """
+        return MapDataSource(self, fn)
+
+    def batch_map_concat(
+        self,
+        func: Callable[..., Any],
+        batch_size: int,
+        progress_iter_func: Progress | None = None,
+        n_batches: int | None = None,
+        prepend_args: tuple[Any, ...] | None = None,
+        **kwargs: Any,
+    ) -> tuple[npt.NDArray[Any], ...] | None:
+        """Results per sample, computed batch by batch: see the function `batch_map_concat`.
+
+        Parameters
+        ----------
+        func : callable, ``func(*prepend_args, *batch)``
+            Returns one array with a result per sample, a tuple of them, or None.
+        batch_size : int
+            Samples per batch.
+        progress_iter_func : callable, optional
+            A function in the style of ``tqdm.tqdm``, called as ``progress_iter_func(batches, total=…, leave=False)``.
+        n_batches : int, optional
+            Stop after this many; needed where the source has no end.
+        prepend_args : tuple, optional
+            Arguments of `func` before the batch.
+        **kwargs
+            For `batch_iterator`, such as `shuffle`.
+
+        Returns
+        -------
+        tuple of ndarray, or None
+            None if `func` returned None, and for no samples.
+
+        Raises
+        ------
+        ValueError
+            If the source has no end and there is no `n_batches`.
+
+        Examples
+        --------
+        >>> from batchup import ArrayDataSource
+        >>> ds = ArrayDataSource([np.arange(6).reshape(3, 2)])
+        >>> ds.batch_map_concat(lambda x: x.sum(axis=1), batch_size=2)
+        (array([1, 5, 9]),)
+        """
+        batches, total = self._limited(batch_size, n_batches, kwargs)
+        return concatenated(results(func, batches, total, progress_iter_func, prepend_args))
+
+    def batch_map_mean(
+        self,
+        func: Callable[..., Any],
+        batch_size: int,
+        progress_iter_func: Progress | None = None,
+        sum_axis: int | tuple[int, ...] | None = None,
+        n_batches: int | None = None,
+        prepend_args: tuple[Any, ...] | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ...] | None:
+        """Means over all samples, computed batch by batch: see the function `batch_map_mean`.
+
+        Parameters
+        ----------
+        func : callable, ``func(*prepend_args, *batch)``
+            Returns the sum over the batch (a number or an array), a tuple of sums, or None. With `sum_axis` it returns
+            what is still to be summed.
+        batch_size : int
+            Samples per batch.
+        progress_iter_func : callable, optional
+            A function in the style of ``tqdm.tqdm``, called as ``progress_iter_func(batches, total=…, leave=False)``.
+        sum_axis : int or tuple of int, optional
+            The axis or axes over which to sum what `func` returns; 0 for results per sample.
+        n_batches : int, optional
+            Stop after this many; needed where the source has no end.
+        prepend_args : tuple, optional
+            Arguments of `func` before the batch.
+        **kwargs
+            For `batch_iterator`, such as `shuffle`.
+
+        Returns
+        -------
+        tuple, or None
+            Each sum, in at least double precision, divided by the number of samples; None if `func` returned None, and
+            for no samples.
+
+        Raises
+        ------
+        ValueError
+            If the source has no end and there is no `n_batches`.
+
+        Examples
+        --------
+        >>> from batchup import ArrayDataSource
+        >>> ds = ArrayDataSource([np.array([1.0, 2.0, 6.0])])
+        >>> [float(mean) for mean in ds.batch_map_mean(lambda x: x.sum(), batch_size=2)]
+        [3.0]
+        """
+        batches, total = self._limited(batch_size, n_batches, kwargs)
+        return mean(results(func, batches, total, progress_iter_func, prepend_args), sum_axis)
+
+    def _limited(self, batch_size: int, n_batches: int | None, kwargs: dict[str, Any]) -> Limited:
+        """The batches to go through, and how many they will be (None if that is not known)."""
+        n = self.num_samples(**{name: value for name, value in kwargs.items() if name != "shuffle"})
+        if n_batches is None and n == np.inf:
+            raise ValueError("the source has no end: n_batches should say how many batches to go through")
+        total = None if n is None or n == np.inf else sampling.num_batches(int(n), whole("batch_size", batch_size))
+        return first(self.batch_iterator(batch_size, **kwargs), n_batches, total)
+
+
+class MapDataSource(AbstractDataSource):
+    """A source whose batches have gone through a function.
+
+    Parameters
+    ----------
+    source : data source
+    fn : callable, ``fn(*batch) -> batch``
+        Gets the arrays of a batch (or the dict, where a batch is one), returns a tuple of arrays (or a dict).
+
+    Raises
+    ------
+    TypeError
+        While iterating, if `fn` returns something that is not a batch.
+
+    Examples
+    --------
+    >>> from batchup import ArrayDataSource
+    >>> ds = MapDataSource(ArrayDataSource([np.arange(4)]), lambda x: (x / 10,))
+    >>> next(ds.batch_iterator(4))
+    (array([0. , 0.1, 0.2, 0.3]),)
+    """
+
+    def __init__(self, source: Any, fn: Callable[..., Batch]) -> None:
+        if not callable(fn):
+            raise TypeError(f"fn should be a function from a batch to a batch, not {fn!r}")
+        if not hasattr(source, "batch_iterator"):
+            raise TypeError(f"source should be a data source, not {kind_of(source)}")
+        self.source: AbstractDataSource = source
+        self.fn = fn
+
+    @property
+    def is_random_access(self) -> bool:
+        return self.source.is_random_access
+
+    @property
+    def _takes_keywords(self) -> bool:
+        return self.source._takes_keywords
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        return self.source.num_samples(**kwargs)
+
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
+        should_be_random_access(self)
+        return self.source.batch_indices_iterator(batch_size, **with_shuffle(shuffle, kwargs))
+
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
+        if self.is_random_access:
+            return BatchIterator(
+                self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, shuffle, **kwargs)
+            )
+        return map(self._mapped, self.source.batch_iterator(batch_size, **with_shuffle(shuffle, kwargs)))
+
+    def samples_by_indices(self, indices: Pick) -> Batch:
+        should_be_random_access(self)
+        return self._mapped(self.source.samples_by_indices(indices))
+
+    def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
+        should_be_random_access(self)
+        return self._mapped(self.source.samples_by_indices_nomapping(indices))
+
+    def _mapped(self, batch: Batch) -> Batch:
+        result = self.fn(*batch) if isinstance(batch, tuple) else self.fn(batch)
+        if isinstance(result, (tuple, dict)):
+            return result
+        if isinstance(result, list):  # [X, y] is taken for (X, y)
+            return tuple(result)
+        name = getattr(self.fn, "__name__", repr(self.fn))
+        hint = "does it lack a return?" if result is None else "for a single array, return (array,)"
+        raise TypeError(f"{name} should return a batch, a tuple of arrays, not {kind_of(result)}; {hint}")
+
+
+def with_shuffle(shuffle: Shuffle, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keywords to hand on; without a shuffle there is none among them, as not every function takes one."""
+    return kwargs if shuffle is None else {**kwargs, "shuffle": shuffle}
+
+
+def should_be_random_access(source: AbstractDataSource) -> None:
+    if not source.is_random_access:
+        raise TypeError(f"{type(source).__name__} should be over sources that fetch by index; one of them cannot")

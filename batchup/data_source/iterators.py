@@ -1,0 +1,87 @@
+"""Sources whose batches come one after the other, from a function or an iterator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..engine.checks import INTEGERS, whole
+from ..engine.rng import Shuffle
+from ..engine.tree import Batch
+from .base import AbstractDataSource
+
+__all__ = ["CallableDataSource", "IteratorDataSource"]
+
+
+class CallableDataSource(AbstractDataSource):
+    """Batches from a function of yours.
+
+    Parameters
+    ----------
+    batch_iterator_fn : callable, ``fn(batch_size, **kwargs) -> iterator of batches``
+        Gets what `batch_iterator` gets.
+    num_samples_fn : callable, int, `numpy.inf` or None, optional
+        How many samples there are, or a function that says so, given the keywords of `num_samples`.
+
+    Examples
+    --------
+    >>> def halves(batch_size, shuffle=None):
+    ...     yield (np.arange(batch_size) / 2,)
+    >>> next(CallableDataSource(halves, 4).batch_iterator(4))
+    (array([0. , 0.5, 1. , 1.5]),)
+    """
+
+    def __init__(self, batch_iterator_fn: Callable[..., Iterator[Batch]], num_samples_fn: Any = None) -> None:
+        if not callable(batch_iterator_fn):
+            raise TypeError(f"batch_iterator_fn should be a function, not {batch_iterator_fn!r}")
+        if not callable(num_samples_fn):
+            _should_count("num_samples_fn", num_samples_fn, "None, a function, an int or numpy.inf")
+        self.batch_iterator_fn = batch_iterator_fn
+        self.num_samples_fn = num_samples_fn
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        n: int | float | None = self.num_samples_fn
+        return self.num_samples_fn(**kwargs) if callable(self.num_samples_fn) else n
+
+    def batch_iterator(self, batch_size: int, *shuffle: Shuffle, **kwargs: Any) -> Iterator[Batch]:
+        """What the function returns for the same arguments; a second positional one is handed on as `shuffle`."""
+        return self.batch_iterator_fn(batch_size, **dict(zip(["shuffle"], shuffle, strict=False)), **kwargs)
+
+
+class IteratorDataSource(AbstractDataSource):
+    """Batches from an iterator, as they come; the arguments of `batch_iterator` change nothing.
+
+    Parameters
+    ----------
+    batch_iter : iterator of batches
+        Used up by the first loop over it.
+    n_samples : int, `numpy.inf` or None, optional
+        How many samples there are, if it is known.
+
+    Examples
+    --------
+    >>> ds = IteratorDataSource(iter([(np.array([1, 2]),), (np.array([3]),)]), n_samples=3)
+    >>> list(ds.batch_iterator(batch_size=64))
+    [(array([1, 2]),), (array([3]),)]
+    """
+
+    def __init__(self, batch_iter: Iterator[Batch], n_samples: int | float | None = None) -> None:
+        _should_count("n_samples", n_samples, "None, an int or numpy.inf")
+        self.batch_iter = batch_iter
+        self.n_samples = n_samples
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        return self.n_samples
+
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
+        return self.batch_iter
+
+
+def _should_count(name: str, n: Any, allowed: str) -> None:
+    if n is None or n == np.inf:
+        return
+    if isinstance(n, bool) or not isinstance(n, INTEGERS):
+        raise TypeError(f"{name} should be {allowed}, not {n!r}")
+    whole(name, n, least=0)
