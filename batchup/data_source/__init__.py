@@ -10,6 +10,7 @@ from ..engine.tree import Batch, Pick
 from .arrays import ArrayDataSource, RandomAccessDataSource
 from .base import AbstractDataSource, BatchIterator, MapDataSource
 from .combined import ChoiceBatch, ChoiceDataSource, CompositeDataSource, coerce_data_source
+from .items import ParallelItems
 from .iterators import CallableDataSource, IteratorDataSource
 from .results import batch_map_concat, batch_map_mean
 from .rows import ArrayLike
@@ -26,6 +27,7 @@ __all__ = [
     "CompositeDataSource",
     "IteratorDataSource",
     "MapDataSource",
+    "ParallelItems",
     "Pick",
     "RandomAccessDataSource",
     "batch_map_concat",

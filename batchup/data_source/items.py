@@ -1,0 +1,75 @@
+"""An accessor whose samples are fetched one by one, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..engine.checks import INTEGERS, whole
+from ..engine.pools import Threads
+from .rows import ArrayLike
+
+__all__ = ["ParallelItems"]
+
+
+class ParallelItems:
+    """An array-like that fetches the samples of a batch by several threads, one sample at a time.
+
+    For data whose samples are slow to come, such as images that are read and decoded: one batch does not wait for one
+    thread. It stands wherever the array-like itself does, with a pool or without, and can be sent to processes.
+
+    Parameters
+    ----------
+    items : array-like
+        Its ``__getitem__`` takes an int, and may be called by several threads at a time.
+    workers : int
+        How many threads.
+    combine : callable, list of samples -> samples of a batch, default list
+        For instance `numpy.stack`, where all samples are of one shape.
+
+    Examples
+    --------
+    >>> class Slow:
+    ...     def __len__(self):
+    ...         return 10
+    ...     def __getitem__(self, i):
+    ...         return np.full(2, i)  # imagine a file that is read
+    >>> from batchup import ArrayDataSource
+    >>> ds = ArrayDataSource([ParallelItems(Slow(), workers=4, combine=np.stack)])
+    >>> next(ds.batch_iterator(3))
+    (array([[0, 0],
+           [1, 1],
+           [2, 2]]),)
+    """
+
+    def __init__(self, items: ArrayLike, workers: int, combine: Callable[[list[Any]], Any] = list) -> None:
+        self.items = items
+        self.workers = whole("workers", workers)
+        self.combine = combine
+        self._pool: tuple[int, Threads] | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, indices: Any) -> Any:
+        if isinstance(indices, INTEGERS):
+            return self.items[int(indices)]
+        pool = self._threads()
+        replies = [pool.submit(self.items.__getitem__, i) for i in np.asarray(indices).tolist()]
+        try:
+            return self.combine([reply.result() for reply in replies])
+        finally:
+            for reply in replies:  # after an error, nobody waits for the others
+                reply.cancel()
+
+    def _threads(self) -> Threads:
+        """The pool of this process; threads do not go through pickling or a fork."""
+        if self._pool is None or self._pool[0] != os.getpid():
+            self._pool = os.getpid(), Threads(self.workers)
+        return self._pool[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pool": None}
