@@ -34,8 +34,11 @@ def empty_folder(tmp_path, monkeypatch):
 def test_the_examples_of_a_page_run(page):
     """Each example of a page gives what the page says, from the first to the last in one session."""
     document = READER.parse(ROOT / page)
-    for example in document.examples():
-        example.evaluate()
+    try:
+        for example in document.examples():
+            example.evaluate()
+    finally:
+        document.namespace.clear()  # the reader keeps it, and with it what has threads
 
 
 @pytest.fixture

@@ -137,17 +137,17 @@ class Threads(Pool):
     def __init__(self, workers: int) -> None:
         self.workers = whole("workers", workers)
         self._crew = _Crew()
-        self._pid = os.getpid()
+        self._forked = forked()
         for i in range(self.workers):
             # the thread holds the queue, not the pool: a pool that nobody holds is collected, and its threads end
             thread = threading.Thread(target=_work, args=(self._crew,), name=f"batchup-{i}", daemon=True)
             self._crew.threads.append(thread)
             thread.start()
-        self._end = weakref.finalize(self, _end_threads, self._crew, self._pid)
+        self._end = weakref.finalize(self, _end_threads, self._crew, self._forked)
         close_at_exit(self)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
-        if self._pid != os.getpid():
+        if self._forked():
             raise PoolClosedError("the pool is of another process: its threads do not survive a fork")
         future = TimedFuture()
         with self._crew.lock:
@@ -157,10 +157,12 @@ class Threads(Pool):
         return future
 
     def close(self) -> None:
+        if self._forked():
+            return
         with self._crew.lock:
             self._end()
         for thread in self._crew.threads:
-            if thread is not threading.current_thread() and self._pid == os.getpid():
+            if thread is not threading.current_thread():
                 thread.join(timeout=0.5)  # it ends when its task does; one that never does is left behind
 
 
@@ -168,6 +170,24 @@ class TimedFuture(Future[Any]):
     """A future that says how long its task took."""
 
     seconds = 0.0
+
+
+_forks = 0  # how many forks lie between this process and the one that imported this
+
+
+def _count_a_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_a_fork)
+
+
+def forked() -> Callable[[], bool]:
+    """The question whether this process is another one than when `forked` was called."""
+    then = _forks
+    return lambda: then != _forks
 
 
 _Task = tuple[TimedFuture, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -192,8 +212,8 @@ def _work(crew: _Crew) -> None:
         del task  # the arguments of the last task are not kept until the next one
 
 
-def _end_threads(crew: _Crew, pid: int) -> None:
-    if os.getpid() != pid:
+def _end_threads(crew: _Crew, forked: Callable[[], bool]) -> None:
+    if forked():
         return
     try:
         while True:

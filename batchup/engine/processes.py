@@ -23,10 +23,10 @@ from typing import Any
 import joblib
 import numpy as np
 
-from ..errors import PoolClosedError, WorkerDiedError, WorkerError
+from ..errors import PoolClosedError, SharedMemoryError, WorkerDiedError, WorkerError
 from . import share
 from .checks import whole
-from .pools import Pool, close_at_exit
+from .pools import Pool, close_at_exit, forked
 from .share import Constant
 from .worker import CALL, DROP, ERROR, FORGET, FREE, HELLO, RESULT, TASK, Inbox, framed
 
@@ -43,36 +43,21 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXP
 class Answer:
     """The reply of a worker process: a `Reply` that reads the pipes while it waits."""
 
-    __slots__ = (
-        "error",
-        "exit_codes",
-        "kept",
-        "lease",
-        "message",
-        "number",
-        "pool",
-        "retried",
-        "seconds",
-        "state",
-        "task",
-        "value",
-        "worker",
-    )
+    retried = 0
+    seconds = 0.0
+    state = "waiting"
+    message: tuple[Any, ...] = ()
+    lease: Any = None
+    value: Any = None
+    error: BaseException | None = None
+    worker: _Worker | None = None
+    exit_codes: tuple[int | None, ...] = ()  # of the workers that this task has cost
 
     def __init__(self, pool: Processes, task: tuple[int, int, bytes, Any], kept: Any) -> None:
         self.pool = pool
         self.task = task  # as it is sent
-        self.kept = kept  # the constants that the task refers to, until it is done
         self.number = task[1]
-        self.exit_codes: list[int | None] = []  # of the workers that this task has cost
-        self.retried = 0
-        self.seconds = 0.0
-        self.worker: _Worker | None = None
-        self.state = "waiting"
-        self.message: tuple[Any, ...] = ()
-        self.lease: Any = None
-        self.value: Any = None
-        self.error: BaseException | None = None
+        self.kept = kept  # the constants that the task refers to, until it is done
 
     def done(self) -> bool:
         return self.state != "waiting"
@@ -144,6 +129,7 @@ class _Worker:
         self.spared = False  # whether it was ended by this process, so that no task is to blame
         self.maps: dict[int, mmap.mmap] = {}
         self.leases: dict[int, weakref.ref[Any]] = {}
+        self.when_freed: dict[int, Callable[[Any], None]] = {}
         self.freed: collections.deque[int] = collections.deque()
         self.unsent = bytearray()
         self.held_back = 0  # tasks that are not sent
@@ -199,11 +185,13 @@ class _Worker:
         for old in gone:
             self.maps.pop(old, None)
             self.leases.pop(old, None)
+            self.when_freed.pop(old, None)
         if slot not in self.maps:
             self.maps[slot] = share.Segment.mapped(path, size, writable=True)
+            freed = self.freed
+            self.when_freed[slot] = lambda _: freed.append(slot)
         lease = np.frombuffer(self.maps[slot], dtype=np.uint8)
-        freed = self.freed
-        self.leases[slot] = weakref.ref(lease, lambda _: freed.append(slot))
+        self.leases[slot] = weakref.ref(lease, self.when_freed[slot])
         return lease
 
     def close(self) -> None:
@@ -252,8 +240,9 @@ class Processes(Pool):
         self.workers = whole("workers", workers)
         self.retries = whole("retries", retries, least=0)
         self._gang = _Gang(self.workers)
-        self._pid = os.getpid()
-        self._turn = threading.Condition()
+        self._forked = forked()
+        self._lock = threading.RLock()
+        self._turn = threading.Condition(self._lock)  # notified when results have come, or nobody reads any more
         self._reader: int | None = None  # the thread that reads the pipes, while one does
         self._waiting: dict[int, Answer] = {}
         self._disordered = False
@@ -261,7 +250,7 @@ class Processes(Pool):
         self._numbers = iter(range(1, 1 << 62))
         self._failed_starts = self._restarts = 0
         self._forgotten: collections.deque[int] = collections.deque()
-        self._end = weakref.finalize(self, _end_gang, self._gang, self._pid)
+        self._end = weakref.finalize(self, _end_gang, self._gang, self._forked)
         close_at_exit(self)
 
     def share(self, obj: Any, last: Constant | None = None) -> Constant:
@@ -283,13 +272,13 @@ class Processes(Pool):
         kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, share.inline(fn))
         task = kind, next(self._numbers), function, share.arguments_dumps(args, kwargs)
         answer = Answer(self, task, (fn, args, kwargs))
-        with self._turn:
+        with self._lock:
             self._should_be_open()
             self._safely(self._begin, answer)
         return answer
 
     def stats(self) -> dict[str, int]:
-        with self._turn:
+        with self._lock:
             sizes = [len(memory) for worker in self._gang.workers for memory in worker.maps.values()]
             constants = sum(constant.nbytes for constant in self._gang.constants)
             return {
@@ -301,16 +290,18 @@ class Processes(Pool):
 
     def give_up(self, answer: Any) -> None:
         """Nobody waits for it any longer: if it is with a worker, that worker is replaced."""
-        with self._turn:
+        if self._forked():
+            return
+        with self._lock:
             worker = answer.worker
             if self._forgo(answer) and worker is not None:
                 worker.spared = True
                 worker.process.kill()
 
     def close(self) -> None:
-        if self._pid != os.getpid():
+        if self._forked():
             return
-        with self._turn:
+        with self._lock:
             for answer in self._waiting.values():
                 _fail(answer, PoolClosedError("the pool was closed before this task was done"))
             self._waiting.clear()
@@ -319,15 +310,15 @@ class Processes(Pool):
             self._end()
 
     def _should_be_open(self) -> None:
-        if self._pid != os.getpid():
-            raise PoolClosedError(f"the pool is of process {self._pid}, of which this one is a fork; make one here")
+        if self._forked():
+            raise PoolClosedError("the pool is of another process, of which this one is a fork; make one here")
         if self._closed:
             raise PoolClosedError("the pool is closed")
 
     def _safely(self, act: Callable[..., None], *args: Any) -> None:
         """Do what must not be left half done: if it is (by Ctrl-C), all workers begin anew."""
         if self._disordered:
-            for worker in self._gang.workers:
+            for worker in list(self._gang.workers):
                 worker.process.kill()
                 worker.end(time.monotonic() + GRACE)
                 self._gang.remove(worker)
@@ -362,7 +353,9 @@ class Processes(Pool):
         _fail(answer, error)
 
     def _forgo(self, answer: Answer) -> bool:
-        with self._turn:
+        if self._forked():
+            return False
+        with self._lock:
             if answer.done():
                 return False
             self._finish(answer, PoolClosedError("the task was cancelled"))
@@ -379,11 +372,11 @@ class Processes(Pool):
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
-            if self._pid != os.getpid():
+            if self._forked():
                 self._should_be_open()
             reading = False
             try:
-                with self._turn:
+                with self._lock:
                     if answer.done():
                         return
                     if self._reader not in (None, me):
@@ -394,12 +387,12 @@ class Processes(Pool):
                     if not self._closed:
                         self._safely(self._gang.flush)
                 ready = self._gang.ready(left)
-                with self._turn:
+                with self._lock:
                     if not self._closed:
                         self._safely(self._take_in, ready)
             finally:
                 if reading:
-                    with self._turn:
+                    with self._lock:
                         self._reader = None
                         self._turn.notify_all()
 
@@ -424,7 +417,13 @@ class Processes(Pool):
         if isinstance(slot, tuple):
             try:
                 lease, slot = worker.lease(*slot), ()
-            except OSError:  # it died, and the memory with it: the task is done again
+            except OSError as error:
+                if worker.process.poll() is not None:  # it died, and the memory with it: the task is done again
+                    return
+                worker.freed.append(slot[0])
+                if worker.answers.pop(number, None) is not None:
+                    why = f"{slot[2]} bytes that came back cannot be mapped: {error}"
+                    self._finish(self._waiting[number], SharedMemoryError(why))
                 return
         answer = worker.answers.pop(number, None)
         if answer is not None:
@@ -442,7 +441,7 @@ class Processes(Pool):
         if not dead.greeted and not dead.spared:
             self._failed_starts += 1
         if at_work_on is not None and not dead.spared:
-            at_work_on.exit_codes.append(code)
+            at_work_on.exit_codes += (code,)
             if len(at_work_on.exit_codes) > self.retries:
                 self._finish(dead.answers.pop(at_work_on.number), _died(at_work_on))
         if self._failed_starts > 2 * self.workers:
@@ -473,7 +472,7 @@ def _died(answer: Answer) -> WorkerDiedError:
         f"{attempts} worker processes in a row died at this task (exit codes {codes}; -9 is often the system's answer "
         "to too little memory)"
     )
-    error.attempts, error.exit_codes = attempts, tuple(answer.exit_codes)
+    error.attempts, error.exit_codes = attempts, answer.exit_codes
     return error
 
 
@@ -490,7 +489,7 @@ class _Gang:
         self.environment = dict(os.environ)
         for name in THREADS:
             self.environment.setdefault(name, str(max(1, joblib.cpu_count() // n)))
-        self.places: list[_Worker | None] = [None] * n
+        self.workers: list[_Worker] = []
         try:
             for place in range(n):
                 self.start(place)
@@ -498,20 +497,16 @@ class _Gang:
             self.end(0.0)
             raise
 
-    @property
-    def workers(self) -> list[_Worker]:
-        return [worker for worker in self.places if worker is not None]
-
     def start(self, place: int) -> None:
         worker = _Worker(place, self.life, self.marks, self.environment)
-        self.places[place] = worker
+        self.workers.append(worker)
         self.by_fd[worker.results] = worker
         self.poll.register(worker.results, select.POLLIN)
 
     def remove(self, worker: _Worker) -> None:
         self.poll.unregister(worker.results)
         del self.by_fd[worker.results]
-        self.places[worker.place] = None
+        self.workers.remove(worker)
         worker.close()
 
     def flush(self) -> None:
@@ -533,7 +528,7 @@ class _Gang:
         self._marks[place] = 0
 
     def end(self, grace: float) -> None:
-        workers = self.workers
+        workers = list(self.workers)
         for worker in workers:
             self.remove(worker)
         until = time.monotonic() + grace
@@ -546,6 +541,6 @@ class _Gang:
         self.marks.close()
 
 
-def _end_gang(gang: _Gang, pid: int) -> None:
-    if os.getpid() == pid:  # in a fork, they are still the parent's
+def _end_gang(gang: _Gang, forked: Callable[[], bool]) -> None:
+    if not forked():  # in a fork, they are still the parent's
         gang.end(GRACE)

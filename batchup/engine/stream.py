@@ -117,11 +117,17 @@ class WorkStream(Iterator[Any]):
             if not self._under_way:
                 raise StopIteration
         reply, args = self._under_way[0]
-        error = reply if isinstance(reply, BaseException) else self._awaited(reply)
-        result = None if isinstance(reply, BaseException) or error is not None else reply.result()
+        result: Any = None
+        error: BaseException | None
+        if isinstance(reply, BaseException):
+            error = reply
+        else:
+            error = reply.exception() if reply.done() else self._awaited(reply)
+            result = reply.result() if error is None else None
+            self._busy += getattr(reply, "seconds", 0.0)
+            self._retried += getattr(reply, "retried", 0)
         self._top_up(self._depth + 1)  # the first is as good as delivered
         number = self._number + 1
-        self._count(reply)
         # Ctrl-C comes between calls of functions: there is none from here to the end, so no result is lost
         self._number = number
         del self._under_way[0]
@@ -171,10 +177,6 @@ class WorkStream(Iterator[Any]):
         finally:
             self._waited += time.perf_counter() - begun
 
-    def _count(self, reply: Reply | BaseException) -> None:
-        self._busy += getattr(reply, "seconds", 0.0)
-        self._retried += getattr(reply, "retried", 0)
-
     def _presentable(self, error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
         if not isinstance(error, Exception) or isinstance(error, StopIteration):
             error = _as_worker_error(error)
@@ -186,8 +188,13 @@ class WorkStream(Iterator[Any]):
             try:
                 if self._drawn is None:
                     self._drawn = next(self._tasks)
-                fn, args, kwargs = _parts(self._drawn)
-                entry: Reply | BaseException = self._pool.submit(fn, *args, **kwargs)
+                entry: Reply | BaseException
+                if type(self._drawn) is tuple and len(self._drawn) == 2:  # what most are
+                    fn, args = self._drawn
+                    entry = self._pool.submit(fn, *args)
+                else:
+                    fn, args, kwargs = _parts(self._drawn)
+                    entry = self._pool.submit(fn, *args, **kwargs)
             except StopIteration:
                 return
             except PoolClosedError as error:

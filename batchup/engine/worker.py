@@ -192,7 +192,7 @@ class Worker:
                 header, buffers = share.result_dumps((error, text))
                 share.result_loads(header, buffers)
                 return ERROR, header, share.laid_out(buffers), [bytes(buffer) for buffer in buffers]
-            except Exception:
+            except BaseException:  # even SystemExit: it is the user's code that is run here
                 pass
         header = pickle.dumps((type(error).__name__, _said(error), text))
         return TEXT, header, [], []
@@ -206,7 +206,7 @@ class Worker:
 def _said(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except BaseException:
         return "(and its message cannot be had)"
 
 
@@ -235,4 +235,5 @@ def main(tasks: int, results: int, life: int, marks: str, size: int, place: int)
         Worker(tasks, results, mark).serve()
     except BrokenPipeError:  # the parent is gone
         os._exit(0)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()

@@ -1,0 +1,119 @@
+"""Forks: the pool makes none, and the user's do no harm."""
+
+import os
+
+import pytest
+from programs import quiet, run
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+SLOW = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads
+
+def gated(x):
+    if x[0, 0] >= 80:
+        wait_until((here / "open").exists)
+    return (x,)
+
+expected = batches_of(ArrayDataSource([X]))
+
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_lock_held_elsewhere_does_not_reach_the_workers(tmp_path):
+    """They are started clean, also those that come later: a lock that a thread holds here is free there."""
+    (tmp_path / "held.py").write_text("import threading\nlock = threading.Lock()\n")
+    ended = run(
+        """
+import held
+
+def under_the_lock(x):
+    import held
+    with held.lock:
+        return (x,)
+
+has_it, done = threading.Event(), threading.Event()
+
+def hold():
+    with held.lock:
+        has_it.set()
+        done.wait()
+
+holder = threading.Thread(target=hold)
+holder.start()
+has_it.wait()
+with WorkerProcessPool(2) as pool:
+    found = []
+    for k, (x,) in enumerate(pool.parallel_data_source(ArrayDataSource([X]).map(under_the_lock), 4).batch_iterator(10)):
+        if k == 5:
+            os.kill(workers()[0], signal.SIGKILL)
+        found.append(x.tolist())
+    print(found == batches_of(ArrayDataSource([X])))
+done.set()
+holder.join()
+""",
+        tmp_path,
+    )
+
+    assert quiet("True\n") == ended
+
+
+@pytest.mark.parametrize("kind", ["WorkerThreadPool", "WorkerProcessPool"])
+@pytest.mark.parametrize(
+    "does",
+    ["del batches; gc.collect()", "batches.close()", "pool.close()", "pool.engine.stats()", "del pool; gc.collect()"],
+)
+def test_what_a_fork_does_is_its_own(tmp_path, kind, does):
+    """A child forked in mid-epoch drops or closes what it has, and ends as a program does: the parent's epoch is exact."""
+    ended = run(
+        SLOW
+        + f"""
+pool = {kind}(2)
+batches = pool.parallel_data_source(ArrayDataSource([X]).map(gated), 6).batch_iterator(10)
+found = [next(batches)[0].tolist()]
+child = os.fork()
+if child == 0:
+    {does}
+    sys.exit(5)
+print(ended(child))
+note("open")
+found += [x.tolist() for x, in batches]
+print(found == expected)
+print(batches_of(pool.parallel_data_source(ArrayDataSource([X]))) == expected)
+""",
+        tmp_path,
+    )
+
+    assert quiet("5\nTrue\nTrue\n") == ended
+
+
+@pytest.mark.parametrize("kind", ["WorkerThreadPool", "WorkerProcessPool"])
+def test_a_pool_is_refused_in_a_fork(tmp_path, kind):
+    """The child is told, at a new loop; it may make a pool of its own; the parent goes on."""
+    ended = run(
+        SLOW
+        + f"""
+pool = {kind}(2)
+par = pool.parallel_data_source(ArrayDataSource([X]).map(gated), 6)
+batches = par.batch_iterator(10)
+found = [next(batches)[0].tolist()]
+child = os.fork()
+if child == 0:
+    try:
+        batches_of(pool.parallel_data_source(ArrayDataSource([X])))
+    except PoolClosedError:
+        with {kind}(1) as own:
+            same = batches_of(own.parallel_data_source(ArrayDataSource([X]))) == expected
+        sys.exit(5 if same else 6)
+    sys.exit(7)
+print(ended(child))
+note("open")
+print(found + [x.tolist() for x, in batches] == expected)
+""",
+        tmp_path,
+    )
+
+    assert quiet("5\nTrue\n") == ended
