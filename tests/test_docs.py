@@ -53,9 +53,13 @@ def module_of(monkeypatch, empty_folder):
         for example in document.examples():
             example.evaluate()
         vars(module).update(document.namespace)
+        namespaces.append(document.namespace)
         return module
 
-    return names
+    namespaces = []
+    yield names
+    for namespace in namespaces:  # the reader keeps them, and with them what has threads
+        namespace.clear()
 
 
 class TestTheSamplerOfTheDocs(SamplerContract):
