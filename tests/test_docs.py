@@ -53,7 +53,7 @@ def module_of(monkeypatch, empty_folder):
         for example in document.examples():
             example.evaluate()
         vars(module).update(document.namespace)
-        namespaces.append(document.namespace)
+        namespaces.extend([document.namespace, vars(module)])
         return module
 
     namespaces = []
