@@ -11,7 +11,9 @@ import collections
 import json
 import mmap
 import os
+import pickle
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -28,7 +30,7 @@ from . import share
 from .checks import whole
 from .pools import Pool, close_at_exit, forked
 from .share import Constant
-from .worker import CALL, DROP, ERROR, FORGET, FREE, HELLO, RESULT, TASK, Inbox, framed
+from .worker import CALL, DROP, ERROR, FORGET, FREE, HELLO, TASK, Inbox, framed
 
 __all__ = ["Processes"]
 
@@ -82,26 +84,20 @@ class Answer:
         kind, header, spans, buffers = self.message
         lease, self.lease, self.message, self.state, self.kept = self.lease, None, (), "open", None
         pid = self.worker.process.pid if self.worker else 0
+        if kind == ERROR:
+            self.error = _told_error(*header)
+            self.error.add_note(f"in worker pid {pid}")
+            return
         try:
             if lease is not None:
                 memory = memoryview(lease)
                 buffers = [memory[offset : offset + n] for offset, n in spans]
             else:
                 buffers = [bytearray(buffer) for buffer in buffers]
-            loaded = share.result_loads(header, buffers)
+            self.value = share.result_loads(header, buffers)
         except Exception as error:
             self.error = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {error}")
             self.error.__cause__ = error
-            return
-        if kind == RESULT:
-            self.value = loaded
-        elif kind == ERROR:
-            self.error, text = loaded
-            self.error.__cause__ = _Remote(text)
-            self.error.add_note(f"in worker pid {pid}")
-        else:
-            self.error = worker_error(*loaded)
-            self.error.add_note(f"in worker pid {pid}")
 
 
 class _Remote(Exception):
@@ -111,10 +107,15 @@ class _Remote(Exception):
         return f'\n"""\n{self.args[0]}"""'
 
 
-def worker_error(type_name: str, message: str, text: str) -> WorkerError:
-    """The error for one that cannot be raised as itself."""
-    error = WorkerError(f"{type_name}: {message}")
-    error.type_name, error.remote_traceback = type_name, text
+def _told_error(pickled: bytes, type_name: str, message: str, text: str) -> Exception:
+    """The error of a worker as itself, or as a `WorkerError` where that cannot be had."""
+    try:
+        error = pickle.loads(pickled) if pickled else None
+    except Exception:
+        error = None
+    if not isinstance(error, Exception) or isinstance(error, StopIteration):
+        error = WorkerError(f"{type_name}: {message}")
+        error.type_name, error.remote_traceback = type_name, text
     error.__cause__ = _Remote(text)
     return error
 
@@ -440,7 +441,7 @@ class Processes(Pool):
         gang.remove(dead)
         if not dead.greeted and not dead.spared:
             self._failed_starts += 1
-        if at_work_on is not None and not dead.spared:
+        if at_work_on is not None and not dead.spared and code != -signal.SIGINT:  # Ctrl-C is no fault of the data
             at_work_on.exit_codes += (code,)
             if len(at_work_on.exit_codes) > self.retries:
                 self._finish(dead.answers.pop(at_work_on.number), _died(at_work_on))
@@ -542,5 +543,8 @@ class _Gang:
 
 
 def _end_gang(gang: _Gang, forked: Callable[[], bool]) -> None:
-    if not forked():  # in a fork, they are still the parent's
+    if not forked():
         gang.end(GRACE)
+    else:  # they are the parent's; here, nobody waits for them
+        for worker in gang.workers:
+            worker.process.returncode = 0

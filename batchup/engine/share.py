@@ -35,6 +35,7 @@ __all__ = [
     "arguments_loads",
     "constant",
     "dumps",
+    "error_dumps",
     "forget",
     "inline",
     "laid_out",
@@ -56,6 +57,9 @@ class Segment:
     ----------
     size : int
         In bytes.
+    reserve : bool, default True
+        Whether to take the memory now. Not needed where it is filled by writing to the descriptor, which fails if there
+        is no more; touching memory that is not there would end the process.
 
     Raises
     ------
@@ -63,7 +67,7 @@ class Segment:
         If the system has not so much left.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, reserve: bool = True) -> None:
         self.size = max(size, 1)
         try:
             if hasattr(os, "memfd_create"):
@@ -74,7 +78,7 @@ class Segment:
                 self.fd, self.path = tempfile.mkstemp(prefix="batchup-")
                 self._unlink = _once(os.unlink, self.path)
             try:
-                if hasattr(os, "posix_fallocate"):
+                if reserve and hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(self.fd, 0, self.size)  # no space is an error here, not a SIGBUS later
                 else:
                     os.ftruncate(self.fd, self.size)
@@ -219,6 +223,13 @@ def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
     return header, [buffer.raw() for buffer in buffers]
 
 
+def error_dumps(error: Exception) -> bytes:
+    """An error, for `pickle.loads`; a class of ``__main__`` is named, so that ``except`` in the program finds it."""
+    file = io.BytesIO()
+    _ResultPickler(file, 5).dump(error)
+    return file.getvalue()
+
+
 class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Leaves the data of memory-mapped files where it is: the path travels, and the file is mapped again."""
 
@@ -326,11 +337,16 @@ class Constant:
         # what cannot be written to is held, so that nothing else can come to be where it is
         self._places = [(place, part if place else None) for place, part in zip(places, parts, strict=True)]
         spans_of = memoryview(pickle.dumps(spans))  # there may be thousands: they travel with the data
-        self.segment = Segment(total_size([*spans, (_after(spans), spans_of.nbytes)]))
         self.end = _after(spans)
-        for (offset, _), part in zip([*spans, (self.end, 0)], [*parts, spans_of], strict=True):
-            _write_all(self.segment.fd, part, offset)
+        self.segment = Segment(self.end + spans_of.nbytes, reserve=False)
+        try:
+            for (offset, _), part in zip([*spans, (self.end, 0)], [*parts, spans_of], strict=True):
+                _write_all(self.segment.fd, part, offset)
+        except OSError as error:
+            self.segment.close()
+            raise SharedMemoryError(f"{self.segment.size} bytes of shared memory cannot be had: {error}") from error
         self.reference = pickle.dumps(self, 5)
+        self._memory: mmap.mmap | None = None
 
     def holds(self, obj: Any) -> bool:
         """Whether `obj` still is, byte for byte, what was copied.
@@ -342,8 +358,9 @@ class Constant:
         parts = [memoryview(header), *buffers]
         if [part.nbytes for part in parts] != [n for _, n in self.spans] or self.segment.fd < 0:
             return False
-        memory = self.segment.map()
-        first = _address(memory)
+        if self._memory is None:
+            self._memory = self.segment.map()
+        first = _address(self._memory)
         return all(
             (place is not None and place == _place(part)) or _memcmp()(first + offset, _address(part), n) == 0
             for part, (place, _), (offset, n) in zip(parts, self._places, self.spans, strict=True)
@@ -359,6 +376,7 @@ class Constant:
 
     def close(self) -> None:
         """Free the memory, once no worker maps it."""
+        self._memory = None
         self.segment.close()
 
 

@@ -29,7 +29,7 @@ from .slots import Slot, Slots
 __all__ = ["CALL", "DROP", "ERROR", "FORGET", "FREE", "HELLO", "RESULT", "TASK", "Inbox", "framed", "main"]
 
 TASK, CALL, DROP, FORGET, FREE = range(5)
-HELLO, RESULT, ERROR, TEXT = range(4)
+HELLO, RESULT, ERROR = range(3)
 SMALL = 1 << 14  # results up to here go through the pipe, in bytes
 LOOK = 0.0005  # seconds of work after which a worker looks for messages again
 PIPE = 1 << 20  # bytes of messages that may wait in a pipe
@@ -185,17 +185,15 @@ class Worker:
 
     @staticmethod
     def failure(error: BaseException) -> tuple[Any, ...]:
-        """The error itself, if it gets through pickling and is one that may be raised; else what it says."""
+        """The error as a pickle, if it is one that may be raised elsewhere; and its type, message and traceback."""
         text = "".join(traceback.format_exception(error))
+        pickled = b""
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
             try:
-                header, buffers = share.result_dumps((error, text))
-                share.result_loads(header, buffers)
-                return ERROR, header, share.laid_out(buffers), [bytes(buffer) for buffer in buffers]
+                pickled = share.error_dumps(error)
             except BaseException:  # even SystemExit: it is the user's code that is run here
-                pass
-        header = pickle.dumps((type(error).__name__, _said(error), text))
-        return TEXT, header, [], []
+                pickled = b""
+        return ERROR, (pickled, type(error).__name__, _said(error), text), [], []
 
     def send(self, message: tuple[Any, ...]) -> None:
         left = memoryview(framed(message))

@@ -483,3 +483,24 @@ def test_many_sources_one_after_the_other(pool):
         firsts.append([x[0] for (x,) in par.batch_iterator(10)])
 
     assert [[n, n] for n in range(150)] == firsts
+
+
+def test_an_error_of_the_program_comes_back_as_its_own(tmp_path):
+    """A class of ``__main__`` is caught by its name."""
+    done = run(
+        """
+        class Torn(ValueError):
+            pass
+
+        def fail():
+            raise Torn("a bad sample")
+
+        try:
+            next(pool.work_stream([(fail,)]))
+        except Torn as error:
+            print(error, "fail" in str(error.__cause__))
+        """,
+        tmp_path,
+    )
+
+    assert ("a bad sample True\n", "") == (done.stdout, done.stderr)
