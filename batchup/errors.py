@@ -17,6 +17,7 @@ which batch it was.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "WorkerDiedError",
     "WorkerError",
     "located",
+    "noted",
 ]
 
 
@@ -113,7 +115,13 @@ def located(error: BaseException, batch_number: int, pick: Any) -> BaseException
     """
     if isinstance(error, _AtABatch):
         error.batch_number, error.indices = batch_number, pick
-    error.add_note(f"while fetching batch {batch_number} (samples {_first_few(pick)})")
+    return noted(error, f"while fetching batch {batch_number} (samples {_first_few(pick)})")
+
+
+def noted(error: BaseException, note: str) -> BaseException:
+    """The same error with a note; without one if it does not take notes, being frozen or otherwise peculiar."""
+    with contextlib.suppress(Exception):
+        error.add_note(note)
     return error
 
 

@@ -83,6 +83,10 @@ class Pool(abc.ABC):
         """Nobody waits for `reply` any longer, although it may be under way."""
         reply.cancel()
 
+    def leave(self) -> None:
+        """Close at the end of the program: whoever still waits, in a thread that is a daemon, is told nothing."""
+        self.close()
+
     @abc.abstractmethod
     def close(self) -> None:
         """End all workers. What has not begun is cancelled. May be called again."""
@@ -161,9 +165,14 @@ class Threads(Pool):
             return
         with self._crew.lock:
             self._end()
+        until = time.monotonic() + 0.5
         for thread in self._crew.threads:
-            if thread is not threading.current_thread():
-                thread.join(timeout=0.5)  # it ends when its task does; one that never does is left behind
+            if thread is not threading.current_thread():  # it ends when its task does; one that never does is left
+                thread.join(timeout=max(0.0, until - time.monotonic()))
+
+    def leave(self) -> None:
+        if not self._forked():
+            self._crew.leaving = True
 
 
 class TimedFuture(Future[Any]):
@@ -200,12 +209,13 @@ class _Crew:
         self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self.threads: list[threading.Thread] = []
         self.lock = threading.RLock()
+        self.leaving = False  # whether the program ends
 
 
 def _work(crew: _Crew) -> None:
     while True:
         task = crew.tasks.get()
-        if task is None:
+        if task is None or crew.leaving:
             return
         if task[0].set_running_or_notify_cancel():
             _run(*task)
@@ -266,4 +276,4 @@ def close_at_exit(pool: Pool) -> None:
 
 def _close_all() -> None:
     for pool in list(_open_pools):
-        pool.close()
+        pool.leave()

@@ -8,38 +8,26 @@ without a copy, and the memory goes back to the worker when the last array that 
 from __future__ import annotations
 
 import collections
-import json
-import mmap
+import contextlib
+import errno
 import os
 import pickle
-import select
 import signal
-import subprocess
-import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-import joblib
-import numpy as np
-
-from ..errors import PoolClosedError, SharedMemoryError, WorkerDiedError, WorkerError
+from ..errors import PoolClosedError, SharedMemoryError, WorkerDiedError, WorkerError, noted
 from . import share
 from .checks import whole
+from .gang import GRACE, Gang, WorkerProcess, end_gang
 from .pools import Pool, close_at_exit, forked
 from .share import Constant
-from .worker import CALL, DROP, ERROR, FORGET, FREE, HELLO, TASK, Inbox, framed
+from .worker import CALL, DROP, ERROR, FORGET, HELLO, TASK, framed
 
 __all__ = ["Processes"]
-
-GRACE = 0.5  # seconds that a worker has to end its task when the pool is closed
-START = (
-    "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); import json, sys; "
-    "sys.path[:], place = json.loads(sys.argv[1]); from batchup.engine.worker import main; main(*place)"
-)
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Answer:
@@ -52,16 +40,18 @@ class Answer:
     lease: Any = None
     value: Any = None
     error: BaseException | None = None
-    worker: _Worker | None = None
+    worker: WorkerProcess | None = None
     exit_codes: tuple[int | None, ...] = ()  # of the workers that this task has cost
 
-    def __init__(self, pool: Processes, task: tuple[int, int, bytes, Any], kept: Any) -> None:
+    def __init__(self, pool: Processes, number: int, frame: bytes, kept: Any) -> None:
         self.pool = pool
-        self.task = task  # as it is sent
-        self.number = task[1]
+        self.number = number
+        self.frame = frame  # the task, as it is sent
         self.kept = kept  # the constants that the task refers to, until it is done
 
     def done(self) -> bool:
+        if self.state == "waiting":
+            self.pool._glance()
         return self.state != "waiting"
 
     def cancel(self) -> bool:
@@ -86,7 +76,7 @@ class Answer:
         pid = self.worker.process.pid if self.worker else 0
         if kind == ERROR:
             self.error = _told_error(*header)
-            self.error.add_note(f"in worker pid {pid}")
+            noted(self.error, f"in worker pid {pid}")
             return
         try:
             if lease is not None:
@@ -116,99 +106,9 @@ def _told_error(pickled: bytes, type_name: str, message: str, text: str) -> Exce
     if not isinstance(error, Exception) or isinstance(error, StopIteration):
         error = WorkerError(f"{type_name}: {message}")
         error.type_name, error.remote_traceback = type_name, text
-    error.__cause__ = _Remote(text)
+    with contextlib.suppress(Exception):  # a frozen one stays as it is
+        error.__cause__ = _Remote(text)
     return error
-
-
-class _Worker:
-    """One worker process, from outside."""
-
-    def __init__(self, place: int, life: int, marks: share.Segment, environment: dict[str, str]) -> None:
-        self.place = place
-        self.answers: dict[int, Answer] = {}  # sent and not come back, in the order of sending
-        self.greeted = False
-        self.spared = False  # whether it was ended by this process, so that no task is to blame
-        self.maps: dict[int, mmap.mmap] = {}
-        self.leases: dict[int, weakref.ref[Any]] = {}
-        self.when_freed: dict[int, Callable[[Any], None]] = {}
-        self.freed: collections.deque[int] = collections.deque()
-        self.unsent = bytearray()
-        self.held_back = 0  # tasks that are not sent
-        tasks_out, self.tasks = os.pipe()
-        self.results, results_in = os.pipe()
-        self.inbox = Inbox(self.results)
-        os.set_blocking(self.tasks, False)
-        os.set_blocking(self.results, False)
-        inherited = (tasks_out, results_in, life)
-        path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", START, json.dumps([path, [*inherited, marks.path, marks.size, place]])],
-                stdin=subprocess.DEVNULL,
-                pass_fds=inherited,
-                env=environment,
-            )
-        finally:
-            os.close(tasks_out)
-            os.close(results_in)
-
-    def send(self, message: tuple[Any, ...]) -> None:
-        """Put a message on its way. It goes with the next call of `flush`, as far as the pipe takes it then."""
-        self.unsent += framed(message)
-
-    def send_now(self, message: tuple[Any, ...]) -> None:
-        """Send a message, and all that were held back."""
-        self.send(message)
-        self.flush()
-
-    def flush(self) -> None:
-        self.held_back = 0
-        if self.unsent:
-            try:
-                del self.unsent[: os.write(self.tasks, self.unsent)]
-            except BlockingIOError:
-                pass
-            except BrokenPipeError:  # it is dead, and its other pipe will say so
-                self.unsent.clear()
-
-    def submit(self, answer: Answer) -> None:
-        answer.worker = self
-        self.answers[answer.number] = answer
-        if self.freed:
-            self.send((FREE, [self.freed.popleft() for _ in range(len(self.freed))]))
-        self.send(answer.task)
-        self.held_back += 1
-        if 4 * self.held_back >= len(self.answers):  # it has enough to do: a few tasks may go in one message
-            self.flush()
-
-    def lease(self, slot: int, path: str, size: int, gone: list[int]) -> Any:
-        """The memory of a slot, as the one array that all others will be views of; when it goes, the slot is free."""
-        for old in gone:
-            self.maps.pop(old, None)
-            self.leases.pop(old, None)
-            self.when_freed.pop(old, None)
-        if slot not in self.maps:
-            self.maps[slot] = share.Segment.mapped(path, size, writable=True)
-            freed = self.freed
-            self.when_freed[slot] = lambda _: freed.append(slot)
-        lease = np.frombuffer(self.maps[slot], dtype=np.uint8)
-        self.leases[slot] = weakref.ref(lease, self.when_freed[slot])
-        return lease
-
-    def close(self) -> None:
-        """Close the pipes. The process sees the end of its tasks, and ends."""
-        if self.tasks >= 0:
-            os.close(self.tasks)
-            os.close(self.results)
-            self.tasks = self.results = -1
-
-    def end(self, until: float) -> int | None:
-        """Wait for the process to end, kill it at `until`; how it ended."""
-        try:
-            return self.process.wait(max(0.0, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
 
 
 class Processes(Pool):
@@ -240,18 +140,19 @@ class Processes(Pool):
             raise NotImplementedError("worker processes need a POSIX system (Linux, macOS); use threads here")
         self.workers = whole("workers", workers)
         self.retries = whole("retries", retries, least=0)
-        self._gang = _Gang(self.workers)
+        self._gang = Gang(self.workers)
         self._forked = forked()
         self._lock = threading.RLock()
         self._turn = threading.Condition(self._lock)  # notified when results have come, or nobody reads any more
         self._reader: int | None = None  # the thread that reads the pipes, while one does
         self._waiting: dict[int, Answer] = {}
-        self._disordered = False
+        self._disordered = self._acting = False
+        self._dropped: collections.deque[Answer] = collections.deque()
         self._closed = False
         self._numbers = iter(range(1, 1 << 62))
         self._failed_starts = self._restarts = 0
         self._forgotten: collections.deque[int] = collections.deque()
-        self._end = weakref.finalize(self, _end_gang, self._gang, self._forked)
+        self._end = weakref.finalize(self, end_gang, self._gang, self._forked)
         close_at_exit(self)
 
     def share(self, obj: Any, last: Constant | None = None) -> Constant:
@@ -266,13 +167,16 @@ class Processes(Pool):
         constant = Constant(obj)
         self._gang.constants.add(constant)
         weakref.finalize(constant, self._forgotten.append, constant.serial).atexit = False
-        weakref.finalize(constant, constant.segment.close).atexit = False
         return constant
 
     def submit(self, fn: Callable[..., Any] | Constant, /, *args: Any, **kwargs: Any) -> Answer:
         kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, share.inline(fn))
-        task = kind, next(self._numbers), function, share.arguments_dumps(args, kwargs)
-        answer = Answer(self, task, (fn, args, kwargs))
+        number = next(self._numbers)
+        try:
+            frame = framed((kind, number, function, share.arguments_dumps(args, kwargs)))
+        except ValueError as error:  # marshal's own limit
+            raise ValueError("the arguments of a task should be below 2 GiB; share() what is large") from error
+        answer = Answer(self, number, frame, (fn, args, kwargs))
         with self._lock:
             self._should_be_open()
             self._safely(self._begin, answer)
@@ -305,6 +209,13 @@ class Processes(Pool):
         with self._lock:
             for answer in self._waiting.values():
                 _fail(answer, PoolClosedError("the pool was closed before this task was done"))
+            self.leave()
+
+    def leave(self) -> None:
+        """Close without a word: whoever waits goes on waiting, as at the end of the program."""
+        if self._forked():
+            return
+        with self._lock:
             self._waiting.clear()
             self._turn.notify_all()
             self._closed = True
@@ -327,10 +238,13 @@ class Processes(Pool):
                 self._gang.clear_mark(place)
                 self._gang.start(place)
             for answer in sorted(self._waiting.values(), key=lambda answer: answer.number):
-                self._assign(answer)
-            self._disordered = False
-        self._disordered = True
-        act(*args)
+                if answer.state == "waiting":
+                    self._assign(answer)
+        self._disordered = self._acting = True
+        try:
+            act(*args)
+        finally:
+            self._acting = False
         self._disordered = False
 
     def _begin(self, answer: Answer) -> None:
@@ -338,38 +252,61 @@ class Processes(Pool):
             serials = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
             for worker in self._gang.workers:
                 worker.send_now((FORGET, serials))
+        self._drop()
         self._waiting[answer.number] = answer
         self._assign(answer)
+
+    def _drop(self) -> None:
+        """Have workers forget the tasks that nobody waits for."""
+        while self._dropped:
+            answer = self._dropped.popleft()
+            self._waiting.pop(answer.number, None)
+            if answer.worker is not None and answer.worker.answers.pop(answer.number, None) is not None:
+                answer.worker.send_now((DROP, [answer.number]))
 
     def _assign(self, answer: Answer) -> None:
         """Give a task to the worker that has the fewest."""
         workers = self._gang.workers
         if workers:
-            min(workers, key=_load).submit(answer)
+            worker = answer.worker = min(workers, key=_load)
+            worker.answers[answer.number] = answer
+            worker.send_task(answer.frame)
         else:
             self._finish(answer, WorkerDiedError("there is no worker process left, and none can be started"))
 
-    def _finish(self, answer: Answer, error: BaseException) -> None:
-        self._waiting.pop(answer.number, None)
-        _fail(answer, error)
+    def _finish(self, answer: Answer | None, error: BaseException) -> None:
+        if answer is not None:
+            self._waiting.pop(answer.number, None)
+            _fail(answer, error)
 
     def _forgo(self, answer: Answer) -> bool:
+        """Called by anybody at any time, the garbage collector included: then it only leaves word."""
         if self._forked():
             return False
         with self._lock:
-            if answer.done():
+            if answer.state != "waiting":
                 return False
-            self._finish(answer, PoolClosedError("the task was cancelled"))
-            worker = answer.worker
-            if worker is not None and worker.answers.pop(answer.number, None) is not None and not self._closed:
-                self._safely(worker.send_now, (DROP, [answer.number]))
+            _fail(answer, PoolClosedError("the task was cancelled"))
+            self._dropped.append(answer)
+            if not self._acting and not self._closed:
+                self._safely(self._drop)
             return True
+
+    def _glance(self) -> None:
+        """Read what has come, without waiting."""
+        if self._forked() or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._reader is None and not self._closed and not self._acting:
+                self._safely(self._take_in, self._gang.ready(0.0))
+        finally:
+            self._lock.release()
 
     def _wait_for(self, answer: Answer, timeout: float | None) -> None:
         """Read the pipes, or wait for the thread that does, until the answer is there."""
         until = None if timeout is None else time.monotonic() + timeout
         me = threading.get_ident()
-        while not answer.done():
+        while answer.state == "waiting":
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
@@ -378,10 +315,10 @@ class Processes(Pool):
             reading = False
             try:
                 with self._lock:
-                    if answer.done():
+                    if answer.state != "waiting":
                         return
                     if self._reader not in (None, me):
-                        self._turn.wait(1.0 if left is None else min(left, 1.0))
+                        self._turn.wait(0.1 if left is None else min(left, 0.1))
                         continue
                     reading = True
                     self._reader = me
@@ -397,18 +334,21 @@ class Processes(Pool):
                         self._reader = None
                         self._turn.notify_all()
 
-    def _take_in(self, ready: list[_Worker]) -> None:
+    def _take_in(self, ready: list[WorkerProcess]) -> None:
+        self._drop()
         for worker in ready:
             if worker.results < 0:  # replaced meanwhile
                 continue
-            worker.flush()
-            for message in worker.inbox.read():
-                self._arrived(worker, *message)
-            if worker.inbox.ended:
+            while True:
+                for message in worker.inbox.read():
+                    self._arrived(worker, *message)
+                if worker.inbox.ended or not worker.ended or worker.inbox.dry:
+                    break
+            if worker.inbox.ended or worker.ended:
                 self._replace(worker)
 
     def _arrived(
-        self, worker: _Worker, number: int, seconds: float, kind: int, header: Any, spans: Any, slot: Any
+        self, worker: WorkerProcess, number: int, seconds: float, kind: int, header: Any, spans: Any, slot: Any
     ) -> None:
         if kind == HELLO and number == 0:
             worker.greeted = True
@@ -419,20 +359,20 @@ class Processes(Pool):
             try:
                 lease, slot = worker.lease(*slot), ()
             except OSError as error:
-                if worker.process.poll() is not None:  # it died, and the memory with it: the task is done again
-                    return
-                worker.freed.append(slot[0])
-                if worker.answers.pop(number, None) is not None:
-                    why = f"{slot[2]} bytes that came back cannot be mapped: {error}"
-                    self._finish(self._waiting[number], SharedMemoryError(why))
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                    return  # it is dying, and its memory is gone: the task is done again
+                why = f"{slot[2]} bytes that came back cannot be mapped: {error}"
+                self._finish(worker.answers.pop(number, None), SharedMemoryError(why))
+                worker.spared = True  # it would take the memory for seen
+                worker.process.kill()
                 return
         answer = worker.answers.pop(number, None)
-        if answer is not None:
+        if answer is not None and answer.state == "waiting":
             self._waiting.pop(number, None)
             answer.seconds = seconds
             answer.message, answer.lease, answer.state = (kind, header, spans, slot), lease, "arrived"
 
-    def _replace(self, dead: _Worker) -> None:
+    def _replace(self, dead: WorkerProcess) -> None:
         """Start another worker in place of one that died, and have all that it had done again."""
         gang = self._gang
         code = dead.end(time.monotonic() + GRACE)
@@ -454,11 +394,12 @@ class Processes(Pool):
         gang.start(dead.place)
         self._restarts += 1
         for answer in dead.answers.values():
-            answer.retried += 1
-            self._assign(answer)
+            if answer.state == "waiting":
+                answer.retried += 1
+                self._assign(answer)
 
 
-def _load(worker: _Worker) -> int:
+def _load(worker: WorkerProcess) -> int:
     return len(worker.answers)
 
 
@@ -475,76 +416,3 @@ def _died(answer: Answer) -> WorkerDiedError:
     )
     error.attempts, error.exit_codes = attempts, answer.exit_codes
     return error
-
-
-class _Gang:
-    """The processes of a pool, and what they share; knows nothing of the pool, which can thus be collected."""
-
-    def __init__(self, n: int) -> None:
-        self.marks = share.Segment(8 * n)
-        self._marks = np.frombuffer(self.marks.map(), dtype=np.int64)
-        self.life, self._keep_alive = os.pipe()  # ends when this process does, and all workers with it
-        self.constants: weakref.WeakSet[Constant] = weakref.WeakSet()
-        self.poll = select.poll()
-        self.by_fd: dict[int, _Worker] = {}
-        self.environment = dict(os.environ)
-        for name in THREADS:
-            self.environment.setdefault(name, str(max(1, joblib.cpu_count() // n)))
-        self.workers: list[_Worker] = []
-        try:
-            for place in range(n):
-                self.start(place)
-        except BaseException:
-            self.end(0.0)
-            raise
-
-    def start(self, place: int) -> None:
-        worker = _Worker(place, self.life, self.marks, self.environment)
-        self.workers.append(worker)
-        self.by_fd[worker.results] = worker
-        self.poll.register(worker.results, select.POLLIN)
-
-    def remove(self, worker: _Worker) -> None:
-        self.poll.unregister(worker.results)
-        del self.by_fd[worker.results]
-        self.workers.remove(worker)
-        worker.close()
-
-    def flush(self) -> None:
-        """Send what was held back."""
-        for worker in self.workers:
-            worker.flush()
-
-    def ready(self, timeout: float | None) -> list[_Worker]:
-        """The workers that have something to say, or whose pipe was full; waits for `timeout`, or a second at most."""
-        stuck = [worker for worker in self.workers if worker.unsent]
-        most = 10.0 if stuck else 1000.0
-        events = self.poll.poll(most if timeout is None else min(most, 1000 * timeout + 1))
-        return [worker for worker in (self.by_fd.get(fd) for fd, _ in events) if worker is not None] or stuck
-
-    def mark(self, place: int) -> int:
-        return int(self._marks[place])
-
-    def clear_mark(self, place: int) -> None:
-        self._marks[place] = 0
-
-    def end(self, grace: float) -> None:
-        workers = list(self.workers)
-        for worker in workers:
-            self.remove(worker)
-        until = time.monotonic() + grace
-        for worker in workers:
-            worker.end(until)
-        for fd in (self.life, self._keep_alive):
-            os.close(fd)
-        for constant in list(self.constants):
-            constant.close()
-        self.marks.close()
-
-
-def _end_gang(gang: _Gang, forked: Callable[[], bool]) -> None:
-    if not forked():
-        gang.end(GRACE)
-    else:  # they are the parent's; here, nobody waits for them
-        for worker in gang.workers:
-            worker.process.returncode = 0

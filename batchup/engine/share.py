@@ -14,6 +14,8 @@ import os
 import pickle
 import sys
 import tempfile
+import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -45,6 +47,7 @@ __all__ = [
     "total_size",
 ]
 
+Memory = Any  # a ctypes array of bytes: weakly referable, without a descriptor
 Span = tuple[int, int]  # offset and size, in bytes
 
 
@@ -69,6 +72,7 @@ class Segment:
 
     def __init__(self, size: int, reserve: bool = True) -> None:
         self.size = max(size, 1)
+        self._maker = os.getpid()
         try:
             if hasattr(os, "memfd_create"):
                 self.fd = os.memfd_create("batchup", os.MFD_CLOEXEC)
@@ -88,25 +92,61 @@ class Segment:
         except OSError as error:
             raise SharedMemoryError(f"{self.size} bytes of shared memory cannot be had: {error}") from error
 
-    def map(self) -> mmap.mmap:
-        """The memory, to read and to write."""
-        return mmap.mmap(self.fd, self.size)
+    def map(self) -> Memory:
+        """The memory, to read and to write.
+
+        Raises
+        ------
+        SharedMemoryError
+            If the system does not map more.
+        """
+        try:
+            return writable_memory(self.fd, self.size)
+        except OSError as error:
+            raise SharedMemoryError(f"{self.size} bytes of shared memory cannot be mapped: {error}") from error
 
     def close(self) -> None:
-        """Let go of it; who has mapped it keeps it."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self._unlink()
-            self.fd = -1
+        """Let go of it; who has mapped it keeps it. Done too when the segment is collected."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+            if os.getpid() == self._maker:  # and not a fork of it
+                self._unlink()
+
+    def __del__(self) -> None:
+        if getattr(self, "fd", -1) >= 0:
+            self.close()
 
     @staticmethod
-    def mapped(path: str, size: int, writable: bool) -> mmap.mmap:
-        """The memory that another process's segment has at `path`."""
-        fd = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+    def mapped(path: str, size: int) -> Memory:
+        """The memory that another process's segment has at `path`, to read and to write."""
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            return mmap.mmap(fd, size, prot=mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0))
+            return writable_memory(fd, size)
         finally:
             os.close(fd)
+
+
+def writable_memory(fd: int, size: int) -> Memory:
+    """The memory behind a descriptor, which may be closed then: `mmap.mmap` would keep a copy of it open."""
+    address = _libc().mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+    if address == ctypes.c_void_p(-1).value:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    memory = (ctypes.c_ubyte * size).from_address(address)
+    weakref.finalize(memory, _libc().munmap, address, size).atexit = False
+    return memory
+
+
+@functools.cache
+def _libc() -> Any:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    integers = [ctypes.c_int] * 3
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *integers, ctypes.c_ssize_t]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    return libc
 
 
 def _once(fn: Callable[[str], None], path: str) -> Callable[[], None]:
@@ -163,8 +203,11 @@ def inline(obj: Any) -> bytes:
     DataSourcePicklingError
         If something in it cannot be pickled.
     """
-    if plain(obj):
-        return pickle.dumps(obj, 5)
+    try:
+        if plain(obj):
+            return pickle.dumps(obj, 5)
+    except RecursionError:  # a list that holds itself, perhaps: the pickler knows what to do
+        pass
     try:
         return bytes(cloudpickle.dumps(obj, 5))
     except Exception as error:
@@ -330,7 +373,12 @@ class Constant:
 
     def __init__(self, obj: Any) -> None:
         self.serial = next(self.serials)
-        header, buffers = dumps(obj)
+        outer, _referred.constants = getattr(_referred, "constants", None), []
+        try:
+            header, buffers = dumps(obj)
+            self._within = _referred.constants  # other constants that are part of the object, and must not go before it
+        finally:
+            _referred.constants = outer
         parts = [memoryview(header), *buffers]
         spans = self.spans = laid_out(parts)
         places = [_place(part) for part in parts]
@@ -346,13 +394,14 @@ class Constant:
             self.segment.close()
             raise SharedMemoryError(f"{self.segment.size} bytes of shared memory cannot be had: {error}") from error
         self.reference = pickle.dumps(self, 5)
-        self._memory: mmap.mmap | None = None
+        self._memory: Memory | None = None
 
     def holds(self, obj: Any) -> bool:
         """Whether `obj` still is, byte for byte, what was copied.
 
-        All of its memory is compared, at some gigabytes a second; but not that of arrays that cannot be written to
-        (``X.flags.writeable = False``) and are where they were.
+        All of its memory is compared, at some gigabytes a second; but not that of arrays that own theirs, cannot be
+        written to (``X.flags.writeable = False``) and are where they were. Of such an array there should be no writable
+        view from before.
         """
         header, buffers = dumps(obj)
         parts = [memoryview(header), *buffers]
@@ -362,7 +411,7 @@ class Constant:
             self._memory = self.segment.map()
         first = _address(self._memory)
         return all(
-            (place is not None and place == _place(part)) or _memcmp()(first + offset, _address(part), n) == 0
+            (place is not None and place == _place(part)) or _libc().memcmp(first + offset, _address(part), n) == 0
             for part, (place, _), (offset, n) in zip(parts, self._places, self.spans, strict=True)
         )
 
@@ -372,6 +421,9 @@ class Constant:
         return self.segment.size
 
     def __reduce__(self) -> tuple[Any, ...]:
+        within = getattr(_referred, "constants", None)
+        if within is not None:
+            within.append(self)
         return constant, (self.serial, self.segment.path, self.segment.size, self.end)
 
     def close(self) -> None:
@@ -389,6 +441,8 @@ def _place(part: memoryview) -> int | None:
         owner = owner.base
         if owner.flags.writeable:  # a read-only view of what can be written to
             return None
+    if not owner.flags.owndata and not isinstance(owner.base, bytes):  # a view of some other object's memory
+        return None
     return _address(part)
 
 
@@ -397,20 +451,15 @@ def _address(buffer: Any) -> int:
     return address
 
 
-@functools.cache
-def _memcmp() -> Any:
-    compare = ctypes.CDLL(None).memcmp
-    compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-    return compare
-
-
+_referred = threading.local()  # the constants that were met while another one was made
 _constants: dict[int, Any] = {}
 
 
 def constant(serial: int, path: str, size: int, end: int) -> Any:
     """In a worker: the object of a `Constant`, mapped when it is first asked for."""
     if serial not in _constants:
-        memory = memoryview(Segment.mapped(path, size, writable=False))
+        with open(path, "rb") as file:
+            memory = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
         header, *buffers = (memory[offset : offset + n] for offset, n in pickle.loads(memory[end:]))
         _constants[serial] = pickle.loads(header, buffers=buffers)
     return _constants[serial]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import mmap
+import resource
 
+import numpy as np
+
+from ..errors import SharedMemoryError
 from .arena import Arena
 from .share import Segment, Span, laid_out, total_size
 
@@ -18,9 +22,11 @@ class Slot:
     def __init__(self, number: int, size: int) -> None:
         self.number = number
         self.segment = Segment(-(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
-        self.memory = self.segment.map()
-        self.arena = Arena(self.memory)
-
+        try:
+            self.arena = Arena(self.segment.map())
+        except SharedMemoryError:
+            self.segment.close()
+            raise
         self.size = self.segment.size
 
 
@@ -32,6 +38,8 @@ class Slots:
         self._lent: dict[int, Slot] = {}
         self._gone: list[int] = []  # closed, and the parent does not know it yet
         self._made = 0
+        self._unmapped = 0  # slots that have a descriptor, as the parent has not mapped them yet
+        self._most_unmapped = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
         self._taken = 0
         self._spare = 0  # the fewest that were free since the window began
 
@@ -49,11 +57,15 @@ class Slots:
             slot = min(reversed(fitting), key=_size)  # of those of one size the last that was used: it is in the cache
             self._free.remove(slot)
             return slot
+        if self._unmapped >= self._most_unmapped:
+            raise SharedMemoryError("too many descriptors are open that the parent has not seen yet")
         small = [slot for slot in self._free if slot.size < size]
         if small:
             self._close(min(small, key=_size))
+        slot = Slot(self._made + 1, size)
         self._made += 1
-        return Slot(self._made, size)
+        self._unmapped += 1
+        return slot
 
     def give(self, slot: Slot) -> None:
         """It was not needed after all."""
@@ -68,10 +80,13 @@ class Slots:
 
     def take_back(self, numbers: list[int]) -> None:
         """The parent does not use these any more."""
+        self._free += [self._lent.pop(number) for number in numbers]
+
+    def mapped(self, numbers: list[int]) -> None:
+        """The parent has mapped these: their descriptors have done their work."""
         for number in numbers:
-            slot = self._lent.pop(number)
-            slot.segment.close()  # it is mapped on both sides: the descriptor has done its work
-            self._free.append(slot)
+            self._lent[number].segment.close()
+            self._unmapped -= 1
 
     def pack(self, slot: Slot | None, buffers: list[memoryview]) -> tuple[Slot, list[Span]]:
         """A slot with all buffers in it, and where. Those that are in `slot` already are not copied, if all fit there.
@@ -90,14 +105,13 @@ class Slots:
                 buffers.clear()
                 if not slot.arena.kept:
                     return slot, spans
-                memory = memoryview(slot.memory)
+                memory = slot.arena.lease.data
                 buffers = [memory[offset : offset + n] for offset, n in spans]
         spans = laid_out(buffers)
         other = self.take(total_size(spans))
-        with memoryview(other.memory) as memory:
-            for (offset, n), buffer in zip(spans, buffers, strict=True):
-                if n:
-                    memory[offset : offset + n] = buffer
+        for (offset, n), buffer in zip(spans, buffers, strict=True):
+            if n:
+                other.arena.lease[offset : offset + n] = np.frombuffer(buffer, np.uint8)
         if slot is not None:
             self.give(slot)
         return other, spans
@@ -112,7 +126,9 @@ class Slots:
 
     def _close(self, slot: Slot) -> None:
         self._free.remove(slot)
-        slot.segment.close()
+        if slot.segment.fd >= 0:
+            slot.segment.close()
+            self._unmapped -= 1
         self._gone.append(slot.number)
 
 

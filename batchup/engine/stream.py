@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from ..errors import BatchTimeoutError, PoolClosedError, WorkerError
+from ..errors import BatchTimeoutError, BatchUpError, PoolClosedError, WorkerError, noted
 from .checks import whole
 from .pools import Pool, Reply
 
@@ -107,6 +107,7 @@ class WorkStream(Iterator[Any]):
         self._end = weakref.finalize(self, _cancel_all, self._under_way)
         self._end.atexit = False
         self._drawn: Task | None = None  # and not yet submitted
+        self._drawing = False  # the plan is at it
         self._waited = self._busy = 0.0
         self._retried = 0
         self._top_up(self._depth)
@@ -186,8 +187,13 @@ class WorkStream(Iterator[Any]):
         while len(self._under_way) < most:
             args: tuple[Any, ...] = ()
             try:
+                if self._drawing:  # Ctrl-C came while the plan was drawn, and nobody knows what it left out
+                    self._tasks = iter(())
+                    raise BatchUpError("the plan was interrupted while it drew this; begin a new iterator")
                 if self._drawn is None:
+                    self._drawing = True
                     self._drawn = next(self._tasks)
+                    self._drawing = False
                 entry: Reply | BaseException
                 if type(self._drawn) is tuple and len(self._drawn) == 2:  # what most are
                     fn, args = self._drawn
@@ -196,6 +202,7 @@ class WorkStream(Iterator[Any]):
                     fn, args, kwargs = _parts(self._drawn)
                     entry = self._pool.submit(fn, *args, **kwargs)
             except StopIteration:
+                self._drawing = False
                 return
             except PoolClosedError as error:
                 self._tasks = iter(())
@@ -203,6 +210,7 @@ class WorkStream(Iterator[Any]):
             except Exception as error:  # the plan failed: its error waits its turn
                 entry = error
             self._drawn = None
+            self._drawing = False
             self._under_way.append((entry, args))
 
 
@@ -214,8 +222,7 @@ def _parts(task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, A
 
 
 def _located(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
-    error.add_note(f"in task {number} of the work stream")
-    return error
+    return noted(error, f"in task {number} of the work stream")
 
 
 def _as_worker_error(error: BaseException) -> WorkerError:

@@ -1,7 +1,8 @@
 """A worker process, from inside: it reads tasks from one pipe, and writes what became of them to another.
 
 Messages are marshalled tuples behind their length. To the worker: ``(TASK, number, constant, arguments)``, ``(CALL,
-number, function, arguments)``, ``(DROP, numbers)``, ``(FORGET, constants)``, ``(FREE, slots)``. From it: ``(number,
+number, function, arguments)``, ``(DROP, numbers)``, ``(FORGET, constants)``, ``(FREE, slots)``, ``(MAPPED,
+slots)``. From it: ``(number,
 seconds, outcome, header, spans, slot)``, where the buffers of the result are in the slot, a piece of shared memory of
 the worker's, or in the message, if they are few.
 """
@@ -22,19 +23,21 @@ import traceback
 from collections import deque
 from typing import Any
 
+import numpy as np
+
 from ..errors import SharedMemoryError
 from . import share
 from .slots import Slot, Slots
 
-__all__ = ["CALL", "DROP", "ERROR", "FORGET", "FREE", "HELLO", "RESULT", "TASK", "Inbox", "framed", "main"]
+__all__ = ["CALL", "DROP", "ERROR", "FORGET", "FREE", "HELLO", "MAPPED", "RESULT", "TASK", "Inbox", "framed", "main"]
 
-TASK, CALL, DROP, FORGET, FREE = range(5)
+TASK, CALL, DROP, FORGET, FREE, MAPPED = range(6)
 HELLO, RESULT, ERROR = range(3)
 SMALL = 1 << 14  # results up to here go through the pipe, in bytes
 LOOK = 0.0005  # seconds of work after which a worker looks for messages again
 PIPE = 1 << 20  # bytes of messages that may wait in a pipe
 
-_length = struct.Struct("<I")
+_length = struct.Struct("<Q")
 _mark = struct.Struct("<q")
 
 
@@ -49,7 +52,8 @@ class Inbox:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.ended = False
+        self.ended = False  # whether the other side has closed the pipe
+        self.dry = False  # whether, by then, all had been read that was there
         self._bytes = bytearray()
 
     def read(self) -> list[tuple[Any, ...]]:
@@ -57,6 +61,7 @@ class Inbox:
         try:
             some = os.read(self.fd, PIPE)
         except BlockingIOError:
+            self.dry = True
             return []
         self.ended = not some
         self._bytes += some
@@ -65,11 +70,11 @@ class Inbox:
     def _whole_ones(self) -> Any:
         start = 0
         with memoryview(self._bytes) as view:
-            while start + 4 <= len(view):
-                stop = start + 4 + _length.unpack_from(view, start)[0]
+            while start + 8 <= len(view):
+                stop = start + 8 + _length.unpack_from(view, start)[0]
                 if stop > len(view):
                     break
-                yield marshal.loads(view[start + 4 : stop])
+                yield marshal.loads(view[start + 8 : stop])
                 start = stop
         del self._bytes[:start]
 
@@ -104,7 +109,12 @@ class Worker:
             _mark.pack_into(self.mark, 0, number)
             begun = time.perf_counter()
             outcome = self.outcome(*task)
-            self.send((number, time.perf_counter() - begun, *outcome))
+            seconds = time.perf_counter() - begun
+            try:
+                self.send((number, seconds, *outcome))
+            except ValueError:  # marshal's own limit
+                too_large = ValueError("a result should be below 2 GiB when pickled; arrays may be larger")
+                self.send((number, seconds, *self.failure(too_large)))
             _mark.pack_into(self.mark, 0, 0)
 
     def take_in(self) -> None:
@@ -125,6 +135,8 @@ class Worker:
                         share.forget(serial)
                 elif kind == FREE:
                     self.slots.take_back(rest[0])
+                elif kind == MAPPED:
+                    self.slots.mapped(rest[0])
             if self.queues or self.inbox.ended:
                 return
 
@@ -186,8 +198,11 @@ class Worker:
     @staticmethod
     def failure(error: BaseException) -> tuple[Any, ...]:
         """The error as a pickle, if it is one that may be raised elsewhere; and its type, message and traceback."""
-        text = "".join(traceback.format_exception(error))
         pickled = b""
+        try:
+            text = "".join(traceback.format_exception(error))
+        except BaseException:
+            text = "(and its traceback cannot be had)"
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
             try:
                 pickled = share.error_dumps(error)
@@ -218,17 +233,20 @@ def die_with_parent(life: int) -> None:
     threading.Thread(target=wait, name="batchup-life", daemon=True).start()
 
 
-def main(tasks: int, results: int, life: int, marks: str, size: int, place: int) -> None:
+def main(tasks: int, results: int, life: int, size: int, place: int, marks: str) -> None:
     """Serve until the parent closes the pipe of tasks, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     die_with_parent(life)
+    for fd in (tasks, results, life):
+        os.set_inheritable(fd, False)
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         for fd in (tasks, results):
             try:
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE)
             except OSError:  # more than this user may have: smaller will do
                 break
-    mark = memoryview(share.Segment.mapped(marks, size, writable=True))[8 * place : 8 * place + 8]
+    mark = np.frombuffer(share.Segment.mapped(marks, size), np.uint8).data[8 * place : 8 * place + 8]
     try:
         Worker(tasks, results, mark).serve()
     except BrokenPipeError:  # the parent is gone

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import pickle
 import threading
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,13 @@ import pytest
 from batchup import ChoiceBatch
 from batchup.engine import share
 from batchup.errors import DataSourcePicklingError, SharedMemoryError
+
+
+@pytest.fixture(autouse=True)
+def no_constant_stays():
+    """What this process has loaded as if it were a worker."""
+    yield
+    share._constants.clear()
 
 
 class Pair(NamedTuple):
@@ -86,14 +95,32 @@ def test_a_segment_is_seen_by_whoever_maps_its_path():
     """One writes, the other reads; closing keeps what is mapped."""
     segment = share.Segment(4096)
     ours = segment.map()
-    theirs = share.Segment.mapped(segment.path, 4096, writable=False)
+    theirs = share.Segment.mapped(segment.path, 4096)
     segment.close()
     segment.close()
     ours[:5] = b"hello"
 
-    assert b"hello" == theirs[:5]
-    with pytest.raises(TypeError):
-        theirs[0] = 1
+    assert b"hello" == bytes(theirs[:5])
+
+
+def test_mapped_memory_needs_no_descriptor():
+    """A hundred pieces, mapped and closed, and not one descriptor more; gone with the last array in them."""
+
+    def counts():
+        maps = Path("/proc/self/maps").read_text().count("memfd:batchup")
+        return len(os.listdir("/proc/self/fd")), maps
+
+    gc.collect()
+    fds, maps = counts()
+    memories = []
+    for _ in range(100):
+        segment = share.Segment(4096)
+        memories.append(np.frombuffer(segment.map(), np.uint8))
+        segment.close()
+
+    assert (fds, maps + 100) == counts()
+    del memories
+    assert (fds, maps) == counts()
 
 
 def test_without_memory_files_a_temporary_file_serves(monkeypatch, tmp_path):
@@ -103,7 +130,7 @@ def test_without_memory_files_a_temporary_file_serves(monkeypatch, tmp_path):
     segment = share.Segment(4096)
     segment.map()[:5] = b"hello"
 
-    assert b"hello" == share.Segment.mapped(segment.path, 4096, writable=True)[:5]
+    assert b"hello" == bytes(share.Segment.mapped(segment.path, 4096)[:5])
     segment.close()
     assert [] == list(tmp_path.iterdir())
 
@@ -154,7 +181,14 @@ def test_arrays_that_cannot_be_written_to_are_not_compared(monkeypatch):
     view.flags.writeable = False
     constant = share.Constant([X, view])
     compared = []
-    monkeypatch.setattr(share, "_memcmp", lambda: lambda a, b, n: compared.append(n) or 0)
+
+    class Libc:
+        def memcmp(self, a, b, n):
+            compared.append(n)
+            return 0
+
+    constant.holds([X, view])
+    monkeypatch.setattr(share, "_libc", Libc)
 
     assert constant.holds([X, view])
     assert X.nbytes not in compared
@@ -201,4 +235,26 @@ def test_a_private_memory_map_is_copied(tmp_path):
 
     assert 5 == pickle.loads(constant.reference)[3]
     share.forget(constant.serial)
+    constant.close()
+
+
+def test_a_constant_within_a_constant_stays():
+    """Whoever holds the outer one holds the inner one too, whose memory would else be given to another."""
+    outer = share.Constant({"inner": share.Constant(np.full(1000, 1))})
+    gc.collect()
+    others = [share.Constant(np.full(1000, k)) for k in (2, 3)]
+
+    assert (pickle.loads(outer.reference)["inner"] == 1).all()
+    del others
+
+
+@pytest.mark.parametrize("kind", ["memoryview of an array", "memoryview of bytes"])
+def test_a_read_only_view_of_other_memory_is_compared(kind):
+    """It can change all the same."""
+    memory = np.zeros(10_000) if kind == "memoryview of an array" else bytearray(80_000)
+    X = np.frombuffer(memoryview(memory).toreadonly(), np.float64)
+    constant = share.Constant([X])
+    memory[-1] = 1
+
+    assert not constant.holds([X])
     constant.close()

@@ -223,7 +223,7 @@ def test_a_stream_tells_what_it_has_done(pool):
 
     assert (1, 5, 2) == (early.done, early.under_way, early.workers)
     assert (30, 0, 0, early.restarts) == (late.done, late.under_way, late.retried, late.restarts)
-    assert 0 < early.waited < late.waited
+    assert 0 <= early.waited <= late.waited
     assert 0 < late.busy
 
 
