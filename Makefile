@@ -31,13 +31,22 @@ docs: $(VENV)/has-docs $(VENV)/has-test
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
-bench: $(VENV)/has-examples
+bench: $(VENV)/has-examples $(VENV)/has-peers
 	@set -e; for each in $$(grep -l __main__ benchmarks/*.py); do echo "== $$each"; $(PY) "$$each"; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info docs/_build docs/reference/generated
 	rm -rf .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find batchup tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The libraries that the benchmarks compare with; one that cannot be installed is skipped. torch comes first, by this
+# version, so that nothing else brings one with CUDA.
+$(VENV)/has-peers: $(MADE)
+	$(PY) -m pip install --quiet --disable-pip-version-check psutil
+	-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	-$(PY) -m pip install --quiet --disable-pip-version-check spdl_core
+	-$(PY) -m pip install --quiet --disable-pip-version-check grain
+	@touch $@
 
 # One environment; another PYTHON makes it anew. A file has-EXTRA says that the extra is installed.
 MADE := $(VENV)/made-by-$(notdir $(PYTHON))

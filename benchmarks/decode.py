@@ -20,7 +20,7 @@ from timing import about, in_turn, median, per_item, table
 
 import batchup
 
-N, BATCH, WORKERS = 512, 64, 2
+N, BATCH, WORKERS = 1024, 64, 2
 
 
 class Photos:
