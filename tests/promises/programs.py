@@ -174,7 +174,8 @@ def private_shm(megabytes: int) -> list[str] | None:
 
     What is in there in the end is said in a line on stdout.
     """
-    script = f'mount -t tmpfs -o size={megabytes}m tmpfs /dev/shm && "$@"; code=$?; echo left: $(ls -A /dev/shm); exit $code'
+    mount = f"mount -t tmpfs -o size={megabytes}m tmpfs /dev/shm"
+    script = f'{mount} && "$@"; code=$?; echo left: $(ls -A /dev/shm); exit $code'
     before = ["unshare", "-m", "sh", "-c", script, "sh"]
     try:
         done = subprocess.run([*before, "true"], capture_output=True, text=True, timeout=LIMIT)

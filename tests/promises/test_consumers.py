@@ -34,41 +34,44 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+LEAVING = "".join(f"def leave_by_{name}(par):\n{body}\n" for name, body in WAYS.items())
+LEAVING += f"ways = [{', '.join(f'leave_by_{name}' for name in WAYS)}]\n"
+
+
 @pytest.mark.parametrize("kind", POOLS)
-def test_waiting_picks_are_cancelled_at_once(tmp_path, kind, way):
+def test_waiting_picks_are_cancelled_at_once(tmp_path, kind):
     """The consumer leaves its loop: the batch under way is the last one, the 18 behind it are never begun."""
     ended = run(
-        f"""
-def gated(x):
+        LEAVING
+        + f"""
+def gated(x, name):
     k = x[0, 0] // 40
-    note("begun", k)
+    note("begun " + name, k)
     if k:
-        wait_until((here / "open").exists)
+        wait_until((here / ("open " + name)).exists)
     return (x,)
 
-def leave(par):
-{WAYS[way]}
-
 with {kind}(1) as pool:
-    leave(pool.parallel_data_source(ArrayDataSource([X]).map(gated), 20))
-    note("open")
-    print(batches_of(pool.parallel_data_source(ArrayDataSource([X]))) == batches_of(ArrayDataSource([X])))
-    print(set(noted("begun")) <= {{"0", "1"}})
+    for way in ways:
+        name = way.__name__
+        par = pool.parallel_data_source(ArrayDataSource([X]).map(lambda x, name=name: gated(x, name)), 20)
+        way(par)
+        note("open " + name)
+        print(batches_of(pool.parallel_data_source(ArrayDataSource([X]))) == batches_of(ArrayDataSource([X])))
+        print(set(noted("begun " + name)) <= {{"0", "1"}})
 """,
         tmp_path,
     )
 
-    assert quiet("True\nTrue\n") == ended
+    assert quiet("True\nTrue\n" * len(WAYS)) == ended
 
 
 @pytest.mark.parametrize("kind", POOLS)
 def test_a_thousand_iterators_leave_nothing(tmp_path, kind):
     """However the consumer leaves: no descriptor, thread, child or memory more, here or in the workers."""
-    ways = "".join(f"def leave_{name}(par):\n{body}\n" for name, body in WAYS.items())
     ended = run(
-        f"""
-{ways}
+        LEAVING
+        + f"""
 def descriptors(pid):
     return len(os.listdir(f"/proc/{{pid}}/fd")) if os.path.isdir("/proc/self/fd") else 0
 
@@ -88,7 +91,7 @@ with {kind}(2) as pool:
     def go(n):
         for i in range(n):
             par = pool.parallel_data_source(ArrayDataSource([large if i % 2 else X]), 4)
-            [leave_break, leave_del, leave_close, leave_error][i % 4](par)
+            ways[i % 4](par)
         del par
         for _ in range(2):
             assert batches_of(pool.parallel_data_source(ArrayDataSource([X]), 4)) == batches_of(ArrayDataSource([X]))

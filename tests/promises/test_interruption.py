@@ -18,12 +18,24 @@ par = pool.parallel_data_source(ArrayDataSource([X]).map(blocked), 4)
 """
 
 
-@pytest.mark.parametrize("to", ["group", "parent"])
-@pytest.mark.parametrize("kind", ["WorkerThreadPool", "WorkerProcessPool"])
-@pytest.mark.parametrize("opened", ["with {}(2) as pool:", "pool = {}(2)\nif True:"])
+@pytest.mark.parametrize(
+    ("kind", "to", "opened"),
+    [
+        ("WorkerThreadPool", "group", "with {}(2) as pool:"),
+        ("WorkerThreadPool", "parent", "pool = {}(2)\nif True:"),
+        ("WorkerProcessPool", "group", "with {}(2) as pool:"),
+        ("WorkerProcessPool", "group", "pool = {}(2)\nif True:"),
+        ("WorkerProcessPool", "parent", "with {}(2) as pool:"),
+        ("WorkerProcessPool", "parent", "pool = {}(2)\nif True:"),
+    ],
+)
 def test_ctrl_c_ends_a_program(tmp_path, kind, to, opened):
     """Long before its blocked sample would, with one traceback, no orphan, and no word on what leaked."""
-    body = opened.format(kind) + BLOCKED.replace("\n", "\n    ") + "\n    for x, in par.batch_iterator(10):\n        pass\n"
+    body = (
+        opened.format(kind)
+        + BLOCKED.replace("\n", "\n    ")
+        + "\n    for x, in par.batch_iterator(10):\n        pass\n"
+    )
     with started(body, tmp_path) as program:
         assert ["blocked", "blocked"] == [program.line(), program.line()]
         program.settle()
@@ -103,7 +115,8 @@ with {kind}(2) as pool:
 @pytest.mark.parametrize("busy", ["blocked", "computing", "idle"])
 def test_workers_go_with_their_parent(tmp_path, way, busy):
     """Killed or terminated, it leaves no process behind: not one that sleeps, computes or waits for a task."""
-    body = """
+    body = (
+        """
 def blocked(x):
     os.write(1, b"blocked\\n")
     time.sleep(1000)
@@ -118,10 +131,12 @@ def idle(x):
     return (x,)
 
 pool = WorkerProcessPool(2)
-""" + f"""
+"""
+        + f"""
 batches = pool.parallel_data_source(ArrayDataSource([X[:20]]).map({busy}), 4).batch_iterator(10)
 threading.Event().wait()
 """
+    )
     with started(body, tmp_path) as program:
         assert [busy, busy] == [program.line(), program.line()]
         os.kill(program.pid, way)

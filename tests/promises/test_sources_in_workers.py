@@ -107,7 +107,8 @@ with WorkerProcessPool(1) as pool:
         try:
             par.batch_iterator(10)
         except DataSourcePicklingError as error:
-            print(name, isinstance(error, TypeError), "data[0].deep['thing']" in str(error), "cannot pickle" in str(error))
+            words = ["data[0].deep['thing']", "cannot pickle"]
+            print(name, isinstance(error, TypeError), *[word in str(error) for word in words])
     try:
         pool.parallel_data_source(ArrayDataSource([X]).map(lambda x: (file, x))).batch_iterator(10)
     except DataSourcePicklingError as error:

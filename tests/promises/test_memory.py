@@ -1,0 +1,241 @@
+"""Memory: where it is, how much there is of it, and what happens when there is no more."""
+
+import os
+import signal
+
+import psutil
+import pytest
+from programs import Ended, private_shm, quiet, run
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+
+LARGE = """
+sizes = np.array([1, 5, 20, 40, 2, 40, 10, 1] * 2)
+
+def sample(i, size):
+    return np.full(int(size[0]) << 20, int(i[0]) + 1, np.uint8), [int(i[0])]
+
+source = ArrayDataSource([np.arange(16), sizes])
+
+def exact(batches):
+    n = 0
+    for n, (x, [i]) in enumerate(batches, 1):
+        if i != n - 1 or len(x) != int(sizes[i]) << 20 or not (x == i + 1).all():
+            return i
+    return n
+"""
+
+
+def test_a_small_dev_shm_does_not_matter(tmp_path):
+    """16 MB there, and batches of 1 to 40 MB: all exact, and nothing is in there in the end."""
+    before = private_shm(16)
+    if before is None:
+        pytest.skip("a /dev/shm of one's own is not permitted here (unshare -m)")
+    ended = run(
+        LARGE
+        + """
+with WorkerProcessPool(2) as pool:
+    print(os.statvfs("/dev/shm").f_blocks * os.statvfs("/dev/shm").f_frsize >> 20)
+    print(exact(pool.parallel_data_source(source.map(sample), 4).batch_iterator(1)))
+    Y = np.ones((40, 1 << 20), np.uint8)
+    print(sum(int(x.sum()) for x, in pool.parallel_data_source(ArrayDataSource([Y]), 2).batch_iterator(20)) >> 20)
+    print(os.listdir("/dev/shm"))
+""",
+        tmp_path,
+        before,
+    )
+
+    assert quiet("16\n16\n40\n[]\nleft:\n") == ended
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        "os.posix_fallocate = none",
+        "mmap.mmap = none",
+        "os.memfd_create = none",
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))",
+    ],
+)
+def test_without_shared_memory_for_results_the_pipe_will_do(tmp_path, refuse):
+    """A worker that gets no more of it, from the third batch on, sends its results another way: all exact."""
+    ended = run(
+        LARGE
+        + f"""
+def refusing(i, size):
+    import errno, mmap, os, resource
+    def none(*args, **kwargs):
+        raise OSError(errno.ENOMEM, "no more of it")
+    if i[0] >= 2:
+        {refuse}
+    return sample(i, size)
+
+with WorkerProcessPool(2) as pool:
+    batches = pool.parallel_data_source(source.map(refusing), 4).batch_iterator(1)
+    print(exact(batches), batches.stats().restarts)
+""",
+        tmp_path,
+    )
+
+    assert quiet("16 0\n") == ended
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    ["os.pwrite = none", "os.memfd_create = none", "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))"],
+)
+def test_without_shared_memory_for_a_source_there_is_an_error(tmp_path, refuse):
+    """A `SharedMemoryError` at the call, with the reason; when there is memory again, the pool works."""
+    ended = run(
+        f"""
+import errno
+
+def none(*args, **kwargs):
+    raise OSError(errno.ENOSPC, "no more of it")
+
+par_of = lambda pool: pool.parallel_data_source(ArrayDataSource([np.zeros((1000, 1000))]), 4)
+there, (soft, hard) = (os.pwrite, os.memfd_create), resource.getrlimit(resource.RLIMIT_FSIZE)
+with WorkerProcessPool(1) as pool:
+    {refuse}
+    try:
+        par_of(pool).batch_iterator(100)
+    except SharedMemoryError as error:
+        print(isinstance(error, OSError), "no more of it" in str(error) or "too large" in str(error))
+    os.pwrite, os.memfd_create = there
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    print(len(list(par_of(pool).batch_iterator(100))))
+""",
+        tmp_path,
+    )
+
+    assert quiet("True True\n10\n") == ended
+
+
+def test_memory_that_the_parent_cannot_map_is_an_error(tmp_path):
+    """Of its batch; neither a crash nor a wait for ever; with memory again, the loop and the pool go on."""
+    ended = run(
+        """
+import errno
+from batchup.engine.share import Segment
+
+def none(*args, **kwargs):
+    raise OSError(errno.ENOMEM, "no more of it")
+
+Y = np.arange(250 * 1000.0).reshape(250, 1000)
+with WorkerProcessPool(2) as pool:
+    expected = batches_of(ArrayDataSource([Y]))
+    batches = pool.parallel_data_source(ArrayDataSource([Y]), 4).batch_iterator(10)
+    kept = [next(batches)[0]]
+    there, Segment.mapped = Segment.mapped, staticmethod(none)
+    errors = 0
+    while not errors:
+        try:
+            kept.append(next(batches)[0])
+        except SharedMemoryError as error:
+            errors += 1
+            print("no more of it" in str(error))
+    Segment.mapped = staticmethod(there)
+    while len(kept) + errors < 25:
+        try:
+            kept.append(next(batches)[0])
+        except SharedMemoryError:
+            errors += 1
+    print(next(batches, None))
+    print(len(kept) + errors, all(x.tolist() in expected for x in kept), errors < 8)
+    print(batches_of(pool.parallel_data_source(ArrayDataSource([Y]))) == expected)
+""",
+        tmp_path,
+    )
+
+    assert quiet("True\nNone\n25 True True\nTrue\n") == ended
+
+
+@pytest.mark.parametrize("kind", ["WorkerThreadPool", "WorkerProcessPool"])
+@pytest.mark.parametrize("depth", [1, 8])
+def test_no_more_batches_than_the_buffer_holds(tmp_path, kind, depth):
+    """Picks drawn, batches begun and samples read ahead of the consumer: `batch_buffer_size`, at any moment."""
+    ended = run(
+        f"""
+from batchup.sampling import StandardSampler
+
+class Counting(StandardSampler):
+    def in_order_indices_batch_iterator(self, batch_size):
+        for pick in super().in_order_indices_batch_iterator(batch_size):
+            note("drawn")
+            yield pick
+
+class Data:
+    def __len__(self):
+        return 250
+
+    def __getitem__(self, indices):
+        note("read", len(indices))
+        return indices
+
+def read():
+    return sum(map(int, noted("read")))
+
+with {kind}(2) as pool:
+    source = ArrayDataSource([Data()], sampler=Counting(250))
+    batches = pool.parallel_data_source(source, {depth}).batch_iterator(10)
+    found, n, ahead = [], 0, []
+    while True:
+        wait_until(lambda: read() >= 10 * min(25, n + {depth}))  # all that may be read ahead has been
+        time.sleep(0.01)
+        ahead.append((len(noted("drawn")) - n, read() // 10 - n))
+        batch = next(batches, None)
+        if batch is None:
+            break
+        found.append(batch[0].tolist())
+        n += 1
+    print(ahead == [(min(25 - n, {depth}),) * 2 for n in range(26)] or ahead)
+    print(found == batches_of(ArrayDataSource([np.arange(250)])))
+""",
+        tmp_path,
+    )
+
+    assert quiet("True\nTrue\n") == ended
+
+
+def test_shared_memory_is_used_again(tmp_path):
+    """For a consumer that keeps nothing, a worker has two slots more than the buffer is deep, at most, however long."""
+    ended = run(
+        """
+Y = np.zeros((4000, 1000))
+for depth in [1, 4, 20]:
+    with WorkerProcessPool(2) as pool:
+        slots = []
+        for epoch in range(2):
+            batches = pool.parallel_data_source(ArrayDataSource([Y]), depth).batch_iterator(10)
+            for x, in batches:
+                slots.append(batches.stats().slots)
+        print(len(slots), 0 < max(slots) <= 2 * (depth + 2) or max(slots))
+        print(batches.stats().shared_bytes < Y.nbytes + 100_000 + 2 * (depth + 2) * 90_112)
+""",
+        tmp_path,
+    )
+
+    assert quiet("800 True\nTrue\n" * 3) == ended
+
+
+def test_a_batch_of_more_than_2_gib(tmp_path):
+    """Crosses like any other."""
+    if psutil.virtual_memory().available < 8 << 30:
+        pytest.skip("less than 8 GB of memory is available")
+    ended: Ended = run(
+        """
+def huge(x):
+    array = np.empty(2_254_857_830, np.uint8)  # 2.1 GiB
+    array[[0, 1 << 31, -1]] = 1, 2, 3
+    return (array,)
+
+with WorkerProcessPool(1) as pool:
+    for x, in pool.parallel_data_source(ArrayDataSource([X[:1]]).map(huge), 1).batch_iterator(1):
+        print(len(x), x[[0, 1 << 31, -1]].tolist())
+""",
+        tmp_path,
+    )
+    if ended.returncode == -signal.SIGKILL:
+        pytest.skip("the system had not so much memory after all")
+
+    assert quiet("2254857830 [1, 2, 3]\n") == ended
