@@ -49,7 +49,7 @@ MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 # Who may import what from elsewhere at the top of a module; inside a function, anything.
 EVERYWHERE = {"numpy"}
-PROCESSES = {f"batchup.engine.{name}" for name in ("pools", "processes", "share", "worker")}
+PROCESSES = {"batchup.engine.gang", "batchup.engine.share"}
 TESTING = {name for name in MODULES if name.startswith("batchup.testing")}
 ONLY_IN = {
     "joblib": PROCESSES,
@@ -207,7 +207,7 @@ def test_a_right_way_is_let_through(importer, source):
     [
         ("batchup.sampling", "import six", ["six"]),
         ("batchup.work_pool", "import joblib.externals.loky", ["joblib.externals.loky"]),
-        ("batchup.engine.pools", "from joblib.externals import loky", []),
+        ("batchup.engine.gang", "from joblib.externals import loky", []),
         ("batchup.data_source", "try:\n    import pandas\nexcept ImportError:\n    pass", ["pandas"]),
         ("batchup.data_source", "class A:\n    import pandas", ["pandas"]),
         ("batchup.data_source", "def f():\n    import pandas", []),
