@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import sampling
+from ..engine import arena
 from ..engine.checks import no_keywords, whole
 from ..engine.rng import Shuffle, as_rng
 from ..engine.tree import Batch, Pick
@@ -157,6 +158,18 @@ class ArrayDataSource(RandomAccessDataSource):
         )
 
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
-        indices = positions(indices, self.length)
-        samples = tuple([rows(array, indices) for array in self.data])
-        return (indices, *samples) if self.include_indices else samples
+        # The same as for any other array-like and index, for the common case: each call costs, when the last batch has
+        # driven all else from the processor's cache.
+        if type(indices) is np.ndarray and indices.dtype == np.intp and indices.ndim == 1 and indices.size:
+            unsigned = indices.view(np.uintp)  # a negative index becomes a huge one: one pass checks both ends
+            if unsigned.item(unsigned.argmax()) >= self.length:
+                positions(indices, self.length)  # says which
+        else:
+            indices = positions(indices, self.length)
+        samples = [indices] if self.include_indices else []
+        for array in self.data:
+            if type(array) is np.ndarray and array.flags.carray and arena.current is None:
+                samples.append(array.take(indices, 0))
+            else:
+                samples.append(rows(array, indices))
+        return tuple(samples)

@@ -47,10 +47,6 @@ def _rising(array: Any, indices: Indices) -> Any:
 
 def positions(indices: Any, length: int) -> Any:
     """Indices that all lie in ``range(length)``: a 1-D array, or one int for a single sample."""
-    if type(indices) is np.ndarray and indices.dtype == np.intp and indices.ndim == 1 and len(indices):
-        unsigned = indices.view(np.uintp)  # a negative index becomes a huge one: one pass checks both ends
-        if unsigned.item(unsigned.argmax()) < length:
-            return indices
     if isinstance(indices, slice):
         return np.arange(*indices.indices(length))
     if isinstance(indices, INTEGERS) and not isinstance(indices, bool):

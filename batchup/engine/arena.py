@@ -15,7 +15,7 @@ __all__ = ["ALIGNMENT", "Arena", "empty", "in_worker"]
 
 ALIGNMENT = 64  # bytes; what JAX and vector instructions like
 
-_current: Arena | None = None
+current: Arena | None = None
 
 
 def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike = float) -> npt.NDArray[Any]:
@@ -40,7 +40,7 @@ def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike =
     >>> int(np.stack(images, out=empty((3, 2, 2), int)).sum())
     12
     """
-    arena = _current
+    arena = current
     if arena is not None and arena.thread == threading.get_ident():
         array = arena.empty(shape, np.dtype(dtype))
         if array is not None:
@@ -50,7 +50,7 @@ def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike =
 
 def in_worker() -> bool:
     """Whether `empty` makes arrays in shared memory just now."""
-    return _current is not None
+    return current is not None
 
 
 class Arena:
@@ -122,14 +122,14 @@ class Arena:
         return sys.getrefcount(self.lease) > 2
 
     def __enter__(self) -> Arena:
-        global _current
-        _current = self
+        global current
+        current = self
         self.used = 0
         return self
 
     def __exit__(self, *_: object) -> None:
-        global _current
-        _current = None
+        global current
+        current = None
 
 
 def _address(array: npt.NDArray[Any]) -> int:
