@@ -63,7 +63,7 @@ class Inbox:
         except BlockingIOError:
             self.dry = True
             return []
-        self.ended = not some
+        self.ended, self.dry = not some, False
         self._bytes += some
         return list(self._whole_ones())
 
