@@ -27,6 +27,7 @@ from .data_source import (
     coerce_data_source,
 )
 from .engine.arena import empty
+from .loader import Loader
 from .sampling import (
     AbstractSampler,
     StandardSampler,
@@ -46,6 +47,7 @@ __all__ = [
     "ChoiceDataSource",
     "CompositeDataSource",
     "IteratorDataSource",
+    "Loader",
     "MapDataSource",
     "ParallelDataSource",
     "ParallelItems",

@@ -9,6 +9,7 @@
       DataSourcePicklingError(BatchUpError, TypeError)  a source that cannot go to a process
       SharedMemoryError(BatchUpError, OSError)          no memory left to share
       PoolClosedError(BatchUpError, RuntimeError)       work for a pool that is closed
+      TooManySkipped(BatchUpError, RuntimeError)        a loader left out more samples than it may
 
 Each is also one of Python's own kinds, so ``except TimeoutError`` works. Wrong arguments raise plain `TypeError`,
 `ValueError` or `IndexError`; an error inside your data or your map function arrives as itself, with a note that says
@@ -26,6 +27,7 @@ __all__ = [
     "DataSourcePicklingError",
     "PoolClosedError",
     "SharedMemoryError",
+    "TooManySkipped",
     "WorkerDiedError",
     "WorkerError",
     "located",
@@ -42,12 +44,15 @@ class _AtABatch(BatchUpError):
 
     Attributes
     ----------
+    epoch : int or None
+        The epoch of the run, where a loader knows it.
     batch_number : int or None
-        Its place in the stream, from 0, once the stream has said so.
+        Its place in the stream or the epoch, from 0, once the stream has said so.
     indices : object
         The pick that it was fetched by: an index array, or a tuple of them.
     """
 
+    epoch: int | None = None
     batch_number: int | None = None
     indices: Any = None
 
@@ -106,16 +111,23 @@ class PoolClosedError(BatchUpError, RuntimeError):
     """The pool was closed before this work was given to it."""
 
 
-def located(error: BaseException, batch_number: int, pick: Any) -> BaseException:
+class TooManySkipped(BatchUpError, RuntimeError):
+    """More samples could not be fetched than a loader may leave out."""
+
+
+def located(error: BaseException, batch_number: int, pick: Any, epoch: int | None = None) -> BaseException:
     """The same error, with a note that says where it happened.
 
     >>> import numpy as np
     >>> located(ValueError("no such file"), 17, np.array([340, 12])).__notes__
     ['while fetching batch 17 (samples 340, 12)']
+    >>> located(ValueError("no such file"), 17, np.array([340, 12]), epoch=2).__notes__
+    ['while fetching batch 17 of epoch 2 (samples 340, 12)']
     """
     if isinstance(error, _AtABatch):
-        error.batch_number, error.indices = batch_number, pick
-    return noted(error, f"while fetching batch {batch_number} (samples {_first_few(pick)})")
+        error.batch_number, error.indices, error.epoch = batch_number, pick, epoch
+    of_epoch = "" if epoch is None else f" of epoch {epoch}"
+    return noted(error, f"while fetching batch {batch_number}{of_epoch} (samples {_first_few(pick)})")
 
 
 def noted(error: BaseException, note: str) -> BaseException:
@@ -126,6 +138,8 @@ def noted(error: BaseException, note: str) -> BaseException:
 
 
 def _first_few(pick: Any, most: int = 8) -> str:
+    if hasattr(pick, "pick"):  # with its chance, or filled up
+        return _first_few(pick.pick, most)
     if isinstance(pick, tuple):
         return ", ".join(f"({_first_few(each, most)})" if hasattr(each, "__len__") else repr(each) for each in pick)
     some = [str(index) for index in pick[:most]] if hasattr(pick, "__len__") else [repr(pick)]

@@ -277,7 +277,7 @@ class WeightedSampler(AbstractSampler):
     """
 
     def __init__(self, weights: npt.ArrayLike) -> None:
-        self.weights = _normalised("weights", weights)
+        self.weights = normalised("weights", weights)
         self.length = len(self.weights)
         self._draw = Inverse(self.weights)
 
@@ -359,7 +359,7 @@ class WeightedSubsetSampler(AbstractSampler):
 
     def __init__(self, sub_weights: npt.ArrayLike, indices: npt.ArrayLike) -> None:
         self.indices = index_array("indices", indices).copy()
-        self.sub_weights = _normalised("sub_weights", sub_weights)
+        self.sub_weights = normalised("sub_weights", sub_weights)
         self.length = len(self.indices)
         if len(self.sub_weights) != len(self.indices):
             raise ValueError(
@@ -469,7 +469,7 @@ def _repeats_of(repeats: Any, length: int) -> int:
     return -1
 
 
-def _normalised(name: str, weights: npt.ArrayLike) -> npt.NDArray[Any]:
+def normalised(name: str, weights: npt.ArrayLike) -> npt.NDArray[Any]:
     array = np.array(weights)
     if array.ndim != 1 or array.dtype.kind not in "fiub" or len(array) == 0:
         raise ValueError(f"{name} should be a 1-D array of numbers, one per sample, not {weights!r}")

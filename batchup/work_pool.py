@@ -5,11 +5,12 @@ The batches are the same as without a pool, in the same order: only the work is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from .data_source import AbstractDataSource, Batch, Pick, coerce_data_source
+from .data_source.replay import Epoch
 from .engine.checks import whole
 from .engine.pools import Pool, Threads
 from .engine.rng import Shuffle, entropy_of, seed_globals
@@ -27,6 +28,7 @@ from .errors import (
 
 __all__ = [
     "AbstractWorkerPool",
+    "BatchStream",
     "BatchTimeoutError",
     "BatchUpError",
     "DataSourcePicklingError",
@@ -226,7 +228,7 @@ class ParallelDataSource(AbstractDataSource):
 
         Returns
         -------
-        WorkStream
+        BatchStream
 
         Raises
         ------
@@ -234,17 +236,73 @@ class ParallelDataSource(AbstractDataSource):
             If the source should go to processes and cannot be pickled.
         """
         engine = self._pool.engine
-        entropy, epoch = entropy_of(shuffle), self._epochs
+        fetch: Any = self._ds.samples_by_indices_nomapping
+        noise = entropy_of(shuffle), self._epochs
         self._epochs += 1
-        plan = self._ds.batch_indices_iterator(batch_size, shuffle, **kwargs)
-        fetch: Callable[..., Batch] = self._ds.samples_by_indices_nomapping
-        if engine.apart and self._ds._may_draw:
-            fetch = self._fetch = engine.share(SeededFetch(fetch), self._fetch)
-            tasks: Iterator[Task] = ((fetch, (pick, entropy, epoch, step)) for step, pick in enumerate(plan))
-        else:
-            fetch = self._fetch = engine.share(fetch, self._fetch)
-            tasks = ((fetch, (pick,)) for pick in plan)
-        return WorkStream(engine, tasks, self._depth, self._timeout, _at_batch)
+        epoch = Epoch(self._ds, batch_size, shuffle, kwargs)
+        plan = epoch.plan()  # before the data are sent: what is wrong with the arguments is said first
+        seeded = engine.apart and self._ds._may_draw
+        fetch = self._fetch = engine.share(SeededFetch(fetch) if seeded else fetch, self._fetch)
+        return BatchStream(engine, fetch, plan, epoch, noise if seeded else None, self._depth, self._timeout)
+
+
+class BatchStream(WorkStream):
+    """The batches of one go through a source, prepared by a pool; a `WorkStream` that can be resumed.
+
+    Parameters
+    ----------
+    engine : Pool
+    fetch : callable, or what stands for it in the pool
+    plan : iterator of picks
+    epoch : Epoch
+        Draws the plan again.
+    noise : (int, int) or None
+        What seeds the global generators of workers: an entropy and an epoch.
+    depth : int
+    timeout : float or None
+    """
+
+    def __init__(
+        self,
+        engine: Pool,
+        fetch: Any,
+        plan: Iterator[Pick],
+        epoch: Epoch,
+        noise: tuple[int, int] | None,
+        depth: int,
+        timeout: float | None,
+    ) -> None:
+        self._fetch, self._epoch, self._noise = fetch, epoch, noise
+        super().__init__(engine, self._tasks_from(plan, 0), depth, timeout, _at_batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where this iterator is, as `BatchIterator.state_dict` says it. Batches count when they are delivered.
+
+        Returns
+        -------
+        dict
+        """
+        return {**self._epoch.state(self._number + 1), "noise": self._noise and list(self._noise)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was made, here or by the source itself without a pool.
+
+        Raises
+        ------
+        ValueError
+            If the state is of other data, another batch size, …; it says which.
+        """
+        plan, step = self._epoch.plan_from(state)
+        if self._noise and state.get("noise"):
+            entropy, epoch = state["noise"]
+            self._noise = whole("noise", entropy, least=0), whole("noise", epoch, least=0)
+        self._begin_at(step, self._tasks_from(plan, step))
+
+    def _tasks_from(self, plan: Iterator[Pick], step: int) -> Iterator[Task]:
+        if self._noise is None:
+            return ((self._fetch, (pick,)) for pick in plan)
+        entropy, epoch = self._noise
+        return ((self._fetch, (pick, entropy, epoch, i)) for i, pick in enumerate(plan, step))
 
 
 class SeededFetch:

@@ -270,7 +270,7 @@ def test_lengths(make, length, error):
 # Data.
 
 
-@pytest.mark.parametrize("data", [X, (X, X), {"x": X}, iter([X]), None, "abc", 3], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("data", [X, (X, X), {X.size}, iter([X]), None, "abc", 3], ids=lambda x: type(x).__name__)
 def test_data_is_a_list(data):
     """A single array is the mistake that is made most; the message shows the list around it."""
     refused(TypeError, ["data should be a list", type(data).__name__, "[X]"], lambda: ArrayDataSource(data))
@@ -293,7 +293,7 @@ def test_data_is_of_one_length():
 
 
 @pytest.mark.parametrize(
-    "x", [3, None, X, {"x": X}, 2.5], ids=["int", "None", "ndarray", "dict", "float"]
+    "x", [3, None, X, {3}, 2.5], ids=["int", "None", "ndarray", "set", "float"]
 )
 def test_what_is_no_data_source(x):
     """The message says what can be made into one."""

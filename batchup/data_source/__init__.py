@@ -8,7 +8,8 @@ fetch depends on its pick alone, so it can run anywhere.
 from ..engine import tree as _tree
 from ..engine.tree import Batch, Pick
 from .arrays import ArrayDataSource, RandomAccessDataSource
-from .base import AbstractDataSource, BatchIterator, MapDataSource
+from .base import AbstractDataSource, MapDataSource, RandomMapDataSource, RandomPick
+from .batches import BatchIterator
 from .combined import ChoiceBatch, ChoiceDataSource, CompositeDataSource, coerce_data_source
 from .items import ParallelItems
 from .iterators import CallableDataSource, IteratorDataSource
@@ -30,6 +31,8 @@ __all__ = [
     "ParallelItems",
     "Pick",
     "RandomAccessDataSource",
+    "RandomMapDataSource",
+    "RandomPick",
     "batch_map_concat",
     "batch_map_mean",
     "coerce_data_source",

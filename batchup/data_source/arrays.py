@@ -13,7 +13,9 @@ from ..engine import arena
 from ..engine.checks import no_keywords, whole
 from ..engine.rng import Shuffle, as_rng
 from ..engine.tree import Batch, Pick
-from .base import AbstractDataSource, BatchIterator
+from .base import AbstractDataSource
+from .batches import BatchIterator
+from .replay import signature_of
 from .rows import is_array_like, positions, rows
 
 __all__ = ["ArrayDataSource", "RandomAccessDataSource"]
@@ -80,6 +82,9 @@ class RandomAccessDataSource(AbstractDataSource):
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self.sampler.num_indices_generated()
 
+    def _signature(self) -> tuple[Any, ...]:
+        return type(self).__name__, self.length, signature_of(self.sampler)
+
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         no_keywords("batch_indices_iterator", kwargs, ["batch_size", "shuffle"])
         rng = as_rng(shuffle)
@@ -89,7 +94,7 @@ class RandomAccessDataSource(AbstractDataSource):
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         no_keywords("batch_iterator", kwargs, ["batch_size", "shuffle"])
-        return BatchIterator(self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, shuffle))
+        return BatchIterator.over(self, batch_size, shuffle, {})
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         return self.samples_by_indices_nomapping(self.sampler.map_indices(positions(indices, self.length)))
@@ -100,9 +105,10 @@ class ArrayDataSource(RandomAccessDataSource):
 
     Parameters
     ----------
-    data : list of array-like
+    data : list or dict of array-like
         All of one length. NumPy arrays, memory maps, lists, pandas columns, h5py datasets, or objects of your own with
         ``__len__`` and a ``__getitem__`` that takes an array of indices and returns samples: an array, a list, …
+        A list gives batches that are tuples, a dict gives dicts.
     indices : array of int, 1-D, optional
         Use these samples only.
     repeats : int, default 1
@@ -110,12 +116,12 @@ class ArrayDataSource(RandomAccessDataSource):
     sampler : AbstractSampler, optional
         Draws the indices, in place of `indices` and `repeats`.
     include_indices : bool, default False
-        Begin each batch with the array of its indices.
+        Begin each batch with the array of its indices; in a dict it is called ``"indices"``.
 
     Raises
     ------
     TypeError
-        If `data` is not a list, or holds something without a length or items.
+        If `data` is not a list or a dict, or holds something without a length or items.
     ValueError
         If `data` is empty, if the lengths differ, or if a sampler does not fit.
     IndexError
@@ -129,27 +135,34 @@ class ArrayDataSource(RandomAccessDataSource):
     ...     print(batch_X.tolist(), batch_y)
     [[0, 1], [8, 9], [6, 7]] [0 1 1]
     [[2, 3], [4, 5]] [1 0]
+    >>> next(ArrayDataSource({"image": X, "label": y}).batch_iterator(2))["label"]
+    array([0, 1])
     """
 
     def __init__(
         self,
-        data: list[Any],
+        data: list[Any] | dict[str, Any],
         indices: npt.ArrayLike | None = None,
         repeats: int = 1,
         sampler: sampling.AbstractSampler | None = None,
         include_indices: bool = False,
     ) -> None:
-        if not isinstance(data, list):
-            raise TypeError(f"data should be a list of array-likes, not a {type(data).__name__}: ArrayDataSource([X])")
-        if not data:
-            raise ValueError("data should hold at least one array-like, but the list is empty")
-        for i, array in enumerate(data):
-            if not is_array_like(array):
-                raise TypeError(f"data[{i}] should have a length and items, but a {type(array).__name__} has not")
-            if len(array) != len(data[0]):
-                raise ValueError(f"data should be of one length: data[0] has {len(data[0])}, data[{i}] {len(array)}")
-        super().__init__(len(data[0]), indices, repeats, sampler, include_indices)
-        self.data = data
+        self.names = tuple(data) if isinstance(data, dict) else None
+        if isinstance(data, dict):
+            fields = {f"data[{name!r}]": array for name, array in data.items()}
+        elif isinstance(data, list):
+            fields = {f"data[{i}]": array for i, array in enumerate(data)}
+        else:
+            raise TypeError(
+                "data should be a list of array-likes, or a dict of them by name, not a "
+                f"{type(data).__name__}: ArrayDataSource([X])"
+            )
+        if include_indices and self.names is not None:
+            if "indices" in self.names:
+                raise ValueError("include_indices gives each batch a field 'indices', but data has one of that name")
+            self.names = ("indices", *self.names)
+        super().__init__(_one_length(fields), indices, repeats, sampler, include_indices)
+        self.data = list(fields.values())
 
     @property
     def _may_draw(self) -> bool:
@@ -172,4 +185,19 @@ class ArrayDataSource(RandomAccessDataSource):
                 samples.append(array.take(indices, 0))
             else:
                 samples.append(rows(array, indices))
-        return tuple(samples)
+        return tuple(samples) if self.names is None else dict(zip(self.names, samples, strict=True))
+
+
+def _one_length(fields: dict[str, Any]) -> int:
+    """How many samples there are: the length that all fields have."""
+    if not fields:
+        raise ValueError("data should hold at least one array-like, but it is empty")
+    for name, array in fields.items():
+        if not is_array_like(array):
+            raise TypeError(f"{name} should have a length and items, but a {type(array).__name__} has not")
+    lengths = {name: len(array) for name, array in fields.items()}
+    (first, n), *others = lengths.items()
+    for name, other in others:
+        if other != n:
+            raise ValueError(f"data should be of one length: {first} has {n}, {name} {other}")
+    return n

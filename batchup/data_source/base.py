@@ -1,70 +1,31 @@
-"""What all data sources can do, and the one that maps another's batches."""
+"""What all data sources can do, and the two that map another's batches."""
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import sampling
 from ..engine.checks import kind_of, whole
-from ..engine.rng import Shuffle
+from ..engine.rng import Chance, Shuffle
 from ..engine.tree import Batch, Pick
-from ..errors import WorkerError, located
+from .batches import BatchIterator
 from .results import Limited, Progress, concatenated, first, mean, results
 
-__all__ = ["AbstractDataSource", "BatchIterator", "MapDataSource", "should_be_random_access", "with_shuffle"]
-
-
-class BatchIterator(Iterator[Batch]):
-    """One batch per pick of a plan, fetched when it is asked for.
-
-    A fetch that raises costs its own batch and no other: the error says which batch it was, and the next call goes on
-    with the one behind it.
-
-    Parameters
-    ----------
-    fetch : callable, pick -> batch
-    plan : iterator of picks
-
-    Examples
-    --------
-    >>> for batch in BatchIterator(lambda pick: (pick * 10,), iter([np.array([1, 2]), np.array([3])])):
-    ...     print(batch)
-    (array([10, 20]),)
-    (array([30]),)
-    """
-
-    __slots__ = ("_fetch", "_number", "_plan")
-
-    def __init__(self, fetch: Callable[[Pick], Batch], plan: Iterator[Pick]) -> None:
-        self._fetch = fetch
-        self._plan = plan
-        self._number = -1
-
-    def __next__(self) -> Batch:
-        pick = next(self._plan)
-        self._number += 1
-        try:
-            return self._fetch(pick)
-        except StopIteration as error:  # would end the loop as if the data were used up
-            failed = WorkerError("the data raised StopIteration, which would have ended the epoch early")
-            failed.type_name = "StopIteration"
-            raise located(failed, self._number, pick) from error
-        except Exception as error:
-            located(error, self._number, pick)
-            raise
-        except BaseException:  # Ctrl-C: if the loop goes on, then with this batch
-            self._plan = itertools.chain([pick], self._plan)
-            self._number -= 1
-            raise
-
-    def close(self) -> None:
-        """Draw no more picks: the next call ends the iteration."""
-        self._plan = iter(())
+__all__ = [
+    "AbstractDataSource",
+    "MapDataSource",
+    "RandomMapDataSource",
+    "RandomPick",
+    "batch_of",
+    "name_of",
+    "should_be_random_access",
+    "with_shuffle",
+]
 
 
 class AbstractDataSource:
@@ -87,6 +48,19 @@ class AbstractDataSource:
     def _may_draw(self) -> bool:
         """Whether fetching may run code that draws from `numpy.random`: any but that for plain arrays."""
         return True
+
+    @property
+    def _draws(self) -> bool:
+        """Whether picks carry their chance: whether there is a `random_map` in it."""
+        return False
+
+    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
+        """The plan, where all that is drawn beside the order is drawn at `chance`."""
+        return self.batch_indices_iterator(batch_size, **with_shuffle(shuffle, kwargs))
+
+    def _signature(self) -> tuple[Any, ...]:
+        """What the plan depends on, in plain values."""
+        return type(self).__name__, self.num_samples()
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         """How many samples one go through the source gives.
@@ -159,6 +133,41 @@ class AbstractDataSource:
         (array([0, 1, 2, 3]), array([0, 1, 4, 9]))
         """
         return MapDataSource(self, fn)
+
+    def random_map(self, fn: Callable[..., Batch], seed: int | None = None) -> RandomMapDataSource:
+        """The same source with `fn`, which draws, applied to each batch.
+
+        The generator that `fn` gets depends on the seed, the name of `fn`, and the place of the batch in the run, and
+        on nothing else: the batches are the same with any pool, and when a run is resumed.
+
+        Parameters
+        ----------
+        fn : callable, ``fn(*batch, rng) -> batch``
+            Gets the arrays of a batch and, by keyword, a `numpy.random.Generator`; returns a tuple of arrays.
+        seed : int, optional
+            A seed for this transform alone. By default it follows from `shuffle`: a seed given there gives the same
+            noise each time, a generator other noise at each go; without a shuffle, NumPy's global generator is asked.
+
+        Returns
+        -------
+        RandomMapDataSource
+
+        Raises
+        ------
+        TypeError
+            If the source does not fetch by index.
+
+        Examples
+        --------
+        >>> from batchup import ArrayDataSource
+        >>> def jitter(x, rng):
+        ...     return (x + rng.normal(size=x.shape),)
+        >>> ds = ArrayDataSource([np.zeros(4)]).random_map(jitter)
+        >>> once, again = [list(ds.batch_iterator(2, shuffle=7)) for _ in range(2)]
+        >>> np.array_equal(once, again)
+        True
+        """
+        return RandomMapDataSource(self, fn, seed)
 
     def batch_map_concat(
         self,
@@ -295,6 +304,7 @@ class MapDataSource(AbstractDataSource):
             raise TypeError(f"source should be a data source, not {kind_of(source)}")
         self.source: AbstractDataSource = source
         self.fn = fn
+        self.name = name_of(fn)
 
     @property
     def is_random_access(self) -> bool:
@@ -307,15 +317,17 @@ class MapDataSource(AbstractDataSource):
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self.source.num_samples(**kwargs)
 
+    @property
+    def _draws(self) -> bool:
+        return self.source._draws
+
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         should_be_random_access(self)
         return self.source.batch_indices_iterator(batch_size, **with_shuffle(shuffle, kwargs))
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
-            return BatchIterator(
-                self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, shuffle, **kwargs)
-            )
+            return BatchIterator.over(self, batch_size, shuffle, kwargs)
         return map(self._mapped, self.source.batch_iterator(batch_size, **with_shuffle(shuffle, kwargs)))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
@@ -326,15 +338,126 @@ class MapDataSource(AbstractDataSource):
         should_be_random_access(self)
         return self._mapped(self.source.samples_by_indices_nomapping(indices))
 
+    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
+        return self.source._plan(batch_size, shuffle, chance, kwargs)
+
+    def _signature(self) -> tuple[Any, ...]:
+        return self.source._signature()  # the plan does not depend on the function
+
     def _mapped(self, batch: Batch) -> Batch:
-        result = self.fn(*batch) if isinstance(batch, tuple) else self.fn(batch)
-        if isinstance(result, (tuple, dict)):
-            return result
-        if isinstance(result, list):  # [X, y] is taken for (X, y)
-            return tuple(result)
-        name = getattr(self.fn, "__name__", repr(self.fn))
-        hint = "does it lack a return?" if result is None else "for a single array, return (array,)"
-        raise TypeError(f"{name} should return a batch, a tuple of arrays, not {kind_of(result)}; {hint}")
+        return batch_of(self.fn, self.fn(*batch) if isinstance(batch, tuple) else self.fn(batch))
+
+
+class RandomPick(NamedTuple):
+    """The pick of a `RandomMapDataSource`: which samples, and where their chance comes from.
+
+    Attributes
+    ----------
+    pick : pick
+        A pick of the source underneath.
+    chance : Chance
+        The address of the generator.
+    """
+
+    pick: Pick
+    chance: Chance
+
+
+class RandomMapDataSource(AbstractDataSource):
+    """A source whose batches have gone through a function that draws; made by `random_map`.
+
+    Parameters
+    ----------
+    source : data source
+    fn : callable, ``fn(*batch, rng=Generator) -> batch``
+    seed : int, optional
+        The seed of this transform. By default it is that of the shuffle.
+
+    Raises
+    ------
+    TypeError
+        If the source cannot fetch by index, or while iterating, if `fn` returns something that is not a batch.
+    """
+
+    def __init__(self, source: Any, fn: Callable[..., Batch], seed: int | None = None) -> None:
+        if not callable(fn):
+            raise TypeError(f"fn should be a function fn(*batch, rng) that returns a batch, not {fn!r}")
+        if not getattr(source, "is_random_access", False):
+            raise TypeError(
+                f"random_map should be over a source that fetches by index, not {kind_of(source)}: only there has each "
+                "batch a place that its chance can depend on"
+            )
+        self.source: AbstractDataSource = source
+        self.fn = fn
+        self.seed = None if seed is None else whole("seed", seed, least=0)
+        self.name = name_of(fn)
+        # transforms of other names, or added later, do not change what this one draws
+        self._place = self.name, sum(self.name == other for other in _names_below(source))
+
+    @property
+    def is_random_access(self) -> bool:
+        return True
+
+    @property
+    def _takes_keywords(self) -> bool:
+        return self.source._takes_keywords
+
+    @property
+    def _draws(self) -> bool:
+        return True
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        return self.source.num_samples(**kwargs)
+
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
+        return self._plan(batch_size, shuffle, Chance.of(shuffle), kwargs)
+
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
+        return BatchIterator.over(self, batch_size, shuffle, kwargs)
+
+    def samples_by_indices(self, indices: Pick) -> Batch:
+        """The samples at these positions. A plain pick has no place in a run: NumPy's global generator is asked."""
+        pick, chance = indices if isinstance(indices, RandomPick) else RandomPick(indices, Chance.of(None))
+        return self._mapped(self.source.samples_by_indices(pick), chance)
+
+    def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
+        pick, chance = indices if isinstance(indices, RandomPick) else RandomPick(indices, Chance.of(None))
+        return self._mapped(self.source.samples_by_indices_nomapping(pick), chance)
+
+    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
+        chance = chance or Chance.of(shuffle)
+        picks = self.source._plan(batch_size, shuffle, chance, kwargs)
+        here = (chance if self.seed is None else dataclasses.replace(chance, seed=self.seed)).at(*self._place)
+        seed, way = here.seed, here.way
+        return (RandomPick(pick, Chance(seed, (*way, step))) for step, pick in enumerate(picks))
+
+    def _signature(self) -> tuple[Any, ...]:
+        return self.source._signature()
+
+    def _mapped(self, batch: Batch, chance: Chance) -> Batch:
+        rng = chance.rng()
+        return batch_of(self.fn, self.fn(*batch, rng=rng) if isinstance(batch, tuple) else self.fn(batch, rng=rng))
+
+
+def batch_of(fn: Callable[..., Any], result: Any) -> Batch:
+    """What `fn` returned, which should be a batch."""
+    if isinstance(result, (tuple, dict)):
+        return result
+    if isinstance(result, list):  # [X, y] is taken for (X, y)
+        return tuple(result)
+    hint = "does it lack a return?" if result is None else "for a single array, return (array,)"
+    raise TypeError(f"{name_of(fn)} should return a batch, a tuple of arrays, not {kind_of(result)}; {hint}")
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """What a function is called.
+
+    >>> import functools
+    >>> name_of(functools.partial(sorted)), name_of(lambda: 0)
+    ('sorted', '<lambda>')
+    """
+    fn = getattr(fn, "func", fn)
+    return str(getattr(fn, "__name__", type(fn).__name__))
 
 
 def with_shuffle(shuffle: Shuffle, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -345,3 +468,11 @@ def with_shuffle(shuffle: Shuffle, kwargs: dict[str, Any]) -> dict[str, Any]:
 def should_be_random_access(source: AbstractDataSource) -> None:
     if not source.is_random_access:
         raise TypeError(f"{type(source).__name__} should be over sources that fetch by index; one of them cannot")
+
+
+def _names_below(source: Any) -> Iterator[str]:
+    """The names of the random transforms that this source has gone through."""
+    while hasattr(source, "source"):
+        if isinstance(source, RandomMapDataSource):
+            yield source.name
+        source = source.source

@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from .. import sampling
 from ..engine import tree
-from ..engine.checks import INTEGERS, Indices, kind_of, no_keywords
-from ..engine.rng import Rng, Shuffle, as_rng
+from ..engine.checks import INTEGERS, Indices, kind_of, no_keywords, whole
+from ..engine.rng import Chance, Rng, Shuffle, as_rng
 from ..engine.tree import Batch, Pick
 from .arrays import ArrayDataSource
-from .base import AbstractDataSource, BatchIterator, should_be_random_access, with_shuffle
+from .base import AbstractDataSource, should_be_random_access, with_shuffle
+from .batches import BatchIterator
 from .iterators import CallableDataSource, IteratorDataSource
 
 __all__ = [
@@ -34,9 +35,13 @@ class CompositeDataSource(AbstractDataSource):
     datasets : sequence of data sources
         Each gives as many samples as the others to a batch. Let a small one repeat (``repeats=-1``) beside a large one.
     flatten : bool, default True
-        Whether a batch is one tuple of all arrays, or a tuple with one batch per source.
+        Whether a batch is one tuple of all arrays (one dict, where the sources give dicts), or a tuple with one batch
+        per source.
     trim : bool, default True
         Whether a batch is cut to the length of the shortest of its parts.
+    batch_sizes : sequence of int, optional
+        How many samples each source gives to a batch, in place of `batch_size` for each of them; the batch size of
+        the whole is their sum. Nothing is trimmed then.
 
     Examples
     --------
@@ -46,12 +51,25 @@ class CompositeDataSource(AbstractDataSource):
     ...     print(batch)
     (array([10, 11, 10]), array([0, 1, 0]), array([0, 1, 2]))
     (array([11, 10]), array([1, 0]), array([3, 4]))
+    >>> next(CompositeDataSource([labelled, unlabelled], batch_sizes=(1, 3)).batch_iterator(4))
+    (array([10]), array([0]), array([0, 1, 2]))
     """
 
-    def __init__(self, datasets: Sequence[Any], flatten: bool = True, trim: bool = True) -> None:
+    def __init__(
+        self,
+        datasets: Sequence[Any],
+        flatten: bool = True,
+        trim: bool = True,
+        batch_sizes: Sequence[int] | None = None,
+    ) -> None:
         self.datasets = _members(datasets)
         self.flatten = flatten
-        self.trim = trim
+        self.batch_sizes = None if batch_sizes is None else tuple(whole("batch_sizes", n) for n in batch_sizes)
+        if self.batch_sizes is not None and len(self.batch_sizes) != len(self.datasets):
+            raise ValueError(
+                f"there should be a batch size for each of the {len(self.datasets)} sources, not {self.batch_sizes}"
+            )
+        self.trim = trim and self.batch_sizes is None
 
     @property
     def is_random_access(self) -> bool:
@@ -70,17 +88,36 @@ class CompositeDataSource(AbstractDataSource):
         known = [n for n in counts if n is not None]
         return min(known) if len(known) == len(counts) else None
 
+    @property
+    def _draws(self) -> bool:
+        return any(ds._draws for ds in self.datasets)
+
+    def _sizes(self, batch_size: int) -> tuple[int, ...]:
+        """How many samples each member gives to a batch."""
+        if self.batch_sizes is None:
+            return (batch_size,) * len(self.datasets)
+        if whole("batch_size", batch_size) != sum(self.batch_sizes):
+            raise ValueError(
+                f"batch_size should be {sum(self.batch_sizes)}, the sum of batch_sizes={self.batch_sizes}, "
+                f"not {batch_size}"
+            )
+        return self.batch_sizes
+
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         should_be_random_access(self)
-        plans = _of_each(self, "batch_indices_iterator", batch_size, shuffle, kwargs)
+        return self._plan(batch_size, shuffle, Chance.of(shuffle) if self._draws else None, kwargs)
+
+    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
+        plans = _plans(self, self._sizes(batch_size), shuffle, chance, kwargs)
         return (tree.even(picks) if self.trim else picks for picks in zip(*plans, strict=False))
+
+    def _signature(self) -> tuple[Any, ...]:
+        return type(self).__name__, self.trim, self.batch_sizes, *(ds._signature() for ds in self.datasets)
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
-            return BatchIterator(
-                self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, shuffle, **kwargs)
-            )
-        return map(self._joined, zip(*_of_each(self, "batch_iterator", batch_size, shuffle, kwargs), strict=False))
+            return BatchIterator.over(self, batch_size, shuffle, kwargs)
+        return map(self._joined, zip(*_batches(self, self._sizes(batch_size), shuffle, kwargs), strict=False))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         return self._fetched("samples_by_indices", indices)
@@ -126,6 +163,9 @@ class ChoiceDataSource(AbstractDataSource):
     stratified : bool, default False
         Where all sources have a known end: give all batches of all of them, spread evenly (in order), or in an order
         drawn over the whole epoch (shuffled).
+    weights : sequence of float, optional
+        Draw whose turn it is, each source as often as its weight says. What is drawn follows from the seed and the
+        place of the batch, as for `random_map`.
 
     Examples
     --------
@@ -140,9 +180,16 @@ class ChoiceDataSource(AbstractDataSource):
     [6 7]
     """
 
-    def __init__(self, datasets: Sequence[Any], stratified: bool = False) -> None:
+    def __init__(self, datasets: Sequence[Any], stratified: bool = False, weights: npt.ArrayLike | None = None) -> None:
         self.datasets = _members(datasets)
         self.stratified = stratified
+        self.weights = None if weights is None else sampling.normalised("weights", weights)
+        if self.weights is not None and stratified:
+            raise ValueError("stratified should be False when there are weights: they say how often each source comes")
+        if self.weights is not None and len(self.weights) != len(self.datasets):
+            raise ValueError(
+                f"there should be one weight per source: {len(self.weights)} weights, {len(self.datasets)} sources"
+            )
 
     @property
     def is_random_access(self) -> bool:
@@ -165,16 +212,32 @@ class ChoiceDataSource(AbstractDataSource):
         """
         return sum(n for n in (ds.num_samples(**kwargs) for ds in self.datasets) if n is not None)
 
+    @property
+    def _draws(self) -> bool:
+        return self.weights is not None or any(ds._draws for ds in self.datasets)
+
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         should_be_random_access(self)
-        return (ChoiceBatch(pick, i) for i, pick in self._turns("batch_indices_iterator", batch_size, shuffle, kwargs))
+        return self._plan(batch_size, shuffle, Chance.of(shuffle) if self._draws else None, kwargs)
+
+    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
+        rng = as_rng(shuffle)
+        plans = _plans(self, (batch_size,) * len(self.datasets), rng, chance, kwargs)
+        turns = None if self.weights is None else _weighted(self.weights, chance or Chance.of(shuffle))
+        return (ChoiceBatch(pick, i) for i, pick in self._ds_iterator(batch_size, plans, rng, turns, **kwargs))
+
+    def _signature(self) -> tuple[Any, ...]:
+        weights = None if self.weights is None else tuple(self.weights.tolist())
+        return type(self).__name__, self.stratified, weights, *(ds._signature() for ds in self.datasets)
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
-            return BatchIterator(
-                self.samples_by_indices_nomapping, self.batch_indices_iterator(batch_size, shuffle, **kwargs)
-            )
-        return (batch for _, batch in self._turns("batch_iterator", batch_size, shuffle, kwargs))
+            return BatchIterator.over(self, batch_size, shuffle, kwargs)
+        chance = None if self.weights is None else Chance.of(shuffle)
+        rng = as_rng(shuffle)
+        each = _batches(self, (batch_size,) * len(self.datasets), rng, kwargs)
+        turns = None if self.weights is None or chance is None else _weighted(self.weights, chance)
+        return (batch for _, batch in self._ds_iterator(batch_size, each, rng, turns, **kwargs))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         should_be_random_access(self)
@@ -195,31 +258,30 @@ class ChoiceDataSource(AbstractDataSource):
                 return ChoiceBatch(*pick)
         raise TypeError(f"the pick of a choice should be a ChoiceBatch(sample_indices, ds_index), not {pick!r}")
 
-    def _turns(self, call: str, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]) -> Iterator[tuple[int, Any]]:
-        rng = as_rng(shuffle)
-        each = _of_each(self, call, batch_size, rng, kwargs)
-        return self._ds_iterator(batch_size, each, rng, **kwargs)
-
     def _ds_iterator(
-        self, batch_size: int, iterators: Sequence[Iterator[Any]], shuffle_rng: Rng | None, **kwargs: Any
+        self,
+        batch_size: int,
+        iterators: Sequence[Iterator[Any]],
+        shuffle_rng: Rng | None,
+        turns: Iterable[int] | None = None,
+        **kwargs: Any,
     ) -> Iterator[tuple[int, Any]]:
         """Which source, and what its iterator gives: turn by turn, until the one whose turn it is has no more."""
-        counts = [ds.num_samples(**kwargs) for ds in self.datasets] if self.stratified else [None]
-        if all(isinstance(n, INTEGERS) for n in counts):
-            batches = np.array([sampling.num_batches(int(n), batch_size) for n in counts if n is not None])
-            turns: Iterable[int] = (
-                self._ds_indices_stratified_in_order(batches)
-                if shuffle_rng is None
-                else self._ds_indices_stratified_shuffled(batches, shuffle_rng)
-            )
-        else:
-            turns = _rounds(len(iterators), shuffle_rng)
-        for turn in turns:
+        for turn in self._turns(batch_size, shuffle_rng, kwargs) if turns is None else turns:
             for item in itertools.islice(iterators[turn], 1):
                 yield int(turn), item
                 break
             else:
                 return
+
+    def _turns(self, batch_size: int, rng: Rng | None, kwargs: dict[str, Any]) -> Iterable[int]:
+        counts = [ds.num_samples(**kwargs) for ds in self.datasets] if self.stratified else [None]
+        if not all(isinstance(n, INTEGERS) for n in counts):
+            return _rounds(len(self.datasets), rng)
+        batches = np.array([sampling.num_batches(int(n), batch_size) for n in counts if n is not None])
+        if rng is None:
+            return self._ds_indices_stratified_in_order(batches)
+        return self._ds_indices_stratified_shuffled(batches, rng)
 
     @staticmethod
     def _ds_indices_stratified_in_order(batches_per_ds: npt.ArrayLike) -> Indices:
@@ -246,7 +308,7 @@ def coerce_data_source(x: Any) -> AbstractDataSource:
 
     Parameters
     ----------
-    x : data source, list or tuple of array-likes, iterator, or function
+    x : data source, list, tuple or dict of array-likes, iterator, or function
         A data source is returned as it is; the others are wrapped in an `ArrayDataSource`, an `IteratorDataSource` or
         a `CallableDataSource`.
 
@@ -266,6 +328,8 @@ def coerce_data_source(x: Any) -> AbstractDataSource:
     """
     if isinstance(x, AbstractDataSource):
         return x
+    if isinstance(x, dict):
+        return ArrayDataSource(x)
     if isinstance(x, (list, tuple)):
         return ArrayDataSource(list(x))
     if isinstance(x, Iterator):
@@ -282,17 +346,48 @@ def _members(datasets: Sequence[Any]) -> list[AbstractDataSource]:
     return members
 
 
-def _of_each(
-    source: CompositeDataSource | ChoiceDataSource, call: str, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]
-) -> list[Iterator[Any]]:
-    """The iterators of all members, shuffled by one generator; a member that takes no keywords gets none."""
+def _plans(
+    source: CompositeDataSource | ChoiceDataSource,
+    sizes: Sequence[int],
+    shuffle: Shuffle,
+    chance: Chance | None,
+    kwargs: dict[str, Any],
+) -> list[Iterator[Pick]]:
+    """The plans of all members, shuffled by one generator, each with chance of its own."""
+    rng, given = _for_members(source, "batch_indices_iterator", shuffle, kwargs)
+    return [
+        ds._plan(size, rng, chance.at(i), keywords)
+        if chance is not None and ds._draws
+        else ds.batch_indices_iterator(size, **with_shuffle(rng, keywords))
+        for i, (ds, size, keywords) in enumerate(zip(source.datasets, sizes, given, strict=True))
+    ]
+
+
+def _batches(
+    source: CompositeDataSource | ChoiceDataSource, sizes: Sequence[int], shuffle: Shuffle, kwargs: dict[str, Any]
+) -> list[Iterator[Batch]]:
+    """The batches of all members, shuffled by one generator."""
+    rng, given = _for_members(source, "batch_iterator", shuffle, kwargs)
+    return [
+        ds.batch_iterator(size, **with_shuffle(rng, keywords))
+        for ds, size, keywords in zip(source.datasets, sizes, given, strict=True)
+    ]
+
+
+def _for_members(
+    source: CompositeDataSource | ChoiceDataSource, call: str, shuffle: Shuffle, kwargs: dict[str, Any]
+) -> tuple[Rng | None, list[dict[str, Any]]]:
+    """One generator for all members, and the keywords of each; a member that takes no keywords gets none."""
     if not source._takes_keywords:
         no_keywords(call, kwargs, ["batch_size", "shuffle"])
-    rng = as_rng(shuffle)
-    return [
-        getattr(ds, call)(batch_size, **with_shuffle(rng, kwargs if ds._takes_keywords else {}))
-        for ds in source.datasets
-    ]
+    return as_rng(shuffle), [kwargs if ds._takes_keywords else {} for ds in source.datasets]
+
+
+def _weighted(weights: npt.NDArray[np.float64], chance: Chance) -> Iterator[int]:
+    """Whose turn it is, drawn with replacement."""
+    draw, rng = sampling.Inverse(weights), chance.at("turns").rng()
+    while True:
+        yield from draw(rng.random(256)).tolist()
 
 
 def _rounds(n: int, rng: Rng | None) -> Iterator[int]:

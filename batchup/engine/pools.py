@@ -21,7 +21,14 @@ from typing import Any, Protocol, Self
 from ..errors import PoolClosedError
 from .checks import whole
 
-__all__ = ["Pool", "Reply", "Serial", "Threads"]
+__all__ = ["Pool", "Reply", "Serial", "Threads", "cores"]
+
+
+def cores() -> int:
+    """How many cores there are for this process."""
+    import joblib  # which knows about containers and affinities
+
+    return int(joblib.cpu_count())
 
 
 class Reply(Protocol):

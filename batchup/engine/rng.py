@@ -2,17 +2,72 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import pickle
 import random
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
+
+from .checks import INTEGERS
 
 Rng: TypeAlias = np.random.RandomState | np.random.Generator
 Shuffle: TypeAlias = bool | int | np.random.SeedSequence | Rng | None
 
-__all__ = ["Rng", "Shuffle", "as_rng", "entropy_of", "rng_at", "seed_globals"]
+__all__ = ["Chance", "Rng", "Shuffle", "as_rng", "entropy_of", "rng_at", "seed_globals"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chance:
+    """The address of what is drawn at one place of a run: a seed, and the way from there.
+
+    Parameters
+    ----------
+    seed : int
+    way : tuple of int
+
+    Examples
+    --------
+    >>> here = Chance(7).at(2, "crop")
+    >>> here == Chance(7).at(2).at("crop")
+    True
+    >>> here.rng().random() == Chance(7).at(2, "crop").rng().random()
+    True
+    """
+
+    seed: int
+    way: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, shuffle: Any) -> Self:
+        """The chance that goes with an epoch shuffled by `shuffle`: a seed stands for its epoch 0, a generator for what
+        it will draw. Where nothing is said of chance, NumPy's global generator is asked.
+
+        >>> Chance.of(7)
+        Chance(seed=7, way=(0,))
+        """
+        if isinstance(shuffle, (*INTEGERS, np.random.SeedSequence)) and not isinstance(shuffle, bool):
+            return cls(entropy_of(shuffle), (0,))
+        if shuffle is None or isinstance(shuffle, (bool, np.bool_)):
+            drawn = int.from_bytes(global_rng().bytes(16), "little")
+        else:
+            drawn = entropy_of(shuffle)
+        return cls(drawn, (drawn,))
+
+    def at(self, *places: int | str) -> Self:
+        """Further on, by numbers and names."""
+        return dataclasses.replace(self, way=(*self.way, *map(_number, places)))
+
+    def rng(self) -> np.random.Generator:
+        """The generator at this place; each call gives a fresh one."""
+        return rng_at(self.seed, *self.way)
+
+
+def _number(place: int | str) -> int:
+    if isinstance(place, int):
+        return place
+    return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "little")
 
 
 def rng_at(seed: int | np.random.SeedSequence, *position: int) -> np.random.Generator:

@@ -166,6 +166,14 @@ class WorkStream(Iterator[Any]):
             **self._pool.stats(),
         )
 
+    def _begin_at(self, number: int, tasks: Iterable[Task]) -> None:
+        """Go on with other tasks, of which the first is the one with this number."""
+        self.close()
+        self._tasks = iter(tasks)
+        self._number = number - 1
+        self._drawing = False
+        self._top_up(self._depth)
+
     def _awaited(self, reply: Reply) -> BaseException | None:
         begun = time.perf_counter()
         try:

@@ -70,10 +70,20 @@ def even(trees: Sequence[Tree]) -> tuple[Tree, ...]:
     return tuple(tree if n == shortest else trim(tree, shortest) for tree, n in zip(trees, lengths, strict=True))
 
 
-def join(trees: Sequence[Tree]) -> tuple[Any, ...]:
-    """The fields of parallel batches, side by side in one tuple. One level of tuples is opened, no more.
+def join(trees: Sequence[Tree]) -> Tree:
+    """The fields of parallel batches, side by side in one tuple, or in one dict where all of them are dicts. One level
+    is opened, no more.
 
     >>> join((([1], ([2],)), ([3],)))
     ([1], ([2],), [3])
+    >>> join(({"image": [1]}, {"label": [2]}))
+    {'image': [1], 'label': [2]}
     """
+    if trees and all(isinstance(tree, dict) for tree in trees):
+        fields = [field for tree in trees for field in tree.items()]
+        names = [name for name, _ in fields]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the sources beside each other should have fields of different names: {name!r} twice")
+        return dict(fields)
     return tuple(field for tree in trees for field in (tree if isinstance(tree, tuple) else (tree,)))

@@ -1,0 +1,119 @@
+"""The batches of one go through a source, fetched as they are asked for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+from ..engine.rng import Shuffle
+from ..engine.tree import Batch, Pick
+from ..errors import WorkerError, located
+from .replay import Epoch, Planned
+
+__all__ = ["BatchIterator"]
+
+
+class BatchIterator(Iterator[Batch]):
+    """One batch per pick of a plan, fetched when it is asked for.
+
+    A fetch that raises costs its own batch and no other: the error says which batch it was, and the next call goes on
+    with the one behind it.
+
+    Parameters
+    ----------
+    fetch : callable, pick -> batch
+    plan : iterator of picks
+    epoch : Epoch, optional
+        Draws the plan again, for `load_state_dict`.
+    located : callable, optional
+        ``located(error, number, pick) -> error``: says in the error which batch it was.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> for batch in BatchIterator(lambda pick: (pick * 10,), iter([np.array([1, 2]), np.array([3])])):
+    ...     print(batch)
+    (array([10, 20]),)
+    (array([30]),)
+    """
+
+    __slots__ = ("_epoch", "_fetch", "_located", "_number", "_plan")
+
+    def __init__(
+        self,
+        fetch: Callable[[Pick], Batch],
+        plan: Iterator[Pick],
+        epoch: Epoch | None = None,
+        located: Callable[[BaseException, int, Any], BaseException] = located,
+    ) -> None:
+        self._fetch = fetch
+        self._plan = plan
+        self._number = -1
+        self._epoch = epoch
+        self._located = located
+
+    @classmethod
+    def over(cls, source: Planned, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]) -> Self:
+        """The batches of one go through a random-access source."""
+        epoch = Epoch(source, batch_size, shuffle, kwargs)
+        return cls(source.samples_by_indices_nomapping, epoch.plan(), epoch)
+
+    def __next__(self) -> Batch:
+        pick = next(self._plan)
+        self._number += 1
+        try:
+            return self._fetch(pick)
+        except StopIteration as error:  # would end the loop as if the data were used up
+            failed = WorkerError("the data raised StopIteration, which would have ended the epoch early")
+            failed.type_name = "StopIteration"
+            raise self._located(failed, self._number, pick) from error
+        except Exception as error:
+            self._located(error, self._number, pick)
+            raise
+        except BaseException:  # Ctrl-C: if the loop goes on, then with this batch
+            self._plan = itertools.chain([pick], self._plan)
+            self._number -= 1
+            raise
+
+    def close(self) -> None:
+        """Draw no more picks: the next call ends the iteration."""
+        self._plan = iter(())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where this iterator is, as plain data, for JSON: another one, made with the same arguments, can go on there.
+
+        Returns
+        -------
+        dict
+            With a `RandomState` or a `Generator` for shuffle, its state when the epoch began is among it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from batchup import ArrayDataSource
+        >>> ds = ArrayDataSource([np.arange(4)])
+        >>> batches = ds.batch_iterator(2, shuffle=7)
+        >>> first, state = next(batches), batches.state_dict()
+        >>> again = ds.batch_iterator(2, shuffle=7)
+        >>> again.load_state_dict(state)
+        >>> np.array_equal(next(again), next(batches))
+        True
+        """
+        return self._replayed().state(self._number + 1)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was made. The plan is drawn up to there; nothing is fetched.
+
+        Raises
+        ------
+        ValueError
+            If the state is of other data, another batch size, …; it says which.
+        """
+        self._plan, step = self._replayed().plan_from(state)
+        self._number = step - 1
+
+    def _replayed(self) -> Epoch:
+        if self._epoch is None:
+            raise TypeError("these batches come from a plan that cannot be drawn again")
+        return self._epoch

@@ -1,0 +1,172 @@
+"""Where the time of a loop goes: what was measured for each batch, and what it comes to."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["Span", "StageStats", "Trace", "verdict"]
+
+NOTHING_TO_GAIN = 0.05  # of the time of a loop: who waits less than that does not wait
+CHEAP = 3e-4  # seconds of work for one batch: no more than it takes to hand it over
+
+
+class Span(NamedTuple):
+    """One batch, in seconds of `time.perf_counter`, which is the same clock in all processes.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Which batch.
+    asked, got : float
+        When the loop asked for it, and when it got it.
+    worker : int
+        The number that the system gives the thread that worked on it.
+    marks : list of float
+        When the work began, and when each stage of it ended.
+    """
+
+    epoch: int
+    step: int
+    asked: float
+    got: float
+    worker: int
+    marks: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class StageStats:
+    """What one stage of the work took.
+
+    Attributes
+    ----------
+    name : str
+        The fetch has the name of its source, a transform that of its function.
+    seconds : float
+        All batches and all workers together.
+    """
+
+    name: str
+    seconds: float
+
+
+class Trace:
+    """What was measured so far.
+
+    Parameters
+    ----------
+    stages : sequence of str
+        What the stages of the work are called.
+    keep : int, default 512
+        How many of the last batches to keep one by one.
+
+    Examples
+    --------
+    >>> trace = Trace(["read", "crop"])
+    >>> trace.add(0, 0, 1.0, 3.5, 77, [1.0, 3.0, 3.5])
+    >>> trace.add(0, 1, 4.5, 7.0, 77, [4.5, 6.5, 7.0])
+    >>> trace.seconds, trace.waited, trace.busy, trace.of_stages()[1]
+    (6.0, 5.0, 5.0, StageStats(name='crop', seconds=1.0))
+    """
+
+    def __init__(self, stages: Sequence[str], keep: int = 512) -> None:
+        self.stages = tuple(stages)
+        self.batches = 0
+        self.seconds = self.waited = self.busy = 0.0
+        self._last: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=keep)  # as in a Span
+        self._of_stages = [0.0] * len(self.stages)
+        self._since: float | None = None  # when the loop got its last batch
+
+    @property
+    def last(self) -> list[Span]:
+        """The last batches, one by one."""
+        return [Span(*each) for each in self._last]
+
+    def add(self, epoch: int, step: int, asked: float, got: float, worker: int, marks: Sequence[float]) -> None:
+        """One batch more, as a `Span` says it."""
+        self.batches += 1
+        self.waited += got - asked
+        self.busy += marks[-1] - marks[0]
+        self.seconds += got - (asked if self._since is None else self._since)
+        self._since = got
+        self._last.append((epoch, step, asked, got, worker, marks))
+        begun = marks[0]
+        for i, ended in enumerate(marks[1:]):
+            self._of_stages[i] += ended - begun
+            begun = ended
+
+    def pause(self, now: float | None = None) -> None:
+        """The loop has ended: time from `now` on is none of its own."""
+        if now is not None and self._since is not None:
+            self.seconds += now - self._since
+        self._since = None
+
+    def of_stages(self) -> tuple[StageStats, ...]:
+        """What each stage took."""
+        return tuple(map(StageStats, self.stages, self._of_stages))
+
+
+def verdict(trace: Trace, workers: int, kind: str, cores: int) -> str:
+    """What limits the loop, and what would help, in one sentence.
+
+    Parameters
+    ----------
+    trace : Trace
+    workers : int
+        How many there were; 0 if the batches were made in the loop's own thread.
+    kind : {"threads", "processes"}
+    cores : int
+        How many there are.
+
+    Examples
+    --------
+    >>> trace = Trace(["read", "crop"])
+    >>> for i in range(9):
+    ...     trace.add(0, i, i + 0.4, i + 1.0, 77, [i + 0.0, i + 0.7, i + 1.0])
+    >>> print(verdict(trace, 2, "threads", 8))
+    the loop waited 63 % of its time for batches; 2 threads were busy 52 %, mostly with read (70 %): a larger depth \
+would even out batches of unequal cost
+    """
+    if not trace.batches or not trace.seconds:
+        return "no batch was delivered yet"
+    waiting = trace.waited / trace.seconds
+    if waiting < NOTHING_TO_GAIN:
+        needed = trace.busy / max(1, workers)
+        times = (trace.seconds - trace.waited) / needed if needed else float("inf")
+        return f"the loader was {_times(times)} times faster than the loop: nothing to gain here"
+    said = f"the loop waited {waiting:.0%} of its time for batches; ".replace("%", " %")
+    if not workers:
+        return f"{said}they were made in its own thread{_mostly(trace)}: a pool would make them meanwhile"
+    use = trace.busy / (workers * trace.seconds)
+    said += f"{workers} {kind if workers > 1 else kind.removesuffix('es').removesuffix('s')} "
+    said += f"{'were' if workers > 1 else 'was'} busy {min(use, 1.0):.0%}".replace("%", " %") + _mostly(trace)
+    if use < 0.75:
+        cheap = trace.busy / trace.batches < CHEAP
+        return f"{said}: {_HANDED_OVER if cheap else _LITTLE_USED[kind]}"
+    if kind == "threads":
+        return f"{said}: more workers, or processes, would help"
+    return f"{said}: " + (
+        "more workers would help" if workers < cores else "all cores are at work, so make this cheaper"
+    )
+
+
+_HANDED_OVER = "these batches are so cheap that handing them over takes longer than making them: try pool=None"
+_LITTLE_USED = {
+    "threads": "a larger depth would even out batches of unequal cost",
+    "processes": "sending the batches took the rest, so make them smaller, or try threads",
+}
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 3 else f"{min(ratio, 1e6):,.0f}"
+
+
+def _mostly(trace: Trace) -> str:
+    """Which stage takes the most, where there are several."""
+    stages = trace.of_stages()
+    if len(stages) < 2 or not trace.busy:
+        return ""
+    slowest = max(stages, key=lambda stage: stage.seconds)
+    return f", mostly with {slowest.name} ({slowest.seconds / trace.busy:.0%})".replace("%", " %")

@@ -1,0 +1,396 @@
+"""One object per training run, iterated once per epoch."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from ..data_source import Batch, BatchIterator, coerce_data_source
+from ..data_source.replay import fingerprint, should_agree
+from ..engine.checks import whole
+from ..engine.pools import cores
+from ..engine.position import Position
+from ..engine.rng import Shuffle, as_rng, entropy_of, rng_at
+from ..engine.stream import WorkStream, seconds
+from ..engine.trace import Trace, verdict
+from ..errors import PoolClosedError, located
+from ..work_pool import AbstractWorkerPool
+from .arguments import one_of, plain_seed, pool_of, seed_of, seed_of_plain, shard_of, world_of
+from .job import Item, Job, Made, Skipped, stages_of
+from .loop import Loop, Run
+from .plan import Last, Remainder, RunPlan
+from .stats import LoaderStats
+
+__all__ = ["Loader"]
+
+VERSION = 1
+
+
+class Loader:
+    """The batches of a whole training run: repeatable, resumable, and the same with any pool.
+
+    Each ``for`` loop over it is one epoch, with an order of its own. A loop that is left early has ended its epoch: the
+    next one begins the next epoch, unless a state was loaded.
+
+    Parameters
+    ----------
+    source : data source
+        One that fetches by index. Others can be iterated over, but not resumed, shared out or prepared by a pool.
+    batch_size : int
+        Samples per batch.
+    shuffle : None, bool, int, SeedSequence, RandomState or Generator, default None
+        A seed: the order of epoch e depends on the seed and on e, and nothing else. From a generator, or for True from
+        NumPy's global one, a seed is drawn once, now. None and False keep the order.
+    pool : None, "threads", "processes", int, or a pool, default None
+        Who prepares the batches: nobody but the loop itself, as many threads or processes as there are cores, that many
+        threads, or a pool of yours, which stays open when the loader is closed.
+    depth : int, optional
+        How many batches may be in preparation, or ready and not taken; by default twice the number of workers.
+    last : {"keep", "drop", "pad", "wrap"}, default "keep"
+        What becomes of a batch with fewer samples than the others. "pad" repeats its last sample, and gives every batch
+        one more field, the boolean array ``valid``; "wrap" fills it from the order of the next epoch.
+    shard : (int, int), optional
+        ``(rank, world)``: all of `world` trainers draw one plan, and each takes every world-th batch of it.
+    remainder : {"drop", "pad", "uneven"}, default "drop"
+        Where the number of batches is no multiple of `world`: leave out the last few; repeat some, so that all are
+        given (with ``last="pad"`` as batches that are not valid); or let some ranks have one batch fewer.
+    on_error : {"raise", "skip"}, default "raise"
+        Whether a sample that cannot be fetched is an error, or is left out of its batch and noted in `skipped`.
+    max_skipped : int, default 100
+        How many samples may be left out.
+    timeout : float, optional
+        How many seconds a loop waits for one batch.
+
+    Raises
+    ------
+    TooManySkipped
+        While iterating, when more than `max_skipped` samples had to be left out.
+
+    Examples
+    --------
+    >>> from batchup import ArrayDataSource
+    >>> loader = Loader(ArrayDataSource([np.arange(5)]), batch_size=2, shuffle=7)
+    >>> for epoch in range(2):
+    ...     print([x.tolist() for (x,) in loader])
+    [[1, 4], [3, 2], [0]]
+    [[3, 4], [0, 1], [2]]
+    >>> state = loader.state_dict()
+    >>> [x.tolist() for (x,) in loader]
+    [[4, 3], [2, 0], [1]]
+    >>> loader.load_state_dict(state)
+    >>> [x.tolist() for (x,) in loader]
+    [[4, 3], [2, 0], [1]]
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        batch_size: int,
+        *,
+        shuffle: Shuffle = None,
+        pool: Literal["threads", "processes"] | int | AbstractWorkerPool | None = None,
+        depth: int | None = None,
+        last: Last = "keep",
+        shard: tuple[int, int] | None = None,
+        remainder: Remainder = "drop",
+        on_error: Literal["raise", "skip"] = "raise",
+        max_skipped: int = 100,
+        timeout: float | None = None,
+    ) -> None:
+        self.source = coerce_data_source(source)
+        self.batch_size = whole("batch_size", batch_size)
+        self._plan = RunPlan(
+            self.source,
+            self.batch_size,
+            as_rng(shuffle) is not None,
+            one_of("last", last, Last),
+            shard_of(shard),
+            one_of("remainder", remainder, Remainder),
+        )
+        self._seed, self._seed_is_given = seed_of(shuffle)
+        self._skips = one_of("on_error", on_error, Literal["raise", "skip"]) == "skip"
+        self._timeout = seconds(timeout)
+        self._pool, self._owns_pool = pool_of(pool)
+        self._depth = None if depth is None else whole("depth", depth)
+        if not self.source.is_random_access:
+            self._should_be_plain()
+        self._shared: Any = None  # what stands for the job in the pool
+        self._run = Run(Trace(stages_of(self.source)), whole("max_skipped", max_skipped, least=0))
+        self._under_way: Callable[[], Loop | None] = lambda: None
+        self._plan_is: str | None = None  # the fingerprint, once it was asked for
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is under way, or comes next."""
+        return self._run.epoch
+
+    @property
+    def step(self) -> int:
+        """How many batches of this epoch were delivered."""
+        return self._run.step
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """The samples that were left out so far: epoch, step, index and error of each."""
+        return self._run.skipped
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches of one epoch: of the one whose state was loaded, from there on, or else of the next."""
+        self._run.begin()
+        return self._loop(self._items(self._run.epoch, self._run.step), self._run.epoch)
+
+    def steps(self, n: int) -> Iterator[Batch]:
+        """The next `n` batches, from where the loader is, across the borders of epochs.
+
+        Parameters
+        ----------
+        n : int
+
+        Returns
+        -------
+        iterator of batches
+
+        Examples
+        --------
+        >>> loader = Loader([np.arange(3)], batch_size=2)
+        >>> [x.tolist() for (x,) in loader.steps(3)]
+        [[0, 1], [2], [0, 1]]
+        >>> [x.tolist() for (x,) in loader.steps(2)]
+        [[2], [0, 1]]
+        """
+        self._should_replay("has no plan to go on in")
+        return self._loop(itertools.islice(self._items_from(self._run.epoch, self._run.step), whole("n", n)), None)
+
+    def __len__(self) -> int:
+        n = self._plan.length()
+        if n is None or n == np.inf:
+            why = "has no end" if n == np.inf else "ends when the source says so"
+            raise TypeError(f"the loader has no len(): its epoch {why}; steps(n) gives so many batches")
+        return int(n)
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """One batch of the run, fetched here and now. The loader stays where it is.
+
+        Parameters
+        ----------
+        epoch, step : int
+            Which one.
+
+        Raises
+        ------
+        IndexError
+            If the epoch has no such step.
+
+        Examples
+        --------
+        >>> Loader([np.arange(5)], batch_size=2).batch(epoch=3, step=1)
+        (array([2, 3]),)
+        """
+        self._should_replay("fetches no single batches")
+        item = next(self._items(whole("epoch", epoch, least=0), whole("step", step, least=0)), None)
+        if item is None:
+            raise IndexError(f"step should be below {self._plan.length()}, the number of batches, not {step}")
+        return self._job()(item)[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run is, as plain data of a few hundred bytes, for JSON. Batches count when they are delivered.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        TypeError
+            If the source cannot be gone through again.
+        """
+        self._should_replay("has no state to go on from")
+        shard = list(self._plan.shard) if self._plan.shard else None
+        here = {"seed": plain_seed(self._seed), "epoch": self.epoch, "step": self.step, "shard": shard}
+        return {**here, **self._parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on at the exact next batch of the run that `state` was saved in.
+
+        The pool, its workers and the depth may be others; of several trainers, all may load the state of one. Between
+        two epochs, the number of trainers may be another, too.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another run: other data, batch size, seed, …; it says which.
+        """
+        self._should_replay("has no state to go on from")
+        should_agree(state, self._parameters(), ["seed", "epoch", "step", "shard"])
+        position, seed = Position.of_state(state), seed_of_plain(state["seed"])
+        if self._seed_is_given:
+            should_agree(state, {"seed": plain_seed(self._seed)}, [])
+        if position.step:
+            should_agree({"world": world_of(state["shard"])}, {"world": world_of(self._plan.shard)}, [])
+        self._seed = seed
+        self._run.resume(position)
+        self._end_the_loop()
+
+    def stats(self) -> LoaderStats:
+        """What was done so far, and where the time went.
+
+        Returns
+        -------
+        LoaderStats
+        """
+        trace = self._run.trace
+        pool = {"workers": 0} if self._pool is None else self._pool.engine.stats()
+        return LoaderStats(
+            trace.batches, trace.seconds, trace.waited, trace.busy, trace.of_stages(), len(self.skipped), **pool
+        )
+
+    def explain(self) -> str:
+        """What limits the loop, and what would help, in one sentence.
+
+        Examples
+        --------
+        >>> Loader([np.arange(5)], batch_size=2).explain()
+        'no batch was delivered yet'
+        """
+        workers = 0 if self._pool is None else self._pool.engine.workers
+        apart = self._pool is not None and self._pool.engine.apart
+        return verdict(self._run.trace, workers, "processes" if apart else "threads", cores())
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """A picture of the last batches: when the loop waited, what each worker did, and how full the buffer was.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            Where to save it.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from .picture import timeline
+
+        figure = timeline(self._run.trace)
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def close(self) -> None:
+        """End the workers, if they are the loader's own. A loop that is under way ends with an error."""
+        self._run.closed = True
+        self._end_the_loop()
+        if self._pool is not None and self._owns_pool:
+            self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _loop(self, items: Iterator[Item], epoch: int | None) -> Iterator[Batch]:
+        if self._run.closed:
+            raise PoolClosedError("the loader is closed")
+        self._end_the_loop()
+        self._run.resumed = False
+        self._run.trace.pause()
+        loop = Loop(self._run, self._made(items), epoch)
+        self._under_way = weakref.ref(loop)
+        return loop
+
+    def _end_the_loop(self) -> None:
+        loop = self._under_way()
+        if loop is not None:
+            loop.close()
+
+    def _items(self, epoch: int, step: int) -> Iterator[Item]:
+        """The plan of one epoch, from `step` on."""
+        picks = self._plan.picks(self._seed, epoch)
+        return ((pick, epoch, i) for i, pick in enumerate(itertools.islice(picks, step, None), step))
+
+    def _items_from(self, epoch: int, step: int) -> Iterator[Item]:
+        """The plan of all epochs, from a place on."""
+        for each in itertools.count(epoch):
+            n = step if each == epoch else 0
+            empty = n == 0
+            for item in self._items(each, n):
+                empty = False
+                yield item
+            if empty:
+                raise ValueError(f"steps() should be over a source with batches, but epoch {each} has none")
+
+    def _made(self, items: Iterator[Item]) -> Iterator[Made]:
+        if not self.source.is_random_access:
+            return self._made_by_the_source(self._run.epoch)
+        if self._pool is None:
+            return BatchIterator(self._job(), items, located=_at_item)
+        engine = self._pool.engine
+        seed = entropy_of(self._seed) if engine.apart and self.source._may_draw else None
+        job = self._shared = engine.share(self._job(seed), self._shared)
+        tasks = ((job, (item,)) for item in items)
+        return WorkStream(engine, tasks, self._depth or 2 * engine.workers, self._timeout, _at_task)
+
+    def _job(self, seed: int | None = None) -> Job:
+        return Job(self.source, seed, self._plan.shard or (0, 1), self._skips)
+
+    def _made_by_the_source(self, epoch: int) -> Iterator[Made]:
+        """For a source that gives its batches one after the other."""
+        rng = {"shuffle": rng_at(self._seed, epoch)} if self._plan.shuffled else {}
+        batches = self.source.batch_iterator(self.batch_size, **rng)
+        for step in itertools.count():
+            begun = time.perf_counter()
+            for batch in itertools.islice(batches, 1):
+                yield batch, epoch, step, threading.get_native_id(), [begun, time.perf_counter()], ()
+                break
+            else:
+                return
+
+    def _parameters(self) -> dict[str, Any]:
+        """What a state and the loader that goes on from it have to agree in."""
+        n = self.source.num_samples()
+        plan = self._plan
+        self._plan_is = self._plan_is or fingerprint(self.source._signature())
+        return {
+            "version": VERSION,
+            "batch_size": self.batch_size,
+            "length": None if n is None or n == np.inf else int(n),
+            "shuffle": plan.shuffled,
+            "last": plan.last,
+            "remainder": plan.remainder,
+            "plan": self._plan_is,
+        }
+
+    def _should_replay(self, what: str) -> None:
+        if not self.source.is_random_access:
+            raise TypeError(
+                f"a loader over a {type(self.source).__name__} {what}: its batches come one after the other, and "
+                "cannot be gone through again; give a source that fetches by index"
+            )
+
+    def _should_be_plain(self) -> None:
+        plan = self._plan
+        given = {"pool": self._pool is not None, "last": plan.last != "keep", "shard": plan.shard is not None}
+        for name in [name for name, is_given in {**given, "on_error": self._skips}.items() if is_given]:
+            raise TypeError(
+                f"{name} should be left out: a {type(self.source).__name__} gives its batches one after the other, "
+                "and only sources that fetch by index can be shared out"
+            )
+
+
+def _at_item(error: BaseException, number: int, item: Item) -> BaseException:
+    pick, epoch, step = item
+    return located(error, step, pick, epoch)
+
+
+def _at_task(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
+    return _at_item(error, number, args[0]) if args else error

@@ -1,0 +1,115 @@
+"""What changes while a run goes on, and the loops that change it."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from ..engine.position import Position
+from ..engine.trace import Trace
+from ..engine.tree import Batch
+from ..errors import PoolClosedError, TooManySkipped
+from .job import Made, Skipped
+
+__all__ = ["Loop", "Run"]
+
+
+class Run:
+    """Where a run is, and what it has noticed so far.
+
+    Parameters
+    ----------
+    trace : Trace
+    max_skipped : int
+    """
+
+    def __init__(self, trace: Trace, max_skipped: int) -> None:
+        self.epoch = self.step = 0  # of the next batch
+        self.resumed = False  # whether the next loop begins in the midst of an epoch
+        self.closed = False
+        self.trace = trace
+        self.skipped: list[Skipped] = []
+        self._max_skipped = max_skipped
+
+    def begin(self) -> None:
+        """A loop over an epoch begins: over the next one, if some of this one was delivered."""
+        if self.step and not self.resumed:
+            self.epoch, self.step = self.epoch + 1, 0
+
+    def resume(self, position: Position) -> None:
+        """Go on from there."""
+        self.epoch, self.step = position.epoch, position.step
+        self.resumed = True
+
+    def note(self, skipped: tuple[Skipped, ...]) -> None:
+        """Samples were left out."""
+        if not self.skipped:
+            warnings.warn(
+                f"left out a sample that cannot be fetched: {skipped[0]}; all are in loader.skipped", stacklevel=3
+            )
+        self.skipped.extend(skipped)
+        if len(self.skipped) > self._max_skipped:
+            raise TooManySkipped(
+                f"{len(self.skipped)} samples could not be fetched, more than max_skipped={self._max_skipped}; "
+                f"the last: {skipped[-1]}"
+            )
+
+
+class Loop(Iterator[Batch]):
+    """The batches of one loop over a loader.
+
+    Parameters
+    ----------
+    run : Run
+    results : iterator of what a `Job` makes
+    epoch : int or None
+        The epoch that has ended when the loop has.
+    """
+
+    def __init__(self, run: Run, results: Iterator[Made], epoch: int | None) -> None:
+        self._run = run
+        self._results: Any = results
+        self._epoch = epoch
+        self._held: Made | None = None
+
+    def __next__(self) -> Batch:
+        run = self._run
+        asked = time.perf_counter()
+        while True:
+            if self._results is None:
+                raise (
+                    PoolClosedError("the loader was closed")
+                    if run.closed
+                    else RuntimeError("this loop has ended: another one over the same loader has begun since")
+                )
+            if self._held is None:
+                for self._held in self._results:  # noqa: B020 - behind next(), Ctrl-C could lose the batch
+                    break
+                else:
+                    self._finish(asked)
+                    raise StopIteration
+            batch, epoch, step, worker, marks, skipped = self._held
+            if skipped:
+                run.note(skipped)
+            if batch is not None:
+                run.trace.add(epoch, step, asked, time.perf_counter(), worker, marks)
+            # no calls from here on, so Ctrl-C finds the batch either held or delivered
+            run.epoch, run.step = epoch, step + 1
+            self._held = None
+            if batch is not None:
+                return batch
+
+    def close(self) -> None:
+        """Nobody will ask for more."""
+        results, self._results = self._results, None
+        if hasattr(results, "close"):
+            results.close()
+
+    def _finish(self, now: float) -> None:
+        self._run.trace.pause(now)
+        self._results = iter(())
+        if self._epoch is not None and self._run.epoch == self._epoch:
+            self._run.epoch, self._run.step = self._epoch + 1, 0
+        self._epoch = None
