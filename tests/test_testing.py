@@ -755,14 +755,21 @@ def run(code):
 
 @pytest.mark.parametrize("missing", ["hypothesis", "pytest", "psutil"])
 def test_a_missing_package_is_named_with_the_extra_that_has_it(missing):
-    """`import batchup.testing` says what to install."""
-    done = run(f"import sys; sys.modules[{missing!r}] = None; import batchup.testing")
+    """Asking for a contract or a strategy says what to install; `check_determinism` is there without it."""
+    done = run(
+        f"""
+        import sys
+        sys.modules[{missing!r}] = None
+        from batchup.testing import check_determinism
+        from batchup.testing import SamplerContract
+        """
+    )
 
     assert 1 == done.returncode
     assert (
-        f"ModuleNotFoundError: batchup.testing needs {missing}, which is not installed: pip install 'batchup[test]'"
-        == done.stderr.splitlines()[-1]
-    )
+        f"ModuleNotFoundError: batchup.testing.SamplerContract needs {missing}, which is not installed: "
+        "pip install 'batchup[test]'"
+    ) == done.stderr.splitlines()[-1]
 
 
 def test_nothing_else_imports_it():

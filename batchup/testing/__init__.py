@@ -1,4 +1,4 @@
-"""Contract tests for your own samplers, sources and pools, and Hypothesis strategies to try them on.
+"""Contract tests for your own samplers, sources and pools, and strategies and a check to try them with.
 
 Subclass a contract in a test module, say how to make the thing, and pytest finds the tests:
 
@@ -14,30 +14,26 @@ Subclass a contract in a test module, say how to make the thing, and pytest find
 ...     def one_go(self):
 ...         return [0, 2, 4, 6, 8]
 
-Needs the extra ``test``: ``pip install 'batchup[test]'``.
+These need the extra ``test``: ``pip install 'batchup[test]'``. `check_determinism` needs nothing: it tries your own
+transforms on all pools.
 """
 
-try:
-    import hypothesis  # noqa: F401
-    import psutil  # type: ignore[import-untyped]  # noqa: F401
-    import pytest
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"batchup.testing needs {error.name}, which is not installed: pip install 'batchup[test]'", name=error.name
-    ) from error
+import sys
+from typing import TYPE_CHECKING, Any
 
-pytest.register_assert_rewrite("batchup.testing.contracts")  # so that a failing test shows both sides
+from .determinism import check_determinism
 
-from .contracts import (  # noqa: E402
-    AccessorContract,
-    PoolContract,
-    RandomAccessSourceContract,
-    SamplerContract,
-    SequentialSourceContract,
-    SourceContract,
-    plain,
-)
-from .strategies import Shuffled, array_sources, batch_sizes, lengths, rngs, samplers, shuffles, sources  # noqa: E402
+if TYPE_CHECKING:
+    from .contracts import (
+        AccessorContract,
+        PoolContract,
+        RandomAccessSourceContract,
+        SamplerContract,
+        SequentialSourceContract,
+        SourceContract,
+        plain,
+    )
+    from .strategies import Shuffled, array_sources, batch_sizes, lengths, rngs, samplers, shuffles, sources
 
 __all__ = [
     "AccessorContract",
@@ -49,6 +45,7 @@ __all__ = [
     "SourceContract",
     "array_sources",
     "batch_sizes",
+    "check_determinism",
     "lengths",
     "plain",
     "rngs",
@@ -56,3 +53,23 @@ __all__ = [
     "shuffles",
     "sources",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The contracts and strategies, imported when they are asked for: `check_determinism` needs no pytest."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import hypothesis  # noqa: F401
+        import psutil  # type: ignore[import-untyped]  # noqa: F401
+        import pytest
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{__name__}.{name} needs {error.name}, which is not installed: pip install 'batchup[test]'",
+            name=error.name,
+        ) from error
+    if "batchup.testing.contracts" not in sys.modules:
+        pytest.register_assert_rewrite("batchup.testing.contracts")  # so that a failing test shows both sides
+    from . import contracts, strategies
+
+    return getattr(contracts if hasattr(contracts, name) else strategies, name)

@@ -1,0 +1,160 @@
+"""Whether a source gives the same batches however they are made."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..data_source import Batch
+from ..engine import tree
+from ..loader import Loader
+from ..work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
+
+__all__ = ["check_determinism"]
+
+Made: TypeAlias = dict[tuple[int, int], Batch]  # by epoch and step
+
+
+def check_determinism(
+    source: Any,
+    batch_size: int = 16,
+    *,
+    shuffle: int | np.random.SeedSequence | None = 0,
+    epochs: int = 2,
+    n_batches: int = 25,
+    processes: int = 3,
+    **loader: Any,
+) -> None:
+    """Make the same batches serially, in 1 to 3 threads, in processes, and resumed at several steps, and compare them.
+
+    Parameters
+    ----------
+    source : data source
+        One that fetches by index, with your transforms.
+    batch_size : int, default 16
+    shuffle : None, int or SeedSequence, default 0
+    epochs : int, default 2
+        How many to go through.
+    n_batches : int, default 25
+        How many batches of each epoch to look at, at most.
+    processes : int, default 3
+        Up to how many processes to try; 0 for none.
+    **loader
+        Further arguments of `Loader`, such as ``last="pad"``.
+
+    Raises
+    ------
+    AssertionError
+        At the first difference: it says which batch, which field and which sample, and what the two values are.
+
+    Examples
+    --------
+    >>> from batchup import ArrayDataSource
+    >>> ds = ArrayDataSource([np.zeros(64)])
+    >>> def jitter(x):
+    ...     return (x + rng.normal(size=x.shape),)
+    >>> rng = np.random.RandomState(0)
+    >>> check_determinism(ds.map(jitter), processes=0)
+    Traceback (most recent call last):
+        ...
+    AssertionError: batch 0 of epoch 0, serially and serially again: field 0 is 1.764052345967664 and \
+0.6722947570124355 in sample 0
+    >>> def jitter(x, rng):
+    ...     return (x + rng.normal(size=x.shape),)
+    >>> check_determinism(ds.random_map(jitter), processes=0)
+    """
+
+    def loaded(pool: AbstractWorkerPool | None = None) -> Loader:
+        return Loader(source, batch_size, shuffle=shuffle, pool=pool, **loader)
+
+    first = loaded()
+    states = [first.state_dict()]
+    expected: Made = {}
+    for at, batch in _made(first, range(epochs), n_batches):
+        expected[at] = tree.map_leaves(_kept, batch)
+        states.append(first.state_dict())
+    _compare(expected, _made(loaded(), range(epochs), n_batches), "serially again")
+    for how, pool in _pools(processes):
+        with pool:
+            _compare(expected, _made(loaded(pool), range(epochs), n_batches), how)
+            for state in states[1 :: max(1, len(states) // 3)]:
+                resumed = loaded(pool)
+                resumed.load_state_dict(state)
+                place = f"batch {state['step']} of epoch {state['epoch']}"
+                left = _made(resumed, [state["epoch"]], n_batches - state["step"])
+                _compare(expected, left, f"{how}, resumed at {place}")
+
+
+def _made(loader: Loader, epochs: Any, n_batches: int) -> Iterator[tuple[tuple[int, int], Batch]]:
+    for epoch in epochs:
+        for batch in itertools.islice(loader, n_batches):
+            yield (epoch, loader.step - 1), batch
+
+
+def _pools(processes: int) -> Iterator[tuple[str, AbstractWorkerPool]]:
+    for n in (1, 2, 3):
+        yield f"in {n} {'threads' if n > 1 else 'thread'}", WorkerThreadPool(n)
+    for n in range(1, processes + 1):
+        yield f"in {n} {'processes' if n > 1 else 'process'}", WorkerProcessPool(n)
+
+
+def _kept(leaf: Any) -> Any:
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
+def _compare(expected: Made, made: Iterator[tuple[tuple[int, int], Batch]], how: str) -> None:
+    for (epoch, step), batch in made:
+        where = f"batch {step} of epoch {epoch}, serially and {how}: "
+        if (epoch, step) not in expected:
+            raise AssertionError(where + "there is no such batch, and there is one")
+        names, others = _fields(expected[epoch, step]), _fields(batch)
+        if [*names] != [*others]:
+            raise AssertionError(f"{where}the fields are {', '.join(names)}, and {', '.join(others)}")
+        for name, field in names.items():
+            difference = _difference(field, others[name])
+            if difference:
+                raise AssertionError(f"{where}field {name} is {difference}")
+
+
+def _fields(batch: Batch, name: str = "") -> dict[str, Any]:
+    """The leaves of a batch, each by its way from the root."""
+    if not isinstance(batch, (tuple, dict)):
+        return {name or "0": batch}
+    branches = batch.items() if isinstance(batch, dict) else enumerate(batch)
+    return {
+        way: leaf
+        for key, part in branches
+        for way, leaf in _fields(part, f"{name}.{key}" if name else str(key)).items()
+    }
+
+
+def _difference(a: Any, b: Any) -> str | None:
+    """In what two fields differ, or None."""
+    if type(a) is not type(b):
+        return f"a {type(a).__name__} and a {type(b).__name__}"
+    if not hasattr(a, "__len__") or isinstance(a, (str, bytes)):
+        return None if _equal(a, b) else f"{a!r} and {b!r}"
+    if isinstance(a, np.ndarray) and (a.dtype, a.shape) != (b.dtype, b.shape):
+        return f"{a.dtype} of shape {a.shape} and {b.dtype} of shape {b.shape}"
+    if len(a) != len(b):
+        return f"of {len(a)} and of {len(b)} samples"
+    for i, (left, right) in enumerate(zip(a, b, strict=True)):
+        if not _equal(left, right):
+            return f"{_first_unequal(left, right)} in sample {i}"
+    return None
+
+
+def _equal(a: Any, b: Any) -> bool:
+    left, right = np.asarray(a), np.asarray(b)
+    return left.shape == right.shape and bool(np.all((left == right) | ((left != left) & (right != right))))
+
+
+def _first_unequal(a: Any, b: Any) -> str:
+    left, right = np.ravel(a), np.ravel(b)
+    for x, y in zip(left.tolist(), right.tolist(), strict=False):
+        if not _equal(x, y):
+            return f"{x!r} and {y!r}"
+    return f"of shape {np.shape(a)} and of shape {np.shape(b)}"
