@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -427,7 +426,7 @@ class RandomMapDataSource(AbstractDataSource):
     def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
         chance = chance or Chance.of(shuffle)
         picks = self.source._plan(batch_size, shuffle, chance, kwargs)
-        here = (chance if self.seed is None else dataclasses.replace(chance, seed=self.seed)).at(*self._place)
+        here = (chance if self.seed is None else chance._replace(seed=self.seed)).at(*self._place)
         seed, way = here.seed, here.way
         return (RandomPick(pick, Chance(seed, (*way, step))) for step, pick in enumerate(picks))
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import pickle
 import random
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 
@@ -18,8 +17,7 @@ Shuffle: TypeAlias = bool | int | np.random.SeedSequence | Rng | None
 __all__ = ["Chance", "Rng", "Shuffle", "as_rng", "entropy_of", "rng_at", "seed_globals"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Chance:
+class Chance(NamedTuple):
     """The address of what is drawn at one place of a run: a seed, and the way from there.
 
     Parameters
@@ -57,7 +55,7 @@ class Chance:
 
     def at(self, *places: int | str) -> Self:
         """Further on, by numbers and names."""
-        return dataclasses.replace(self, way=(*self.way, *map(_number, places)))
+        return self._replace(way=(*self.way, *map(_number, places)))
 
     def rng(self) -> np.random.Generator:
         """The generator at this place; each call gives a fresh one."""
