@@ -315,8 +315,8 @@ class Loader:
 
     def _items(self, epoch: int, step: int) -> Iterator[Item]:
         """The plan of one epoch, from `step` on."""
-        picks = self._plan.picks(self._seed, epoch)
-        return ((pick, epoch, i) for i, pick in enumerate(itertools.islice(picks, step, None), step))
+        for i, pick in enumerate(itertools.islice(self._plan.picks(self._seed, epoch), step, None), step):
+            yield pick, epoch, i
 
     def _items_from(self, epoch: int, step: int) -> Iterator[Item]:
         """The plan of all epochs, from a place on."""
@@ -353,6 +353,11 @@ class Loader:
                 yield batch, epoch, step, threading.get_native_id(), [begun, time.perf_counter()], ()
                 break
             else:
+                if epoch and not step:
+                    raise ValueError(
+                        f"epoch {epoch} has no batches: an iterator is used up by its first epoch; give a function that "
+                        "makes a new one for each, fn(batch_size, shuffle=None)"
+                    )
                 return
 
     def _parameters(self) -> dict[str, Any]:
@@ -373,7 +378,7 @@ class Loader:
     def _should_replay(self, what: str) -> None:
         if not self.source.is_random_access:
             raise TypeError(
-                f"a loader over a {type(self.source).__name__} {what}: its batches come one after the other, and "
+                f"a loader over {type(self.source).__name__} {what}: its batches come one after the other, and "
                 "cannot be gone through again; give a source that fetches by index"
             )
 
@@ -382,8 +387,8 @@ class Loader:
         given = {"pool": self._pool is not None, "last": plan.last != "keep", "shard": plan.shard is not None}
         for name in [name for name, is_given in {**given, "on_error": self._skips}.items() if is_given]:
             raise TypeError(
-                f"{name} should be left out: a {type(self.source).__name__} gives its batches one after the other, "
-                "and only sources that fetch by index can be shared out"
+                f"{name} should be left out: {type(self.source).__name__} gives its batches one after the other, "
+                "and this takes a source that fetches by index"
             )
 
 
