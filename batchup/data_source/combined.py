@@ -18,6 +18,7 @@ from .arrays import ArrayDataSource
 from .base import AbstractDataSource, should_be_random_access, with_shuffle
 from .batches import BatchIterator
 from .iterators import CallableDataSource, IteratorDataSource
+from .rows import is_array_like
 
 __all__ = [
     "ChoiceBatch",
@@ -336,7 +337,10 @@ def coerce_data_source(x: Any) -> AbstractDataSource:
         return IteratorDataSource(x)
     if callable(x):
         return CallableDataSource(x)
-    raise TypeError(f"a data source, a list of array-likes, an iterator or a function is wanted, not {kind_of(x)}")
+    hint = "; for a single array, give [array]" if is_array_like(x) else ""
+    raise TypeError(
+        f"a data source, a list of array-likes, an iterator or a function is wanted, not {kind_of(x)}{hint}"
+    )
 
 
 def _members(datasets: Sequence[Any]) -> list[AbstractDataSource]:

@@ -234,7 +234,7 @@ class Loader:
         if self._seed_is_given:
             should_agree(state, {"seed": plain_seed(self._seed)}, [])
         if position.step:
-            should_agree({"world": world_of(state["shard"])}, {"world": world_of(self._plan.shard)}, [])
+            _should_be_as_many(world_of(state["shard"]), world_of(self._plan.shard))
         self._seed = seed
         self._run.resume(position)
         self._end_the_loop()
@@ -390,6 +390,14 @@ class Loader:
                 f"{name} should be left out: {type(self.source).__name__} gives its batches one after the other, "
                 "and this takes a source that fetches by index"
             )
+
+
+def _should_be_as_many(before: int, now: int) -> None:
+    if before != now:
+        raise ValueError(
+            f"there should be as many trainers as when the state was saved, {before}, not {now}: it is from within an "
+            "epoch, and only between two epochs may their number change"
+        )
 
 
 def _at_item(error: BaseException, number: int, item: Item) -> BaseException:
