@@ -58,7 +58,8 @@ class Loader:
         What becomes of a batch with fewer samples than the others. "pad" repeats its last sample, and gives every batch
         one more field, the boolean array ``valid``; "wrap" fills it from the order of the next epoch.
     shard : (int, int), optional
-        ``(rank, world)``: all of `world` trainers draw one plan, and each takes every world-th batch of it.
+        ``(rank, world)``: all of `world` trainers draw one plan, and each takes every world-th batch of it. What is
+        drawn takes a seed then, the same for all.
     remainder : {"drop", "pad", "uneven"}, default "drop"
         Where the number of batches is no multiple of `world`: leave out the last few; repeat some, so that all are
         given (with ``last="pad"`` as batches that are not valid); or let some ranks have one batch fewer.
@@ -116,6 +117,11 @@ class Loader:
             one_of("remainder", remainder, Remainder),
         )
         self._seed, self._seed_is_given = seed_of(shuffle)
+        if world_of(self._plan.shard) > 1 and self._plan.follows_the_seed() and not self._seed_is_given:
+            raise ValueError(
+                "shuffle should be a seed (an int or a SeedSequence) where there is a shard, the same for all trainers: "
+                f"what is drawn for {shuffle!r} may differ between them, and they would repeat and miss samples"
+            )
         self._skips = one_of("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._pool, self._owns_pool = pool_of(pool)

@@ -68,6 +68,10 @@ class RunPlan:
         more = {"drop": 0, "pad": world - 1, "uneven": world - 1 - rank}[self.remainder]
         return (int(n) + more) // world
 
+    def follows_the_seed(self) -> bool:
+        """Whether another seed is another order."""
+        return self.shuffled or _has_weights(self.source)
+
     def _drawn(self, seed: Seed, epoch: int) -> Iterator[Pick]:
         rng = rng_at(seed, epoch) if self.shuffled else None
         if self.source._draws:
@@ -142,6 +146,15 @@ def _turns_in(source: ChoiceDataSource, batch_size: int, full: bool, shuffled: b
     if shuffled or full:
         return None if min(known) < np.inf else np.inf
     return min(n * len(known) + i for i, n in enumerate(known))  # the one whose turn it is has no more
+
+
+def _has_weights(source: AbstractDataSource) -> bool:
+    """Whether it is drawn which source comes next."""
+    if isinstance(source, (MapDataSource, RandomMapDataSource)):
+        return _has_weights(source.source)
+    if isinstance(source, ChoiceDataSource) and source.weights is not None:
+        return True
+    return isinstance(source, (CompositeDataSource, ChoiceDataSource)) and any(map(_has_weights, source.datasets))
 
 
 def _least(counts: Iterator[int | float | None]) -> int | float | None:
