@@ -187,6 +187,7 @@ def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
+        _describe_main()
         file = io.BytesIO()
         _SourcePickler(file, 5, buffer_callback=buffers.append).dump(obj)
         header = file.getvalue()
@@ -209,9 +210,16 @@ def inline(obj: Any) -> bytes:
     except RecursionError:  # a list that holds itself, perhaps: the pickler knows what to do
         pass
     try:
+        _describe_main()
         return bytes(cloudpickle.dumps(obj, 5))
     except Exception as error:
         raise _unpicklable(obj, error) from error
+
+
+def _describe_main() -> None:
+    """Have the main program travel by value also where `multiprocessing` has started it, under a name of its own."""
+    if "__mp_main__" in sys.modules:
+        cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
 
 
 def _unpicklable(obj: Any, error: Exception) -> DataSourcePicklingError:
@@ -309,7 +317,7 @@ def file_mapped(
 
 class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, type) and obj.__module__ == "__main__" and "<" not in obj.__qualname__:
+        if isinstance(obj, type) and obj.__module__ in ("__main__", "__mp_main__") and "<" not in obj.__qualname__:
             return _of_main, (obj.__qualname__,)
         return super().reducer_override(obj)
 
