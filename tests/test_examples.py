@@ -1,0 +1,37 @@
+"""The programs in examples that promise something run to their end, and show it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def printed(program, *arguments):
+    """What the program prints; its end is that of the test, if it does not come by itself."""
+    command = [sys.executable, "-W", "error", EXAMPLES / program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+    return done.stdout
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_and_resumed_run_ends_with_the_same_weights():
+    """A run that is killed twice and goes on with other pools ends with the weights of one that was not."""
+    lines = printed("resume.py", "--epochs", "4").splitlines()
+
+    assert "the weights of both are equal, bit for bit: True" == lines[-1]
+    assert 2 == sum("killed after" in line for line in lines)
+
+
+@pytest.mark.timeout(240)
+def test_two_trainers_share_out_an_epoch():
+    """Two processes with a shard each see every sample once between them, and learn the same."""
+    lines = printed("two_trainers.py", "--epochs", "4").splitlines()
+
+    assert "in each of 4 epochs, both together see every sample once: True" in lines
+    assert "both end with the same weights, bit for bit: True" in lines
