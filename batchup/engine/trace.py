@@ -75,6 +75,7 @@ class Trace:
         self.stages = tuple(stages)
         self.batches = 0
         self.seconds = self.waited = self.busy = 0.0
+        self.starting = 0.0  # seconds waited for the first batch of all, while workers were started
         self._last: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=keep)  # as in a Span
         self._of_stages = [0.0] * len(self.stages)
         self._since: float | None = None  # when the loop got its last batch
@@ -86,6 +87,8 @@ class Trace:
 
     def add(self, epoch: int, step: int, asked: float, got: float, worker: int, marks: Sequence[float]) -> None:
         """One batch more, as a `Span` says it."""
+        if not self.batches:
+            self.starting = got - asked
         self.batches += 1
         self.waited += got - asked
         self.busy += marks[-1] - marks[0]
@@ -109,7 +112,7 @@ class Trace:
 
 
 def verdict(trace: Trace, workers: int, kind: str, cores: int) -> str:
-    """What limits the loop, and what would help, in one sentence.
+    """What limits the loop, and what would help, in one sentence. The time that workers take to start does not count.
 
     Parameters
     ----------
@@ -126,20 +129,22 @@ def verdict(trace: Trace, workers: int, kind: str, cores: int) -> str:
     >>> for i in range(9):
     ...     trace.add(0, i, i + 0.4, i + 1.0, 77, [i + 0.0, i + 0.7, i + 1.0])
     >>> print(verdict(trace, 2, "threads", 8))
-    the loop waited 63 % of its time for batches; 2 threads were busy 52 %, mostly with read (70 %): a larger depth \
+    the loop waited 60 % of its time for batches; 2 threads were busy 56 %, mostly with read (70 %): a larger depth \
 would even out batches of unequal cost
     """
     if not trace.batches or not trace.seconds:
         return "no batch was delivered yet"
-    waiting = trace.waited / trace.seconds
+    starting = trace.starting if workers and trace.batches > 1 else 0.0
+    seconds, waited = trace.seconds - starting, trace.waited - starting
+    waiting = waited / seconds
     if waiting < NOTHING_TO_GAIN:
         needed = trace.busy / max(1, workers)
-        times = (trace.seconds - trace.waited) / needed if needed else float("inf")
+        times = (seconds - waited) / needed if needed else float("inf")
         return f"the loader was {_times(times)} times faster than the loop: nothing to gain here"
     said = f"the loop waited {waiting:.0%} of its time for batches; ".replace("%", " %")
     if not workers:
         return f"{said}they were made in its own thread{_mostly(trace)}: a pool would make them meanwhile"
-    use = trace.busy / (workers * trace.seconds)
+    use = trace.busy / (workers * seconds)
     said += f"{workers} {kind if workers > 1 else kind.removesuffix('es').removesuffix('s')} "
     said += f"{'were' if workers > 1 else 'was'} busy {min(use, 1.0):.0%}".replace("%", " %") + _mostly(trace)
     if use < 0.75:
