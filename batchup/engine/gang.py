@@ -53,6 +53,7 @@ class WorkerProcess:
         self._leases: dict[int, weakref.ref[Any]] = {}
         self._when_freed: dict[int, Callable[[Any], None]] = {}
         self._freed: collections.deque[int] = collections.deque()
+        self.shelf: Any = None  # the slot that small results are put in, one behind the other
         self._mapped: list[int] = []  # and the worker does not know it yet
         self.unsent = bytearray()
         self._held_back = 0  # tasks that are not sent

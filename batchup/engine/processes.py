@@ -25,7 +25,7 @@ from .checks import whole
 from .gang import GRACE, Gang, WorkerProcess, end_gang
 from .pools import Pool, close_at_exit, forked
 from .share import Constant
-from .worker import CALL, DROP, ERROR, FORGET, HELLO, TASK, framed
+from .worker import CALL, DROP, ERROR, FORGET, HELLO, ON_SHELF, TASK, framed
 
 __all__ = ["Processes"]
 
@@ -80,11 +80,9 @@ class Answer:
             return
         try:
             if lease is not None:
-                memory = memoryview(lease)
-                buffers = [memory[offset : offset + n] for offset, n in spans]
+                self.value = share.result_in(lease, header, spans)
             else:
-                buffers = [bytearray(buffer) for buffer in buffers]
-            self.value = share.result_loads(header, buffers)
+                self.value = share.result_loads(header, [bytearray(buffer) for buffer in buffers])
         except Exception as error:
             self.error = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {error}")
             self.error.__cause__ = error
@@ -357,7 +355,7 @@ class Processes(Pool):
         lease = None
         if isinstance(slot, tuple):
             try:
-                lease, slot = worker.lease(*slot), ()
+                lease = worker.lease(*slot)
             except OSError as error:
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
                     return  # it is dying, and its memory is gone: the task is done again
@@ -366,6 +364,8 @@ class Processes(Pool):
                 worker.spared = True  # it would take the memory for seen
                 worker.process.kill()
                 return
+        if kind == ON_SHELF:
+            lease = worker.shelf = worker.shelf if lease is None else lease
         answer = worker.answers.pop(number, None)
         if answer is not None and answer.state == "waiting":
             self._waiting.pop(number, None)

@@ -43,6 +43,7 @@ __all__ = [
     "laid_out",
     "plain",
     "result_dumps",
+    "result_in",
     "result_loads",
     "total_size",
 ]
@@ -154,14 +155,14 @@ def _once(fn: Callable[[str], None], path: str) -> Callable[[], None]:
     return lambda: fn(left.pop()) if left else None
 
 
-def laid_out(buffers: Sequence[memoryview]) -> list[Span]:
-    """Where in one segment the buffers go, each at a multiple of `ALIGNMENT`.
+def laid_out(buffers: Sequence[memoryview], begin: int = 0) -> list[Span]:
+    """Where in one segment, behind `begin`, the buffers go, each at a multiple of `ALIGNMENT`.
 
     >>> laid_out([memoryview(bytes(100)), memoryview(bytes(8))])
     [(0, 100), (128, 8)]
     """
     spans = []
-    offset = 0
+    offset = -(-begin // ALIGNMENT) * ALIGNMENT
     for buffer in buffers:
         spans.append((offset, buffer.nbytes))
         offset += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
@@ -246,12 +247,21 @@ def arguments_loads(arguments: bytes | list[bytes]) -> tuple[tuple[Any, ...], di
     return args, kwargs
 
 
+def result_in(memory: npt.NDArray[np.uint8], header: Header, spans: list[Span]) -> Any:
+    """What `result_dumps` was given; its arrays lie in the memory."""
+    if type(header) is list:
+        arrays = zip(header, spans, strict=True)
+        return tuple([np.ndarray(shape, dtype, memory, offset) for (dtype, shape), (offset, _) in arrays])
+    view = memoryview(memory)
+    return result_loads(header, [view[offset : offset + n] for offset, n in spans])
+
+
 Header = bytes | list[tuple[str, tuple[int, ...]]]
 
 
 def result_loads(header: Header, buffers: list[Any]) -> Any:
     """What `result_dumps` was given; its arrays lie in the buffers."""
-    if isinstance(header, list):
+    if type(header) is list:
         return tuple([np.ndarray(shape, dtype, buffer) for (dtype, shape), buffer in zip(header, buffers, strict=True)])
     return pickle.loads(header, buffers=buffers)
 

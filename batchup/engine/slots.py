@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import resource
 
@@ -11,9 +12,11 @@ from ..errors import SharedMemoryError
 from .arena import Arena
 from .share import Segment, Span, laid_out, total_size
 
-__all__ = ["Slot", "Slots"]
+__all__ = ["SHELVED", "Slot", "Slots"]
 
 WINDOW = 64  # results, after which memory that was not needed in the meantime is given back
+SHELVED = 1 << 16  # results up to here lie several to a slot, in bytes
+SHELF = 1 << 18  # the size of such a slot
 
 
 class Slot:
@@ -23,10 +26,12 @@ class Slot:
         self.number = number
         self.segment = Segment(-(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
         try:
-            self.arena = Arena(self.segment.map())
+            memory = self.segment.map()
         except SharedMemoryError:
             self.segment.close()
             raise
+        self.arena = Arena(memory)
+        self.memory = memoryview(memory).cast("B")
         self.size = self.segment.size
 
 
@@ -42,9 +47,11 @@ class Slots:
         self._most_unmapped = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
         self._taken = 0
         self._spare = 0  # the fewest that were free since the window began
+        self._shelf: Slot | None = None  # that small results are put in, one behind the other
+        self._filled = 0  # bytes of it
 
-    def take(self, size: int) -> Slot:
-        """A free slot of at least `size` bytes. It is the caller's until `give` or `lend`.
+    def take(self, size: int, most: float = math.inf) -> Slot:
+        """A free slot of at least `size` bytes, and `most` at most. It is the caller's until `give` or `lend`.
 
         Raises
         ------
@@ -52,7 +59,7 @@ class Slots:
             If one must be made, and cannot be.
         """
         self._give_back_what_is_not_needed()
-        fitting = [slot for slot in self._free if slot.size >= size and not slot.arena.kept]
+        fitting = [slot for slot in self._free if size <= slot.size <= most and not slot.arena.kept]
         if fitting:
             slot = min(reversed(fitting), key=_size)  # of those of one size the last that was used: it is in the cache
             self._free.remove(slot)
@@ -115,6 +122,25 @@ class Slots:
         if slot is not None:
             self.give(slot)
         return other, spans
+
+    def shelve(self, buffers: list[memoryview]) -> tuple[list[Span], tuple[int, str, int, list[int]] | None]:
+        """Put a small result behind the last ones: where, and what `lend` says of the slot if it is not that of the last.
+
+        Raises
+        ------
+        SharedMemoryError
+            If another slot is needed and cannot be made.
+        """
+        spans, lent = laid_out(buffers, self._filled), None
+        if self._shelf is None or total_size(spans) > SHELF:
+            self._shelf = None
+            self._shelf = self.take(SHELF, 4 * SHELF)
+            spans, lent = laid_out(buffers), self.lend(self._shelf)
+        memory = self._shelf.memory
+        for (offset, n), buffer in zip(spans, buffers, strict=True):
+            memory[offset : offset + n] = buffer
+        self._filled = total_size(spans)
+        return spans, lent
 
     def _give_back_what_is_not_needed(self) -> None:
         self._spare = min(self._spare, len(self._free))

@@ -27,13 +27,14 @@ import numpy as np
 
 from ..errors import SharedMemoryError
 from . import share
-from .slots import Slot, Slots
+from .slots import SHELVED, Slot, Slots
 
-__all__ = ["CALL", "DROP", "ERROR", "FORGET", "FREE", "HELLO", "MAPPED", "RESULT", "TASK", "Inbox", "framed", "main"]
+__all__ = ["CALL", "DROP", "ERROR", "FORGET", "FREE", "HELLO", "MAPPED", "ON_SHELF", "RESULT", "TASK", "Inbox", "framed", "main"]
 
 TASK, CALL, DROP, FORGET, FREE, MAPPED = range(6)
-HELLO, RESULT, ERROR = range(3)
+HELLO, RESULT, ON_SHELF, ERROR = range(4)
 SMALL = 1 << 14  # results up to here go through the pipe, in bytes
+NOWHERE = contextlib.nullcontext()
 LOOK = 0.0005  # seconds of work after which a worker looks for messages again
 PIPE = 1 << 20  # bytes of messages that may wait in a pipe
 
@@ -156,15 +157,18 @@ class Worker:
             fn = self.fetch(function) if shared else pickle.loads(function)
             args, kwargs = share.arguments_loads(arguments)
             slot = self.slot_for(function)
-            with slot.arena if slot else contextlib.nullcontext():
+            with slot.arena if slot else NOWHERE:
                 header, buffers = share.result_dumps(fn(*args, **kwargs))
         except BaseException as error:
             if slot:
                 self.slots.give(slot)
             return self.failure(error)
         del fn, args, kwargs
-        if sum(buffer.nbytes for buffer in buffers) > SMALL:
+        size = sum([buffer.nbytes for buffer in buffers])
+        if size > SMALL:
             try:
+                if size <= SHELVED and slot is None:
+                    return ON_SHELF, header, *self.slots.shelve(buffers)
                 slot, spans = self.slots.pack(slot, buffers)
                 self.sizes[function] = share.total_size(spans)
                 return RESULT, header, spans, self.slots.lend(slot)
@@ -186,7 +190,7 @@ class Worker:
     def slot_for(self, function: bytes) -> Slot | None:
         """Memory for the result of this function, if the last one was large."""
         size = self.sizes.get(function)
-        if size is None:
+        if size is None or size <= SHELVED:
             return None
         if len(self.sizes) > 64:
             self.sizes.clear()
