@@ -86,8 +86,8 @@ class WorkerProcess:
         self.send(message)
         self.flush()
 
-    def send_task(self, frame: bytes) -> None:
-        """Send a task, soon: while the worker has enough to do, a few may go in one message."""
+    def send_task(self, frame: bytes, quick: bool) -> None:
+        """Send a task, soon: while the worker has enough to do, a few may go in one message; of quick ones, more."""
         if self._mapped:
             self.send((MAPPED, self._mapped))
             self._mapped = []
@@ -95,7 +95,7 @@ class WorkerProcess:
             self.send((FREE, [self._freed.popleft() for _ in range(len(self._freed))]))
         self.unsent += frame
         self._held_back += 1
-        if 4 * self._held_back >= len(self.answers):
+        if self._held_back * (2 if quick and len(self.answers) > 7 else 4) >= len(self.answers):
             self.flush()
 
     def flush(self) -> None:
@@ -109,7 +109,7 @@ class WorkerProcess:
             except BrokenPipeError:  # it is dead, which will be heard
                 self.unsent.clear()
 
-    def lease(self, slot: int, path: str, size: int, gone: list[int]) -> Any:
+    def lease(self, slot: int, path: str, size: int) -> Any:
         """The memory of a slot, as the one array that all others will be views of; when it goes, the slot is free.
 
         Raises
@@ -117,9 +117,6 @@ class WorkerProcess:
         OSError
             If the worker is dead and its memory with it, or if the system does not map more.
         """
-        for old in gone:
-            for known in (self.maps, self._leases, self._when_freed):
-                known.pop(old, None)
         if slot not in self.maps:
             self.maps[slot] = Segment.mapped(path, size)
             self._mapped.append(slot)
@@ -128,6 +125,16 @@ class WorkerProcess:
         lease = np.frombuffer(self.maps[slot], dtype=np.uint8)
         self._leases[slot] = weakref.ref(lease, self._when_freed[slot])
         return lease
+
+    def refuse(self, slot: int) -> None:
+        """It cannot be mapped here: the worker may use it for something else."""
+        self._freed.append(slot)
+
+    def forget(self, slots: list[int]) -> None:
+        """The worker has given back their memory."""
+        for slot in slots:
+            for known in (self.maps, self._leases, self._when_freed):
+                known.pop(slot, None)
 
     def close(self) -> None:
         """Close the pipes. The process sees the end of its tasks, and ends."""

@@ -86,6 +86,10 @@ class Pool(abc.ABC):
         """How many ``workers``, ``restarts``, ``slots`` and ``shared_bytes`` there are."""
         return {"workers": self.workers, "restarts": 0, "slots": 0, "shared_bytes": 0}
 
+    def warning(self) -> str:
+        """What the consumer should be warned of, once; mostly nothing."""
+        return ""
+
     def give_up(self, reply: Reply) -> None:
         """Nobody waits for `reply` any longer, although it may be under way."""
         reply.cancel()

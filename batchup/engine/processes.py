@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import errno
 import os
 import pickle
 import signal
@@ -19,15 +18,17 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import PoolClosedError, SharedMemoryError, WorkerDiedError, WorkerError, noted
+from ..errors import PoolClosedError, WorkerDiedError, WorkerError, noted
 from . import share
 from .checks import whole
 from .gang import GRACE, Gang, WorkerProcess, end_gang
 from .pools import Pool, close_at_exit, forked
 from .share import Constant
-from .worker import CALL, DROP, ERROR, FORGET, HELLO, ON_SHELF, TASK, framed
+from .worker import CALL, DROP, ERROR, FORGET, GONE, HELLO, IN_SLOT, ON_SHELF, TASK, framed, piped
 
 __all__ = ["Processes"]
+
+QUICK = 0.0002  # seconds; tasks that take less go several together
 
 
 class Answer:
@@ -65,13 +66,13 @@ class Answer:
         return self.error
 
     def result(self, timeout: float | None = None) -> Any:
-        error = self.exception(timeout)
+        error = self.error if self.state == "open" else self.exception(timeout)
         if error is not None:
             raise error
         return self.value
 
     def _open(self) -> None:
-        kind, header, spans, buffers = self.message
+        kind, header, where = self.message
         lease, self.lease, self.message, self.state, self.kept = self.lease, None, (), "open", None
         pid = self.worker.process.pid if self.worker else 0
         if kind == ERROR:
@@ -80,9 +81,9 @@ class Answer:
             return
         try:
             if lease is not None:
-                self.value = share.result_in(lease, header, spans)
+                self.value = share.result_in(lease, header, where)
             else:
-                self.value = share.result_loads(header, [bytearray(buffer) for buffer in buffers])
+                self.value = share.result_loads(header, [bytearray(buffer) for buffer in where])
         except Exception as error:
             self.error = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {error}")
             self.error.__cause__ = error
@@ -149,6 +150,8 @@ class Processes(Pool):
         self._closed = False
         self._numbers = iter(range(1, 1 << 62))
         self._failed_starts = self._restarts = 0
+        self._short = ""  # why there is no shared memory for results, until the user is told
+        self._told = False
         self._forgotten: collections.deque[int] = collections.deque()
         self._end = weakref.finalize(self, end_gang, self._gang, self._forked)
         close_at_exit(self)
@@ -171,7 +174,7 @@ class Processes(Pool):
         kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, share.inline(fn))
         number = next(self._numbers)
         try:
-            frame = framed((kind, number, function, share.arguments_dumps(args, kwargs)))
+            frame = framed((kind, number, function, share.arguments_dumps(args, kwargs), False))
         except ValueError as error:  # marshal's own limit
             raise ValueError("the arguments of a task should be below 2 GiB; share() what is large") from error
         answer = Answer(self, number, frame, (fn, args, kwargs))
@@ -190,6 +193,15 @@ class Processes(Pool):
                 "slots": len(sizes),
                 "shared_bytes": sum(sizes) + constants,
             }
+
+    def warning(self) -> str:
+        if not self._short:
+            return ""
+        why, self._short, self._told = self._short, "", True
+        return (
+            f"there is no shared memory for the results of worker processes ({why}), so they come through pipes, which "
+            "takes longer; keep fewer batches, use a smaller batch_buffer_size, or give the program more memory"
+        )
 
     def give_up(self, answer: Any) -> None:
         """Nobody waits for it any longer: if it is with a worker, that worker is replaced."""
@@ -250,7 +262,8 @@ class Processes(Pool):
             serials = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
             for worker in self._gang.workers:
                 worker.send_now((FORGET, serials))
-        self._drop()
+        if self._dropped:
+            self._drop()
         self._waiting[answer.number] = answer
         self._assign(answer)
 
@@ -266,9 +279,11 @@ class Processes(Pool):
         """Give a task to the worker that has the fewest."""
         workers = self._gang.workers
         if workers:
-            worker = answer.worker = min(workers, key=_load)
+            loads = [len(worker.answers) for worker in workers]
+            worker = answer.worker = workers[loads.index(min(loads))]
             worker.answers[answer.number] = answer
-            worker.send_task(answer.frame)
+            function = answer.kept[0]
+            worker.send_task(answer.frame, isinstance(function, Constant) and function.seconds < QUICK)
         else:
             self._finish(answer, WorkerDiedError("there is no worker process left, and none can be started"))
 
@@ -346,31 +361,60 @@ class Processes(Pool):
                 self._replace(worker)
 
     def _arrived(
-        self, worker: WorkerProcess, number: int, seconds: float, kind: int, header: Any, spans: Any, slot: Any
+        self, worker: WorkerProcess, number: int, seconds: float, kind: int, header: Any, where: Any, more: Any
     ) -> None:
-        if kind == HELLO and number == 0:
+        if kind == HELLO:
             worker.greeted = True
             self._failed_starts = 0
             return
+        if kind == GONE:
+            worker.forget(header)
+            return
         lease = None
-        if isinstance(slot, tuple):
+        if kind >= IN_SLOT:
             try:
-                lease = worker.lease(*slot)
-            except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-                    return  # it is dying, and its memory is gone: the task is done again
-                why = f"{slot[2]} bytes that came back cannot be mapped: {error}"
-                self._finish(worker.answers.pop(number, None), SharedMemoryError(why))
-                worker.spared = True  # it would take the memory for seen
-                worker.process.kill()
+                lease = self._lease(worker, kind, more)
+            except FileNotFoundError:
+                return  # it is dying, and its memory is gone: the task is done again
+            if lease is None:
+                self._again_in_pipe(worker.answers.pop(number, None))
                 return
-        if kind == ON_SHELF:
-            lease = worker.shelf = worker.shelf if lease is None else lease
+        elif more:
+            self._say_short(more)
         answer = worker.answers.pop(number, None)
         if answer is not None and answer.state == "waiting":
             self._waiting.pop(number, None)
             answer.seconds = seconds
-            answer.message, answer.lease, answer.state = (kind, header, spans, slot), lease, "arrived"
+            if isinstance(answer.kept[0], Constant):
+                answer.kept[0].seconds = seconds
+            answer.message, answer.lease, answer.state = (kind, header, where), lease, "arrived"
+
+    def _lease(self, worker: WorkerProcess, kind: int, slot: tuple[int, str, int] | None) -> Any:
+        """The memory of a result, or None if it cannot be mapped."""
+        if slot is None:
+            return worker.shelf
+        if kind == ON_SHELF:
+            worker.shelf = None  # whatever comes of it, the next results are not in the last one
+        try:
+            lease = worker.lease(*slot)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            worker.refuse(slot[0])
+            self._say_short(f"{slot[2]} bytes cannot be mapped: {error}")
+            return None
+        if kind == ON_SHELF:
+            worker.shelf = lease
+        return lease
+
+    def _again_in_pipe(self, answer: Answer | None) -> None:
+        if answer is not None and answer.state == "waiting":
+            answer.frame = piped(answer.frame)
+            self._assign(answer)
+
+    def _say_short(self, why: str) -> None:
+        if not self._told:
+            self._short = why
 
     def _replace(self, dead: WorkerProcess) -> None:
         """Start another worker in place of one that died, and have all that it had done again."""
@@ -397,10 +441,6 @@ class Processes(Pool):
             if answer.state == "waiting":
                 answer.retried += 1
                 self._assign(answer)
-
-
-def _load(worker: WorkerProcess) -> int:
-    return len(worker.answers)
 
 
 def _fail(answer: Answer, error: BaseException) -> None:

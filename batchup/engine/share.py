@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import io
+import math
 import mmap
 import os
 import pickle
@@ -247,9 +248,9 @@ def arguments_loads(arguments: bytes | list[bytes]) -> tuple[tuple[Any, ...], di
     return args, kwargs
 
 
-def result_in(memory: npt.NDArray[np.uint8], header: Header, spans: list[Span]) -> Any:
-    """What `result_dumps` was given; its arrays lie in the memory."""
-    if type(header) is list:
+def result_in(memory: Any, header: Header, spans: list[Span]) -> Any:
+    """What `result_dumps` was given; its arrays lie in the memory, an array of bytes."""
+    if isinstance(header, list):
         arrays = zip(header, spans, strict=True)
         return tuple([np.ndarray(shape, dtype, memory, offset) for (dtype, shape), (offset, _) in arrays])
     view = memoryview(memory)
@@ -261,7 +262,7 @@ Header = bytes | list[tuple[str, tuple[int, ...]]]
 
 def result_loads(header: Header, buffers: list[Any]) -> Any:
     """What `result_dumps` was given; its arrays lie in the buffers."""
-    if type(header) is list:
+    if isinstance(header, list):
         return tuple([np.ndarray(shape, dtype, buffer) for (dtype, shape), buffer in zip(header, buffers, strict=True)])
     return pickle.loads(header, buffers=buffers)
 
@@ -388,6 +389,7 @@ class Constant:
     """
 
     serials = iter(range(1 << 62))
+    seconds = math.inf  # that it took, as the function of a task, the last time
 
     def __init__(self, obj: Any) -> None:
         self.serial = next(self.serials)

@@ -12,6 +12,8 @@ from ..errors import SharedMemoryError
 from .arena import Arena
 from .share import Segment, Span, laid_out, total_size
 
+Lent = tuple[int, str, int]  # number, path and size
+
 __all__ = ["SHELVED", "Slot", "Slots"]
 
 WINDOW = 64  # results, after which memory that was not needed in the meantime is given back
@@ -45,8 +47,8 @@ class Slots:
         self._made = 0
         self._unmapped = 0  # slots that have a descriptor, as the parent has not mapped them yet
         self._most_unmapped = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
-        self._taken = 0
-        self._spare = 0  # the fewest that were free since the window began
+        self._done = 0  # results
+        self._spare = 0  # the fewest that were free, and not needed, since the window began
         self._shelf: Slot | None = None  # that small results are put in, one behind the other
         self._filled = 0  # bytes of it
 
@@ -58,12 +60,19 @@ class Slots:
         SharedMemoryError
             If one must be made, and cannot be.
         """
-        self._give_back_what_is_not_needed()
+        slot = self._fitting(size, most) or self._another(size)
+        self._spare = min(self._spare, len(self._free))
+        return slot
+
+    def _fitting(self, size: int, most: float) -> Slot | None:
         fitting = [slot for slot in self._free if size <= slot.size <= most and not slot.arena.kept]
-        if fitting:
-            slot = min(reversed(fitting), key=_size)  # of those of one size the last that was used: it is in the cache
-            self._free.remove(slot)
-            return slot
+        if not fitting:
+            return None
+        slot = min(reversed(fitting), key=_size)  # of those of one size the last that was used: it is in the cache
+        self._free.remove(slot)
+        return slot
+
+    def _another(self, size: int) -> Slot:
         if self._unmapped >= self._most_unmapped:
             raise SharedMemoryError("too many descriptors are open that the parent has not seen yet")
         small = [slot for slot in self._free if slot.size < size]
@@ -79,15 +88,18 @@ class Slots:
         slot.arena.forget()
         self._free.append(slot)
 
-    def lend(self, slot: Slot) -> tuple[int, str, int, list[int]]:
-        """Have the parent use it: its number, path and size, and the numbers of those that are no more."""
+    def lend(self, slot: Slot) -> Lent:
+        """Have the parent use it: its number, path and size."""
         self._lent[slot.number] = slot
-        gone, self._gone = self._gone, []
-        return slot.number, slot.segment.path, slot.size, gone
+        return slot.number, slot.segment.path, slot.size
 
     def take_back(self, numbers: list[int]) -> None:
-        """The parent does not use these any more."""
-        self._free += [self._lent.pop(number) for number in numbers]
+        """The parent does not use these any more, or could not map them."""
+        for number in numbers:
+            slot = self._lent.pop(number)
+            if slot is self._shelf:
+                self._shelf = None
+            self._free.append(slot)
 
     def mapped(self, numbers: list[int]) -> None:
         """The parent has mapped these: their descriptors have done their work."""
@@ -123,8 +135,8 @@ class Slots:
             self.give(slot)
         return other, spans
 
-    def shelve(self, buffers: list[memoryview]) -> tuple[list[Span], tuple[int, str, int, list[int]] | None]:
-        """Put a small result behind the last ones: where, and what `lend` says of the slot if it is not that of the last.
+    def shelve(self, buffers: list[memoryview]) -> tuple[list[Span], Lent | None]:
+        """Put a small result behind the others: where, and what `lend` says of the slot if it is not that of the last.
 
         Raises
         ------
@@ -142,13 +154,17 @@ class Slots:
         self._filled = total_size(spans)
         return spans, lent
 
-    def _give_back_what_is_not_needed(self) -> None:
-        self._spare = min(self._spare, len(self._free))
-        self._taken += 1
-        if self._taken % WINDOW == 0:
+    def given_back(self) -> list[int]:
+        """Called after each result: gives back memory that is not needed; the numbers of slots that are no more."""
+        self._done += 1
+        if self._done % WINDOW == 0:
             for slot in self._free[: self._spare]:
                 self._close(slot)
             self._spare = len(self._free)
+        gone = self._gone
+        if gone:
+            self._gone = []
+        return gone
 
     def _close(self, slot: Slot) -> None:
         self._free.remove(slot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
@@ -127,6 +128,9 @@ class WorkStream(Iterator[Any]):
             result = reply.result() if error is None else None
             self._busy += getattr(reply, "seconds", 0.0)
             self._retried += getattr(reply, "retried", 0)
+        warning = self._pool.warning()
+        if warning:  # if it is an error, the next call goes on here
+            warnings.warn(warning, RuntimeWarning, stacklevel=2)
         self._top_up(self._depth + 1)  # the first is as good as delivered
         number = self._number + 1
         # Ctrl-C comes between calls of functions: there is none from here to the end, so no result is lost

@@ -1,10 +1,15 @@
 """A worker process, from inside: it reads tasks from one pipe, and writes what became of them to another.
 
-Messages are marshalled tuples behind their length. To the worker: ``(TASK, number, constant, arguments)``, ``(CALL,
-number, function, arguments)``, ``(DROP, numbers)``, ``(FORGET, constants)``, ``(FREE, slots)``, ``(MAPPED,
-slots)``. From it: ``(number,
-seconds, outcome, header, spans, slot)``, where the buffers of the result are in the slot, a piece of shared memory of
-the worker's, or in the message, if they are few.
+Messages are marshalled tuples behind their length. To the worker: ``(TASK, number, constant, arguments, piped)``,
+``(CALL, number, function, arguments, piped)``, where `piped` says that the result may not be in shared memory; ``(DROP,
+numbers)``, ``(FORGET, constants)``, ``(FREE, slots)``, ``(MAPPED, slots)``. From it: ``(number, seconds, kind, header,
+...)``, and behind the header of a result
+
+========  ==============  ==============================================================================================
+IN_PIPE   buffers, why    they are few; or, as `why` says, there is no shared memory for them
+IN_SLOT   spans, slot     the buffers are in a piece of shared memory of the worker's: its number, path and size
+ON_SHELF  spans, slot     the same, but several results are in one slot; None stands for that of the last
+========  ==============  ==============================================================================================
 """
 
 from __future__ import annotations
@@ -29,15 +34,33 @@ from ..errors import SharedMemoryError
 from . import share
 from .slots import SHELVED, Slot, Slots
 
-__all__ = ["CALL", "DROP", "ERROR", "FORGET", "FREE", "HELLO", "MAPPED", "ON_SHELF", "RESULT", "TASK", "Inbox", "framed", "main"]
+__all__ = [
+    "CALL",
+    "DROP",
+    "ERROR",
+    "FORGET",
+    "FREE",
+    "GONE",
+    "HELLO",
+    "IN_PIPE",
+    "IN_SLOT",
+    "MAPPED",
+    "ON_SHELF",
+    "TASK",
+    "Inbox",
+    "framed",
+    "main",
+    "piped",
+]
 
 TASK, CALL, DROP, FORGET, FREE, MAPPED = range(6)
-HELLO, RESULT, ON_SHELF, ERROR = range(4)
-SMALL = 1 << 14  # results up to here go through the pipe, in bytes
+HELLO, GONE, ERROR, IN_PIPE, IN_SLOT, ON_SHELF = range(6)
+SMALL = 1 << 12  # results up to here go through the pipe, in bytes
 NOWHERE = contextlib.nullcontext()
 LOOK = 0.0005  # seconds of work after which a worker looks for messages again
 PIPE = 1 << 20  # bytes of messages that may wait in a pipe
 
+Queued = tuple[bool, bytes, Any, bool]  # whether the function is shared, the function, its arguments, piped
 _length = struct.Struct("<Q")
 _mark = struct.Struct("<q")
 
@@ -46,6 +69,11 @@ def framed(message: tuple[Any, ...]) -> bytes:
     """A message as it goes through a pipe."""
     body = marshal.dumps(message)
     return _length.pack(len(body)) + body
+
+
+def piped(frame: bytes) -> bytes:
+    """The same task, but with a result that is not in shared memory."""
+    return framed((*marshal.loads(frame[_length.size :])[:-1], True))
 
 
 class Inbox:
@@ -88,35 +116,46 @@ class Worker:
         self.results = results
         self.mark = mark  # the number of the task under way, for the parent to see if this process dies; 0 for none
         self.slots = Slots()
-        self.queues: dict[bytes, deque[tuple[int, bool, bytes, Any]]] = {}  # by function: streams take turns
+        self.queues: dict[bytes, deque[tuple[int, Queued]]] = {}  # by function: streams take turns
         self.functions: dict[bytes, Any] = {}
         self.sizes: dict[bytes, int] = {}  # by function: how large its last result was
         self.blocking = True
         self.looked = 0.0  # when the pipe was last read
 
     def serve(self) -> None:
-        self.send((0, 0.0, HELLO, b"", [], None))
+        self.send((0, 0.0, HELLO, None, None, None))
+        now = 0.0
         while True:
-            if not self.queues or time.monotonic() - self.looked > LOOK:
+            if not self.queues or now - self.looked > LOOK:
                 self.take_in()
-                self.looked = time.monotonic()
+                self.looked = time.perf_counter()
             if self.inbox.ended:
                 return
-            key, queue = next(iter(self.queues.items()))
-            del self.queues[key]
-            number, *task = queue.popleft()
-            if queue:
-                self.queues[key] = queue  # at the end: the others come first
+            number, task = self.next_task()
             _mark.pack_into(self.mark, 0, number)
             begun = time.perf_counter()
             outcome = self.outcome(*task)
-            seconds = time.perf_counter() - begun
+            now = time.perf_counter()
+            seconds = now - begun
             try:
                 self.send((number, seconds, *outcome))
             except ValueError:  # marshal's own limit
                 too_large = ValueError("a result should be below 2 GiB when pickled; arrays may be larger")
                 self.send((number, seconds, *self.failure(too_large)))
             _mark.pack_into(self.mark, 0, 0)
+            gone = self.slots.given_back()
+            if gone:
+                self.send((0, 0.0, GONE, gone, None, None))
+
+    def next_task(self) -> tuple[int, Queued]:
+        """The oldest task of the function whose turn it is, and its number."""
+        function, queue = next(iter(self.queues.items()))
+        task = queue.popleft()
+        if not queue or len(self.queues) > 1:
+            del self.queues[function]
+            if queue:
+                self.queues[function] = queue  # at the end: the others come first
+        return task
 
     def take_in(self) -> None:
         """Read what has come; wait only if there is nothing to do."""
@@ -126,8 +165,8 @@ class Worker:
                 os.set_blocking(self.inbox.fd, self.blocking)
             for kind, *rest in self.inbox.read():
                 if kind in (TASK, CALL):
-                    number, function, arguments = rest
-                    self.queues.setdefault(function, deque()).append((number, kind == TASK, function, arguments))
+                    number, function, *more = rest
+                    self.queues.setdefault(function, deque()).append((number, (kind == TASK, function, *more)))
                 elif kind == DROP:
                     self.drop(set(rest[0]))
                 elif kind == FORGET:
@@ -150,13 +189,13 @@ class Worker:
             else:
                 del self.queues[key]
 
-    def outcome(self, shared: bool, function: bytes, arguments: bytes | list[bytes]) -> tuple[Any, ...]:
-        """The kind of outcome, its header, the spans of its buffers, and where those are."""
-        slot = None
+    def outcome(self, shared: bool, function: bytes, arguments: bytes | list[bytes], piped: bool) -> tuple[Any, ...]:
+        """The kind of outcome, its header, and where its buffers are."""
+        slot, why = None, ""
         try:
             fn = self.fetch(function) if shared else pickle.loads(function)
             args, kwargs = share.arguments_loads(arguments)
-            slot = self.slot_for(function)
+            slot = None if piped else self.slot_for(function)
             with slot.arena if slot else NOWHERE:
                 header, buffers = share.result_dumps(fn(*args, **kwargs))
         except BaseException as error:
@@ -165,19 +204,19 @@ class Worker:
             return self.failure(error)
         del fn, args, kwargs
         size = sum([buffer.nbytes for buffer in buffers])
-        if size > SMALL:
+        if size > SMALL and not piped:
             try:
                 if size <= SHELVED and slot is None:
                     return ON_SHELF, header, *self.slots.shelve(buffers)
                 slot, spans = self.slots.pack(slot, buffers)
                 self.sizes[function] = share.total_size(spans)
-                return RESULT, header, spans, self.slots.lend(slot)
-            except SharedMemoryError:
-                pass  # there is still the pipe
-        spans, copies = share.laid_out(buffers), [bytes(buffer) for buffer in buffers]
+                return IN_SLOT, header, spans, self.slots.lend(slot)
+            except SharedMemoryError as error:
+                why = str(error)  # there is still the pipe
+        copies = [bytes(buffer) for buffer in buffers]
         if slot:
             self.slots.give(slot)
-        return RESULT, header, spans, copies
+        return IN_PIPE, header, copies, why
 
     def fetch(self, function: bytes) -> Any:
         """The function of many tasks, which is unpickled once: it gives the same for the same arguments."""
@@ -212,10 +251,10 @@ class Worker:
                 pickled = share.error_dumps(error)
             except BaseException:  # even SystemExit: it is the user's code that is run here
                 pickled = b""
-        return ERROR, (pickled, type(error).__name__, _said(error), text), [], []
+        return ERROR, (pickled, type(error).__name__, _said(error), text), None, None
 
     def send(self, message: tuple[Any, ...]) -> None:
-        left = memoryview(framed(message))
+        left = framed(message)
         while left:
             left = left[os.write(self.results, left) :]
 
