@@ -273,7 +273,7 @@ class BatchStream(WorkStream):
         timeout: float | None,
     ) -> None:
         self._fetch, self._epoch, self._noise = fetch, epoch, noise
-        super().__init__(engine, self._tasks_from(plan, 0), depth, timeout, _at_batch)
+        super().__init__(engine, _tasks(fetch, noise, plan, 0), depth, timeout, _at_batch)
 
     def state_dict(self) -> dict[str, Any]:
         """Where this iterator is, as `BatchIterator.state_dict` says it. Batches count when they are delivered.
@@ -296,13 +296,15 @@ class BatchStream(WorkStream):
         if self._noise and state.get("noise"):
             entropy, epoch = state["noise"]
             self._noise = whole("noise", entropy, least=0), whole("noise", epoch, least=0)
-        self._begin_at(step, self._tasks_from(plan, step))
+        self._begin_at(step, _tasks(self._fetch, self._noise, plan, step))
 
-    def _tasks_from(self, plan: Iterator[Pick], step: int) -> Iterator[Task]:
-        if self._noise is None:
-            return ((self._fetch, (pick,)) for pick in plan)
-        entropy, epoch = self._noise
-        return ((self._fetch, (pick, entropy, epoch, i)) for i, pick in enumerate(plan, step))
+
+def _tasks(fetch: Any, noise: tuple[int, int] | None, plan: Iterator[Pick], step: int) -> Iterator[Task]:
+    """One for each pick. It does not hold the stream, which is to be collected as soon as its loop has been left."""
+    if noise is None:
+        return ((fetch, (pick,)) for pick in plan)
+    entropy, epoch = noise
+    return ((fetch, (pick, entropy, epoch, i)) for i, pick in enumerate(plan, step))
 
 
 class SeededFetch:

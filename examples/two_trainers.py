@@ -118,14 +118,16 @@ def main():
 
     images, labels, train, test = digits()
     for epoch in range(min(3, epochs)):
-        print(f"epoch {epoch}: rank 0 has {len(seen[epoch])} of {len(train)} samples, rank 1 has {len(other_seen[epoch])}")
+        ours, theirs = len(seen[epoch]), len(other_seen[epoch])
+        print(f"epoch {epoch}: rank 0 has {ours} of {len(train)} samples, rank 1 has {theirs}")
     whole = all(sorted(a + b) == sorted(train) for a, b in zip(seen, other_seen, strict=True))
     print(f"in each of {epochs} epochs, both together see every sample once: {whole}")
     same = weights.tobytes() == other_weights.tobytes()
     print(f"both end with the same weights, bit for bit: {same}")
     off = abs(weights - single).max()
     print(f"one trainer with batches of {WORLD * BATCH_SIZE} ends with weights that differ by {off:.1e} at most")
-    print(f"right on held-out digits: {(probabilities(weights, images[test]).argmax(axis=1) == labels[test]).mean():.2%}")
+    right = probabilities(weights, images[test]).argmax(axis=1) == labels[test]
+    print(f"right on held-out digits: {right.mean():.2%}")
     sys.exit(not (whole and same and off < 1e-9))
 
 

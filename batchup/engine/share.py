@@ -231,50 +231,82 @@ def _unpicklable(obj: Any, error: Exception) -> DataSourcePicklingError:
     )
 
 
-def arguments_dumps(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | list[bytes]:
-    """The arguments of a task. That of a fetch, an array of indices, goes as it is in memory."""
-    if len(args) == 1 and not kwargs:
-        pick = args[0]
-        if type(pick) is np.ndarray and pick.dtype == np.intp and pick.ndim == 1:
-            return [pick.tobytes()]
+def arguments_dumps(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The arguments of a task, for `marshal`: arrays of indices, numbers, and tuples of them as they are in memory."""
+    if not kwargs:
+        try:
+            return _flat(args)
+        except _NotFlat:
+            pass
     return inline((args, kwargs))
 
 
-def arguments_loads(arguments: bytes | list[bytes]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments_loads(arguments: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What `arguments_dumps` was given."""
-    if isinstance(arguments, list):
-        return (np.frombuffer(bytearray(arguments[0]), np.intp),), {}
+    if type(arguments) is tuple:
+        return _unflat(arguments), {}
     args, kwargs = pickle.loads(arguments)
     return args, kwargs
 
 
+class _NotFlat(Exception):
+    """There is something in it that `marshal` does not know."""
+
+
+_NUMBERS = frozenset([int, float, bool, type(None)])
+FEW = 32  # parts of a tuple; with more, pickling is faster
+
+
+def _flat(x: Any) -> Any:
+    kind = type(x)
+    if kind is np.ndarray and x.dtype == np.intp and x.ndim == 1:
+        return [x.tobytes()]
+    if kind is tuple and len(x) <= FEW:
+        return tuple([_flat(part) for part in x])
+    if kind in _NUMBERS:
+        return x
+    raise _NotFlat
+
+
+def _unflat(x: Any) -> Any:
+    kind = type(x)
+    if kind is list:
+        return np.frombuffer(bytearray(x[0]), np.intp)
+    return tuple([_unflat(part) for part in x]) if kind is tuple else x
+
+
 def result_in(memory: Any, header: Header, spans: list[Span]) -> Any:
     """What `result_dumps` was given; its arrays lie in the memory, an array of bytes."""
-    if isinstance(header, list):
-        arrays = zip(header, spans, strict=True)
-        return tuple([np.ndarray(shape, dtype, memory, offset) for (dtype, shape), (offset, _) in arrays])
-    view = memoryview(memory)
-    return result_loads(header, [view[offset : offset + n] for offset, n in spans])
-
-
-Header = bytes | list[tuple[str, tuple[int, ...]]]
+    if isinstance(header, bytes):
+        view = memoryview(memory)
+        return pickle.loads(header, buffers=[view[offset : offset + n] for offset, n in spans])
+    places = iter(spans)
+    return _filled(header, lambda head: np.ndarray(head[1], head[0], memory, next(places)[0]))
 
 
 def result_loads(header: Header, buffers: list[Any]) -> Any:
     """What `result_dumps` was given; its arrays lie in the buffers."""
-    if isinstance(header, list):
-        return tuple([np.ndarray(shape, dtype, buffer) for (dtype, shape), buffer in zip(header, buffers, strict=True)])
-    return pickle.loads(header, buffers=buffers)
+    if isinstance(header, bytes):
+        return pickle.loads(header, buffers=buffers)
+    each = iter(buffers)
+    return _filled(header, lambda head: np.ndarray(head[1], head[0], next(each)))
+
+
+Header = Any  # a pickle, or for `marshal` the same tree of tuples, with [type, shape] for each array
 
 
 def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
     """What a worker sends back: a header, and the buffers that it left out.
 
-    Of a tuple of arrays, the header is their types and shapes. Else it is a pickle, in which a class of ``__main__`` is
-    named, not described, so that the parent uses its own.
+    Of arrays, numbers, and tuples of them, the header has the types and shapes of the arrays. Else it is a pickle, in
+    which a class of ``__main__`` is named, not described, so that the parent uses its own.
     """
-    if type(obj) is tuple and all(map(_is_simple, obj)):
-        return [(array.dtype.str, array.shape) for array in obj], [memoryview(array).cast("B") for array in obj]
+    if type(obj) is tuple:
+        views: list[memoryview] = []
+        try:
+            return _headed(obj, views), views
+        except _NotFlat:
+            pass
     buffers: list[pickle.PickleBuffer] = []
     if plain(obj):
         header = pickle.dumps(obj, 5, buffer_callback=buffers.append)
@@ -283,6 +315,25 @@ def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
         _ResultPickler(file, 5, buffer_callback=buffers.append).dump(obj)
         header = file.getvalue()
     return header, [buffer.raw() for buffer in buffers]
+
+
+def _headed(x: Any, views: list[memoryview]) -> Any:
+    kind = type(x)
+    if kind is np.ndarray and x.dtype.kind in "fiubc" and x.size > 0 and x.flags.c_contiguous:
+        views.append(memoryview(x).cast("B"))
+        return [x.dtype.str, x.shape]
+    if kind is tuple and len(x) <= FEW:
+        return tuple([_headed(part, views) for part in x])
+    if kind in _NUMBERS:
+        return x
+    raise _NotFlat
+
+
+def _filled(header: Any, array: Callable[[list[Any]], Any]) -> Any:
+    kind = type(header)
+    if kind is list:
+        return array(header)
+    return tuple([_filled(part, array) for part in header]) if kind is tuple else header
 
 
 def error_dumps(error: Exception) -> bytes:
@@ -338,10 +389,6 @@ def _of_main(qualname: str) -> Any:
     for name in qualname.split("."):
         found = getattr(found, name)
     return found
-
-
-def _is_simple(array: Any) -> bool:
-    return type(array) is np.ndarray and array.dtype.kind in "fiubc" and array.size > 0 and array.flags.c_contiguous
 
 
 _ATOMS = frozenset([int, float, complex, bool, str, bytes, type(None)])

@@ -21,7 +21,7 @@ Item: TypeAlias = tuple[Pick, int, int]  # a pick, the epoch and the step that i
 
 # A batch (None if all of its samples were left out), its epoch and step, the thread that made it, the times when its
 # stages began and ended, and the samples that were left out. A plain tuple: a named one costs a third of a microsecond.
-Made: TypeAlias = tuple[Batch | None, int, int, int, list[float], "tuple[Skipped, ...]"]
+Made: TypeAlias = tuple[Batch | None, int, int, int, tuple[float, ...], "tuple[Skipped, ...]"]
 
 
 class Skipped(NamedTuple):
@@ -86,7 +86,7 @@ class Job:
             marks = [marks[0]] + [time.perf_counter()] * len(stages)
         if valid is not None and batch is not None:
             batch = _with_valid(batch, np.arange(tree.length(pick)) < valid)
-        return batch, epoch, step, threading.get_native_id(), marks, skipped
+        return batch, epoch, step, threading.get_native_id(), tuple(marks), skipped
 
     def _seed_globals(self, epoch: int, step: int) -> None:
         if self.seed is not None:

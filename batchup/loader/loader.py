@@ -119,7 +119,7 @@ class Loader:
         self._seed, self._seed_is_given = seed_of(shuffle)
         if world_of(self._plan.shard) > 1 and self._plan.follows_the_seed() and not self._seed_is_given:
             raise ValueError(
-                "shuffle should be a seed (an int or a SeedSequence) where there is a shard, the same for all trainers: "
+                "shuffle should be a seed (an int or a SeedSequence) where there is a shard, the same for all of them: "
                 f"what is drawn for {shuffle!r} may differ between them, and they would repeat and miss samples"
             )
         self._skips = one_of("on_error", on_error, Literal["raise", "skip"]) == "skip"
@@ -356,13 +356,13 @@ class Loader:
         for step in itertools.count():
             begun = time.perf_counter()
             for batch in itertools.islice(batches, 1):
-                yield batch, epoch, step, threading.get_native_id(), [begun, time.perf_counter()], ()
+                yield batch, epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
                 break
             else:
                 if epoch and not step:
                     raise ValueError(
-                        f"epoch {epoch} has no batches: an iterator is used up by its first epoch; give a function that "
-                        "makes a new one for each, fn(batch_size, shuffle=None)"
+                        f"epoch {epoch} has no batches: an iterator is used up by its first epoch; give a function "
+                        "that makes a new one for each, fn(batch_size, shuffle=None)"
                     )
                 return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import marshal
 import os
 import pickle
 import threading
@@ -16,6 +17,7 @@ import pytest
 from batchup import ChoiceBatch
 from batchup.engine import share
 from batchup.errors import DataSourcePicklingError, SharedMemoryError
+from batchup.testing import plain
 
 
 @pytest.fixture(autouse=True)
@@ -258,3 +260,56 @@ def test_a_read_only_view_of_other_memory_is_compared(kind):
 
     assert not constant.holds([X])
     constant.close()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        (np.arange(5),),
+        (np.arange(5)[::2], 3, None, 2**100, 0.5, True),
+        ((np.arange(3), (np.arange(0), 1)), -1),
+        (np.arange(5, dtype=np.int32), "text", [1, (2,)]),
+        (ChoiceBatch(np.arange(3), 1),),
+        tuple(range(100)),
+    ],
+    ids=repr,
+)
+def test_arguments_arrive_as_they_were(args):
+    """Of whatever kind, with their types, and apart from those that were sent."""
+    sent = marshal.loads(marshal.dumps(share.arguments_dumps(args, {})))
+    arrived, kwargs = share.arguments_loads(sent)
+
+    assert plain(args) == plain(arrived)
+    assert [type(a) for a in args] == [type(a) for a in arrived]
+    assert {} == kwargs
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        (np.arange(6, dtype=np.float32).reshape(2, 3), np.array(["a"])),
+        ((np.arange(4), (np.ones((2, 2), ">f8"),)), 3, 7.5, (1.0, 2.0), None, ()),
+        (np.array(5), np.zeros((0, 3))),
+        {"x": np.arange(3)},
+        [np.arange(3), "y"],
+        (np.arange(10).reshape(2, 5).T, True),
+        tuple(range(100)),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("where", ["in memory", "in buffers"])
+def test_results_arrive_as_they_were(result, where):
+    """Of whatever kind, in shared memory or through the pipe."""
+    header, views = share.result_dumps(result)
+    header = marshal.loads(marshal.dumps(header))
+    if where == "in memory":
+        spans = share.laid_out(views)
+        memory = np.zeros(share.total_size(spans) + 1, np.uint8)
+        for (offset, n), view in zip(spans, views, strict=True):
+            memory[offset : offset + n] = view
+        arrived = share.result_in(memory, header, spans)
+    else:
+        arrived = share.result_loads(header, [bytearray(view) for view in views])
+
+    assert plain(result) == plain(arrived)
