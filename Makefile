@@ -35,7 +35,7 @@ bench: $(VENV)/has-examples $(VENV)/has-peers
 	@set -e; for each in $$(grep -l __main__ benchmarks/*.py); do echo "== $$each"; $(PY) "$$each"; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info docs/_build docs/reference/generated
+	rm -rf $(VENV) build dist *.egg-info docs/_build docs/generated docs/reference/generated
 	rm -rf .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find batchup tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
