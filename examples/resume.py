@@ -136,7 +136,8 @@ def main():
     images, labels, _, test = digits()
     model = Classifier()
     model.weights = other["weights"]
-    print(f"right on held-out digits: {(model.probabilities(images[test]).argmax(axis=1) == labels[test]).mean():.2%}")
+    right = model.probabilities(images[test]).argmax(axis=1) == labels[test]
+    print(f"right on held-out digits: {right.mean():.2%}")
     same = all(one[name].tobytes() == other[name].tobytes() for name in ["weights", "velocity"])
     print(f"the weights of both are equal, bit for bit: {same}")
     sys.exit(not same)

@@ -117,11 +117,8 @@ class Loader:
             one_of("remainder", remainder, Remainder),
         )
         self._seed, self._seed_is_given = seed_of(shuffle)
-        if world_of(self._plan.shard) > 1 and self._plan.follows_the_seed() and not self._seed_is_given:
-            raise ValueError(
-                "shuffle should be a seed (an int or a SeedSequence) where there is a shard, the same for all of them: "
-                f"what is drawn for {shuffle!r} may differ between them, and they would repeat and miss samples"
-            )
+        if world_of(self._plan.shard) > 1 and self._plan.follows_the_seed():
+            _should_be_a_seed(shuffle, self._seed_is_given)
         self._skips = one_of("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._pool, self._owns_pool = pool_of(pool)
@@ -361,8 +358,8 @@ class Loader:
             else:
                 if epoch and not step:
                     raise ValueError(
-                        f"epoch {epoch} has no batches: an iterator is used up by its first epoch; give a function "
-                        "that makes a new one for each, fn(batch_size, shuffle=None)"
+                        f"epoch {epoch} has no batches: an iterator is used up by the first epoch; give a function "
+                        "that makes one for each, fn(batch_size, shuffle=None)"
                     )
                 return
 
@@ -396,6 +393,14 @@ class Loader:
                 f"{name} should be left out: {type(self.source).__name__} gives its batches one after the other, "
                 "and this takes a source that fetches by index"
             )
+
+
+def _should_be_a_seed(shuffle: Shuffle, is_one: bool) -> None:
+    if not is_one:
+        raise ValueError(
+            f"with a shard, shuffle should be a seed (an int or a SeedSequence), not {shuffle!r}: the same seed for all "
+            "trainers, or they may draw unlike orders, and repeat and miss samples"
+        )
 
 
 def _should_be_as_many(before: int, now: int) -> None:
