@@ -201,7 +201,11 @@ class Loader:
         item = next(self._items(whole("epoch", epoch, least=0), whole("step", step, least=0)), None)
         if item is None:
             raise IndexError(f"step should be below {self._plan.length()}, the number of batches, not {step}")
-        return self._job()(item)[0]
+        try:
+            return self._job()(item)[0]
+        except Exception as error:
+            _at_item(error, step, item)
+            raise
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run is, as plain data of a few hundred bytes, for JSON. Batches count when they are delivered.
@@ -398,8 +402,8 @@ class Loader:
 def _should_be_a_seed(shuffle: Shuffle, is_one: bool) -> None:
     if not is_one:
         raise ValueError(
-            f"with a shard, shuffle should be a seed (an int or a SeedSequence), not {shuffle!r}: the same seed for all "
-            "trainers, or they may draw unlike orders, and repeat and miss samples"
+            f"with a shard, shuffle should be a seed (an int or a SeedSequence), not {shuffle!r}: the same seed for "
+            "all trainers, or they may draw unlike orders, and repeat and miss samples"
         )
 
 
