@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import tempfile
-from doctest import ELLIPSIS
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 from pathlib import Path
 
 from sphinx.util.nodes import make_refnode
@@ -38,7 +38,8 @@ def by_last_name(app, env, node, contnode):
         return None
     domain, target = env.domains["py"], node["reftarget"]
     found = domain.find_obj(env, None, None, target.removeprefix("batchup."), None, searchmode=1)
-    found = [each for each in found if each[1].objtype in ("class", "exception", "function", "method", "module")]
+    kinds = ("class", "exception", "function", "method", "module")
+    found = [each for each in found if each[1].objtype in kinds and not each[1].aliased]
     if len(found) != 1:
         return None
     ((name, entry),) = found
@@ -50,7 +51,7 @@ def draw(app):
     pictures = Path(app.srcdir, "generated")
     pictures.mkdir(exist_ok=True)
     for page in PAGES_WITH_PICTURES:
-        document = Sybil(parsers=[DocTestParser(ELLIPSIS)]).parse(Path(app.srcdir, page))
+        document = Sybil(parsers=[DocTestParser(ELLIPSIS | NORMALIZE_WHITESPACE)]).parse(Path(app.srcdir, page))
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             for example in document.examples():
                 example.evaluate()
@@ -58,6 +59,12 @@ def draw(app):
                 shutil.copy(picture, pictures)
 
 
+def is_field(app, what, name, obj, skip, options):
+    """The fields of a named tuple are described under its Attributes."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def setup(app):
     app.connect("builder-inited", draw)
+    app.connect("autodoc-skip-member", is_field)
     app.connect("missing-reference", by_last_name)
