@@ -14,7 +14,7 @@ from .checks import INTEGERS
 Rng: TypeAlias = np.random.RandomState | np.random.Generator
 Shuffle: TypeAlias = bool | int | np.random.SeedSequence | Rng | None
 
-__all__ = ["Chance", "Rng", "Shuffle", "as_rng", "entropy_of", "rng_at", "seed_globals"]
+__all__ = ["Chance", "Rng", "Shuffle", "as_rng", "entropy_of", "numbers", "rng_at", "seed_globals"]
 
 
 class Chance(NamedTuple):
@@ -145,12 +145,23 @@ def entropy_of(shuffle: Any) -> int:
         return int(shuffle)
     state: Any
     if isinstance(shuffle, np.random.SeedSequence):
-        state = shuffle.entropy, shuffle.spawn_key
+        state = numbers(shuffle.entropy), tuple(numbers(shuffle.spawn_key))
     elif isinstance(shuffle, np.random.Generator):
         state = shuffle.bit_generator.state
     else:
         state = (shuffle if isinstance(shuffle, np.random.RandomState) else global_rng()).get_state(legacy=False)
     return int.from_bytes(hashlib.blake2b(pickle.dumps(state), digest_size=16).digest(), "little")
+
+
+def numbers(x: Any) -> Any:
+    """The entropy of a `SeedSequence`, whatever it was given as, in plain numbers and lists of them.
+
+    >>> numbers(np.int64(5)), numbers((1, np.array([2, 3])))
+    (5, [1, [2, 3]])
+    """
+    if isinstance(x, INTEGERS):
+        return int(x)
+    return x if x is None or isinstance(x, str) else [numbers(part) for part in x]
 
 
 def seed_globals(entropy: int, *position: int) -> None:

@@ -145,7 +145,7 @@ would even out batches of unequal cost
     if not workers:
         return f"{said}they were made in its own thread{_mostly(trace)}: a pool would make them meanwhile"
     use = trace.busy / (workers * seconds)
-    said += f"{workers} {kind if workers > 1 else kind.removesuffix('es').removesuffix('s')} "
+    said += f"{workers} {kind if workers > 1 else _ONE[kind]} "
     said += f"{'were' if workers > 1 else 'was'} busy {min(use, 1.0):.0%}".replace("%", " %") + _mostly(trace)
     if use < 0.75:
         cheap = trace.busy / trace.batches < CHEAP
@@ -158,6 +158,7 @@ would even out batches of unequal cost
 
 
 _HANDED_OVER = "these batches are so cheap that handing them over takes longer than making them: try pool=None"
+_ONE = {"threads": "thread", "processes": "process"}
 _LITTLE_USED = {
     "threads": "a larger depth would even out batches of unequal cost",
     "processes": "sending the batches took the rest, so make them smaller, or try threads",

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine.checks import INTEGERS, whole
 from ..engine.pools import cores
-from ..engine.rng import Shuffle, as_rng, entropy_of
+from ..engine.rng import Shuffle, as_rng, entropy_of, numbers
 from ..work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
 from .plan import Seed
 
@@ -52,8 +52,11 @@ def seed_of(shuffle: Shuffle) -> tuple[Seed, bool]:
 
 def plain_seed(seed: Seed) -> Any:
     if isinstance(seed, np.random.SeedSequence):
-        entropy = seed.entropy if isinstance(seed.entropy, (int, type(None))) else [int(word) for word in seed.entropy]
-        return {"entropy": entropy, "spawn_key": [int(key) for key in seed.spawn_key], "pool_size": seed.pool_size}
+        return {
+            "entropy": numbers(seed.entropy),
+            "spawn_key": numbers(seed.spawn_key),
+            "pool_size": seed.pool_size,
+        }
     return seed
 
 
