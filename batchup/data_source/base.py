@@ -49,6 +49,11 @@ class AbstractDataSource:
         return True
 
     @property
+    def _uneven(self) -> bool:
+        """Whether the parts of a pick are of different lengths, by `batch_sizes`."""
+        return False
+
+    @property
     def _draws(self) -> bool:
         """Whether picks carry their chance: whether there is a `random_map` in it."""
         return False
@@ -144,8 +149,8 @@ class AbstractDataSource:
         fn : callable, ``fn(*batch, rng) -> batch``
             Gets the arrays of a batch and, by keyword, a `numpy.random.Generator`; returns a tuple of arrays.
         seed : int, optional
-            A seed for this transform alone. By default it follows from `shuffle`: a seed given there gives the same
-            noise each time, a generator other noise at each go; without a shuffle, NumPy's global generator is asked.
+            A seed for this transform alone. By default it is that of `shuffle`, or without one, what NumPy's global
+            generator draws. A seed gives the same noise each time; a generator for `shuffle`, other noise at each go.
 
         Returns
         -------
@@ -317,6 +322,10 @@ class MapDataSource(AbstractDataSource):
         return self.source.num_samples(**kwargs)
 
     @property
+    def _uneven(self) -> bool:
+        return self.source._uneven
+
+    @property
     def _draws(self) -> bool:
         return self.source._draws
 
@@ -402,6 +411,10 @@ class RandomMapDataSource(AbstractDataSource):
         return self.source._takes_keywords
 
     @property
+    def _uneven(self) -> bool:
+        return self.source._uneven
+
+    @property
     def _draws(self) -> bool:
         return True
 
@@ -426,12 +439,12 @@ class RandomMapDataSource(AbstractDataSource):
     def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
         chance = chance or Chance.of(shuffle)
         picks = self.source._plan(batch_size, shuffle, chance, kwargs)
-        here = (chance if self.seed is None else chance._replace(seed=self.seed)).at(*self._place)
+        here = chance.seeded(self.seed).at(*self._place)
         seed, way = here.seed, here.way
         return (RandomPick(pick, Chance(seed, (*way, step))) for step, pick in enumerate(picks))
 
     def _signature(self) -> tuple[Any, ...]:
-        return self.source._signature()
+        return type(self).__name__, *self._place, self.seed, self.source._signature()
 
     def _mapped(self, batch: Batch, chance: Chance) -> Batch:
         rng = chance.rng()

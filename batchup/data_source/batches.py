@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from ..engine.rng import Shuffle
 from ..engine.tree import Batch, Pick
-from ..errors import WorkerError, located
+from ..errors import BatchUpError, WorkerError, located
 from .replay import Epoch, Planned
 
 __all__ = ["BatchIterator"]
+
+NOTHING, DRAWING = object(), object()  # where a pick would be held
 
 
 class BatchIterator(Iterator[Batch]):
@@ -38,7 +39,7 @@ class BatchIterator(Iterator[Batch]):
     (array([30]),)
     """
 
-    __slots__ = ("_epoch", "_fetch", "_located", "_number", "_plan")
+    __slots__ = ("_epoch", "_fetch", "_located", "_number", "_pick", "_plan")
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class BatchIterator(Iterator[Batch]):
         self._fetch = fetch
         self._plan = plan
         self._number = -1
+        self._pick: Any = NOTHING
         self._epoch = epoch
         self._located = located
 
@@ -60,25 +62,43 @@ class BatchIterator(Iterator[Batch]):
         return cls(source.samples_by_indices_nomapping, epoch.plan(), epoch)
 
     def __next__(self) -> Batch:
-        pick = next(self._plan)
-        self._number += 1
+        if self._pick is DRAWING:  # Ctrl-C came while the plan was drawn, and nobody knows what it left out
+            raise BatchUpError("the plan was interrupted while it drew this; begin a new iterator")
+        if self._pick is NOTHING:
+            self._pick = DRAWING
+            try:
+                for self._pick in self._plan:  # noqa: B020 - behind next(), Ctrl-C could lose the pick
+                    break
+                else:
+                    raise StopIteration
+            except Exception:
+                self._pick = NOTHING
+                raise
+        pick = self._pick
         try:
-            return self._fetch(pick)
+            batch = self._fetch(pick)
         except StopIteration as error:  # would end the loop as if the data were used up
             failed = WorkerError("the data raised StopIteration, which would have ended the epoch early")
             failed.type_name = "StopIteration"
-            raise self._located(failed, self._number, pick) from error
+            raise self._located(failed, self._passed(), pick) from error
         except Exception as error:
-            self._located(error, self._number, pick)
+            self._located(error, self._passed(), pick)
             raise
-        except BaseException:  # Ctrl-C: if the loop goes on, then with this batch
-            self._plan = itertools.chain([pick], self._plan)
-            self._number -= 1
-            raise
+        # no calls from here on: if Ctrl-C comes and the loop goes on, then with this pick or with the next
+        self._number += 1
+        self._pick = NOTHING
+        return batch
+
+    def _passed(self) -> int:
+        """The number of the pick that is over."""
+        self._number += 1
+        self._pick = NOTHING
+        return self._number
 
     def close(self) -> None:
         """Draw no more picks: the next call ends the iteration."""
         self._plan = iter(())
+        self._pick = NOTHING
 
     def state_dict(self) -> dict[str, Any]:
         """Where this iterator is, as plain data, for JSON: another one, made with the same arguments, can go on there.
@@ -112,6 +132,7 @@ class BatchIterator(Iterator[Batch]):
         """
         self._plan, step = self._replayed().plan_from(state)
         self._number = step - 1
+        self._pick = NOTHING
 
     def _replayed(self) -> Epoch:
         if self._epoch is None:

@@ -71,6 +71,8 @@ class CompositeDataSource(AbstractDataSource):
                 f"there should be a batch size for each of the {len(self.datasets)} sources, not {self.batch_sizes}"
             )
         self.trim = trim and self.batch_sizes is None
+        if self.trim and any(ds._uneven for ds in self.datasets):
+            raise ValueError("trim should be False: one of the sources has batch_sizes, so its parts differ in length")
 
     @property
     def is_random_access(self) -> bool:
@@ -85,9 +87,16 @@ class CompositeDataSource(AbstractDataSource):
         return any(ds._may_draw for ds in self.datasets)
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
+        """How many samples each source gives; with `batch_sizes`, the sum over them, until the first of them ends."""
         counts = [ds.num_samples(**kwargs) for ds in self.datasets]
         known = [n for n in counts if n is not None]
-        return min(known) if len(known) == len(counts) else None
+        if len(known) < len(counts):
+            return None
+        return min(known) if self.batch_sizes is None else _summed(known, self.batch_sizes)
+
+    @property
+    def _uneven(self) -> bool:
+        return self.batch_sizes is not None or (not self.trim and any(ds._uneven for ds in self.datasets))
 
     @property
     def _draws(self) -> bool:
@@ -214,6 +223,10 @@ class ChoiceDataSource(AbstractDataSource):
         return sum(n for n in (ds.num_samples(**kwargs) for ds in self.datasets) if n is not None)
 
     @property
+    def _uneven(self) -> bool:
+        return any(ds._uneven for ds in self.datasets)
+
+    @property
     def _draws(self) -> bool:
         return self.weights is not None or any(ds._draws for ds in self.datasets)
 
@@ -224,7 +237,7 @@ class ChoiceDataSource(AbstractDataSource):
     def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
         rng = as_rng(shuffle)
         plans = _plans(self, (batch_size,) * len(self.datasets), rng, chance, kwargs)
-        turns = None if self.weights is None else _weighted(self.weights, chance or Chance.of(shuffle))
+        turns = None if self.weights is None else _weighted(self.weights, (chance or Chance.of(shuffle)).seeded())
         return (ChoiceBatch(pick, i) for i, pick in self._ds_iterator(batch_size, plans, rng, turns, **kwargs))
 
     def _signature(self) -> tuple[Any, ...]:
@@ -234,7 +247,7 @@ class ChoiceDataSource(AbstractDataSource):
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
             return BatchIterator.over(self, batch_size, shuffle, kwargs)
-        chance = None if self.weights is None else Chance.of(shuffle)
+        chance = None if self.weights is None else Chance.of(shuffle).seeded()
         rng = as_rng(shuffle)
         each = _batches(self, (batch_size,) * len(self.datasets), rng, kwargs)
         turns = None if self.weights is None or chance is None else _weighted(self.weights, chance)
@@ -348,6 +361,14 @@ def _members(datasets: Sequence[Any]) -> list[AbstractDataSource]:
     if not members:
         raise ValueError("datasets should hold at least one data source, but there is none")
     return members
+
+
+def _summed(counts: Sequence[int | float], sizes: Sequence[int]) -> int | float:
+    """How many samples sources of so many give, each so many to a batch, until the first of them ends."""
+    batches = [sampling.num_batches(int(n), size) for n, size in zip(counts, sizes, strict=True) if n != np.inf]
+    if not batches:
+        return np.inf
+    return int(sum(min(n, min(batches) * size) for n, size in zip(counts, sizes, strict=True)))
 
 
 def _plans(

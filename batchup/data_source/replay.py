@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..engine.checks import INTEGERS, whole
-from ..engine.rng import Rng, Shuffle, as_rng, global_rng
+from ..engine.rng import Rng, Shuffle, as_rng, global_rng, numbers
 from ..engine.tree import Batch, Pick
 
 __all__ = ["Epoch", "Planned", "fingerprint", "should_agree", "signature_of"]
@@ -44,21 +44,48 @@ class Epoch:
     def __init__(self, source: Planned, batch_size: int, shuffle: Shuffle, kwargs: Mapping[str, Any]) -> None:
         self.source, self.batch_size, self.shuffle, self.kwargs = source, batch_size, shuffle, kwargs
         self._rng = _that_draws(source, shuffle)
-        self._drawn_from = None if self._rng is None else _state_of(self._rng)
+        self._made_at: Any = None  # the state of the generator when the plan was made, and when it was first drawn
+        self._drawn_from: Any = None
 
     def plan(self) -> Iterator[Pick]:
         """The picks, from the first."""
         given = {} if self.shuffle is None else {"shuffle": self.shuffle}
-        return self.source.batch_indices_iterator(self.batch_size, **given, **self.kwargs)
+        if self._rng is None:
+            return self.source.batch_indices_iterator(self.batch_size, **given, **self.kwargs)
+        self._made_at, self._drawn_from = _state_of(self._rng), None
+        return self._noted(self.source.batch_indices_iterator(self.batch_size, **given, **self.kwargs))
+
+    def _noted(self, picks: Iterator[Pick]) -> Iterator[Pick]:
+        """The same picks; when the first is drawn, where from. Others may have used the generator since it was made."""
+        self._drawn_from = self._begun_at()
+        yield from picks
+
+    def _begun_at(self) -> Any:
+        """The state of the generator from which the plan can be drawn again; "moved" if there is none."""
+        assert self._rng is not None
+        if not self.shuffle:
+            return self._made_at  # nothing but chance, and that was drawn when the plan was made
+        now = _state_of(self._rng)
+        # the chance of random transforms goes by where the generator was when the plan was made, the order by now
+        return now if not self.source._draws or _plain(now) == _plain(self._made_at) else "moved"
 
     def state(self, step: int) -> dict[str, Any]:
         """What it takes to go on behind the first `step` batches, as plain data, for JSON."""
         return {
             "version": VERSION,
             "step": step,
-            "rng": None if self._drawn_from is None else _plain(self._drawn_from),
+            "rng": None if self._rng is None else self._origin(),
             **self._parameters(),
         }
+
+    def _origin(self) -> Any:
+        begun_at = self._drawn_from or self._begun_at()
+        if begun_at == "moved":
+            raise TypeError(
+                "this iterator has no state to go on from: its generator was used elsewhere between the making of the "
+                "iterator and its first batch; give it one of its own"
+            )
+        return _plain(begun_at)
 
     def plan_from(self, state: Mapping[str, Any]) -> tuple[Iterator[Pick], int]:
         """The picks behind the place that `state` was made at, and how many lie before it.
@@ -66,20 +93,20 @@ class Epoch:
         The generator that draws the order is set back to where it was when the epoch began.
         """
         should_agree(state, {"version": VERSION, **self._parameters()}, ["step", "rng"])
-        if (state["rng"] is None) != (self._rng is None):
-            raise ValueError("the state is of another kind of shuffle: give the shuffle that it was made with")
+        step = whole("step", state["step"], least=0)
         if self._rng is not None:
             _set_state(self._rng, state["rng"])
-            self._drawn_from = _state_of(self._rng)
-        step = whole("step", state["step"], least=0)
-        return itertools.islice(self.plan(), step, None), step
+        plan = self.plan()
+        next_one = list(itertools.islice(plan, step, step + 1))  # drawn now: others may set the generator after this
+        return itertools.chain(next_one, plan), step
 
     def _parameters(self) -> dict[str, Any]:
         n = self.source.num_samples()
         return {
             "batch_size": int(self.batch_size),
             "length": None if n is None or n == np.inf else int(n),
-            "plan": fingerprint(self.source._signature(), _kind(self.shuffle)),
+            "shuffle": _kind(self.shuffle),
+            "plan": fingerprint(self.source._signature()),
         }
 
 
@@ -146,11 +173,14 @@ def _that_draws(source: Planned, shuffle: Shuffle) -> Rng | None:
 
 
 def _kind(shuffle: Shuffle) -> Any:
+    """What decides the order, in plain values: a seed, or the kind of generator."""
     if isinstance(shuffle, np.random.SeedSequence):
-        return "SeedSequence", repr(shuffle.entropy), shuffle.spawn_key
+        return {"entropy": numbers(shuffle.entropy), "spawn_key": numbers(shuffle.spawn_key)}
     if isinstance(shuffle, (type(None), bool, np.bool_)):
         return bool(shuffle)
-    return int(shuffle) if isinstance(shuffle, (int, np.integer)) else type(shuffle).__name__
+    if isinstance(shuffle, np.random.Generator):
+        return f"Generator({type(shuffle.bit_generator).__name__})"
+    return int(shuffle) if isinstance(shuffle, INTEGERS) else "RandomState"
 
 
 def _state_of(rng: Rng) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
 import random
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -14,7 +16,7 @@ from .checks import INTEGERS
 Rng: TypeAlias = np.random.RandomState | np.random.Generator
 Shuffle: TypeAlias = bool | int | np.random.SeedSequence | Rng | None
 
-__all__ = ["Chance", "Rng", "Shuffle", "as_rng", "entropy_of", "numbers", "rng_at", "seed_globals"]
+__all__ = ["Chance", "Rng", "Shuffle", "as_rng", "entropy_of", "globals_kept", "numbers", "rng_at", "seed_globals"]
 
 
 class Chance(NamedTuple):
@@ -22,7 +24,8 @@ class Chance(NamedTuple):
 
     Parameters
     ----------
-    seed : int
+    seed : int or None
+        Without one, NumPy's global generator is asked for it, by whoever needs it.
     way : tuple of int
 
     Examples
@@ -34,24 +37,28 @@ class Chance(NamedTuple):
     True
     """
 
-    seed: int
+    seed: int | None
     way: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, shuffle: Any) -> Self:
         """The chance that goes with an epoch shuffled by `shuffle`: a seed stands for its epoch 0, a generator for what
-        it will draw. Where nothing is said of chance, NumPy's global generator is asked.
+        it will draw.
 
-        >>> Chance.of(7)
-        Chance(seed=7, way=(0,))
+        >>> Chance.of(7), Chance.of(None)
+        (Chance(seed=7, way=(0,)), Chance(seed=None, way=(0,)))
         """
-        if isinstance(shuffle, (*INTEGERS, np.random.SeedSequence)) and not isinstance(shuffle, bool):
-            return cls(entropy_of(shuffle), (0,))
-        if shuffle is None or isinstance(shuffle, (bool, np.bool_)):
-            drawn = int.from_bytes(global_rng().bytes(16), "little")
-        else:
-            drawn = entropy_of(shuffle)
-        return cls(drawn, (drawn,))
+        if isinstance(shuffle, (type(None), bool, np.bool_)):
+            if not shuffle:
+                return cls(None, (0,))
+            shuffle = global_rng()
+        state = entropy_of(shuffle)
+        return cls(state, (0,) if isinstance(shuffle, (*INTEGERS, np.random.SeedSequence)) else (state,))
+
+    def seeded(self, seed: int | None = None) -> Self:
+        """The same with a seed: this one, or its own, or one that NumPy's global generator draws."""
+        known = self.seed if seed is None else seed
+        return self._replace(seed=_drawn_seed() if known is None else known)
 
     def at(self, *places: int | str) -> Self:
         """Further on, by numbers and names."""
@@ -59,7 +66,11 @@ class Chance(NamedTuple):
 
     def rng(self) -> np.random.Generator:
         """The generator at this place; each call gives a fresh one."""
-        return rng_at(self.seed, *self.way)
+        return rng_at(_drawn_seed() if self.seed is None else self.seed, *self.way)
+
+
+def _drawn_seed() -> int:
+    return int.from_bytes(global_rng().bytes(16), "little")
 
 
 def _number(place: int | str) -> int:
@@ -169,6 +180,17 @@ def seed_globals(entropy: int, *position: int) -> None:
     sequence = np.random.SeedSequence(entropy, spawn_key=position)
     np.random.seed(sequence.generate_state(4))
     random.seed(int(sequence.generate_state(1, np.uint64)[0]))
+
+
+@contextlib.contextmanager
+def globals_kept() -> Iterator[None]:
+    """Whatever is drawn or seeded meanwhile: afterwards `numpy.random` and `random` are where they were."""
+    states = np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        np.random.set_state(states[0])
+        random.setstate(states[1])
 
 
 def global_rng() -> np.random.RandomState:

@@ -13,9 +13,9 @@ from ..data_source import AbstractDataSource, Batch, MapDataSource, Pick, Random
 from ..engine import tree
 from ..engine.rng import seed_globals
 from ..errors import noted
-from .plan import PaddedPick
+from .plan import PaddedPick, counts
 
-__all__ = ["Item", "Job", "Made", "Skipped", "stages_of"]
+__all__ = ["InTurn", "Item", "Job", "Made", "Skipped", "stages_of"]
 
 Item: TypeAlias = tuple[Pick, int, int]  # a pick, the epoch and the step that it is for
 
@@ -41,6 +41,45 @@ class Skipped(NamedTuple):
     step: int
     sample: Any
     error: str
+
+
+class InTurn(Iterator[Made]):
+    """The batches of a source that gives them one after the other, as a `Job` makes them.
+
+    Parameters
+    ----------
+    batches : iterator of batches
+    epoch : int
+    """
+
+    def __init__(self, batches: Iterator[Batch], epoch: int) -> None:
+        self._batches, self._epoch, self._step = batches, epoch, 0
+        self._held: list[Batch] = []
+
+    def __next__(self) -> Made:
+        begun, step = time.perf_counter(), self._step
+        if not self._held:
+            self._ask()
+        if not self._held:
+            if self._epoch and not step:
+                raise ValueError(
+                    f"epoch {self._epoch} has no batches: an iterator is used up by the first epoch; give a function "
+                    "that makes one for each, fn(batch_size, shuffle=None)"
+                )
+            raise StopIteration
+        made = self._held[0], self._epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
+        self._step, self._held = step + 1, []
+        return made
+
+    def _ask(self) -> None:
+        try:
+            for batch in self._batches:  # behind next(), Ctrl-C could lose the batch
+                self._held = [batch]
+                return
+        except Exception as error:
+            noted(error, f"while asking for batch {self._step} of epoch {self._epoch}")
+            self._step += 1
+            raise
 
 
 class Job:
@@ -85,7 +124,7 @@ class Job:
             batch, valid, skipped = self._spared(item, pick, valid, error)
             marks = [marks[0]] + [time.perf_counter()] * len(stages)
         if valid is not None and batch is not None:
-            batch = _with_valid(batch, np.arange(tree.length(pick)) < valid)
+            batch = _with_valid(batch, tree.map_leaves(_first_of, valid, counts(self.source, pick)))
         return batch, epoch, step, threading.get_native_id(), tuple(marks), skipped
 
     def _seed_globals(self, epoch: int, step: int) -> None:
@@ -98,22 +137,24 @@ class Job:
         return self.source.samples_by_indices_nomapping(pick)
 
     def _spared(
-        self, item: Item, pick: Pick, valid: int | None, error: Exception
+        self, item: Item, pick: Pick, valid: Any, error: Exception
     ) -> tuple[Batch | None, int | None, tuple[Skipped, ...]]:
         """The batch without the samples that cannot be fetched, and these: a fetch can be tried again."""
         lengths = {len(leaf) for leaf in tree.leaves(pick) if hasattr(leaf, "__len__")}
-        if len(lengths) != 1:
+        if len(lengths) != 1 or isinstance(valid, tuple):
             noted(error, "no samples could be left out of this batch: its sources give unequal numbers of samples")
             raise error
-        samples = range(lengths.pop() if valid is None else valid)
-        bad = dict(self._failing(item, pick, samples))
+        n = lengths.pop()
+        bad = dict(self._failing(item, pick, range(n)))
         if not bad:  # it is not the fault of any sample
             raise error
-        skipped = tuple(Skipped(item[1], item[2], _sample(pick, i), _told(why)) for i, why in bad.items())
-        good = [i for i in samples if i not in bad]
-        if not good:
+        fetched = [i for i in range(n) if i not in bad]
+        own = range(n if valid is None else valid)  # without what fills it up
+        skipped = tuple(Skipped(item[1], item[2], _sample(pick, i), _told(bad[i])) for i in own if i in bad)
+        if not fetched:
             return None, None, skipped
-        kept = good if valid is None else good + good[-1:] * (tree.length(pick) - len(good))
+        good = [i for i in own if i not in bad]
+        kept = good if valid is None else good + fetched[-1:] * (n - len(good))
         return self._fetched(item, _at(pick, kept)), None if valid is None else len(good), skipped
 
     def _failing(self, item: Item, pick: Pick, samples: Sequence[int]) -> Iterator[tuple[int, Exception]]:
@@ -121,12 +162,12 @@ class Job:
         try:
             self._fetched(item, _at(pick, samples))
         except Exception as error:
-            if len(samples) == 1:
-                yield samples[0], error
-            else:
+            if len(samples) > 1:
                 half = len(samples) // 2
                 yield from self._failing(item, pick, samples[:half])
                 yield from self._failing(item, pick, samples[half:])
+            elif samples:
+                yield samples[0], error
 
 
 _IN_STAGES = (MapDataSource, RandomMapDataSource)  # a class made from these may fetch in a way of its own
@@ -139,6 +180,8 @@ def stages_of(source: AbstractDataSource) -> tuple[str, ...]:
     >>> stages_of(ArrayDataSource([np.arange(3)]).map(tuple))
     ('the fetch of ArrayDataSource', 'tuple')
     """
+    if not source.is_random_access:
+        return (f"the batches of {type(source).__name__}",)
     if isinstance(source, (MapDataSource, RandomMapDataSource)) and type(source) in _IN_STAGES:
         return (*stages_of(source.source), source.name)
     return (f"the fetch of {type(source).__name__}",)
@@ -157,8 +200,16 @@ def _by_stages(source: Any, pick: Pick, marks: list[float]) -> Batch:
     return batch
 
 
+def _first_of(valid: int, n: int) -> Any:
+    return np.arange(n) < valid
+
+
 def _with_valid(batch: Batch, valid: Any) -> Batch:
-    return {**batch, "valid": valid} if isinstance(batch, dict) else (*batch, valid)
+    if not isinstance(batch, dict):
+        return *batch, valid
+    if "valid" in batch:
+        raise ValueError('last="pad" gives each batch a field "valid", but there is one of that name')
+    return {**batch, "valid": valid}
 
 
 def _at(pick: Pick, samples: Sequence[int]) -> Pick:

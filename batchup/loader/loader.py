@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -18,15 +16,15 @@ from ..data_source.replay import fingerprint, should_agree
 from ..engine.checks import whole
 from ..engine.pools import cores
 from ..engine.position import Position
-from ..engine.rng import Shuffle, as_rng, entropy_of, rng_at
+from ..engine.rng import Shuffle, as_rng, entropy_of, globals_kept, rng_at
 from ..engine.stream import WorkStream, seconds
 from ..engine.trace import Trace, verdict
 from ..errors import PoolClosedError, located
 from ..work_pool import AbstractWorkerPool
 from .arguments import one_of, plain_seed, pool_of, seed_of, seed_of_plain, shard_of, world_of
-from .job import Item, Job, Made, Skipped, stages_of
+from .job import InTurn, Item, Job, Made, Skipped, stages_of
 from .loop import Loop, Run
-from .plan import Last, Remainder, RunPlan
+from .plan import Last, Remainder, RunPlan, should_fit
 from .stats import LoaderStats
 
 __all__ = ["Loader"]
@@ -108,6 +106,7 @@ class Loader:
     ) -> None:
         self.source = coerce_data_source(source)
         self.batch_size = whole("batch_size", batch_size)
+        should_fit(self.source, self.batch_size)
         self._plan = RunPlan(
             self.source,
             self.batch_size,
@@ -147,8 +146,10 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of one epoch: of the one whose state was loaded, from there on, or else of the next."""
+        self._should_be_open()
         self._run.begin()
-        return self._loop(self._items(self._run.epoch, self._run.step), self._run.epoch)
+        replays = self.source.is_random_access
+        return self._loop(self._items(self._run.epoch, self._run.step) if replays else iter(()), self._run.epoch)
 
     def steps(self, n: int) -> Iterator[Batch]:
         """The next `n` batches, from where the loader is, across the borders of epochs.
@@ -169,6 +170,7 @@ class Loader:
         >>> [x.tolist() for (x,) in loader.steps(2)]
         [[2], [0, 1]]
         """
+        self._should_be_open()
         self._should_replay("has no plan to go on in")
         return self._loop(itertools.islice(self._items_from(self._run.epoch, self._run.step), whole("n", n)), None)
 
@@ -198,14 +200,16 @@ class Loader:
         (array([2, 3]),)
         """
         self._should_replay("fetches no single batches")
-        item = next(self._items(whole("epoch", epoch, least=0), whole("step", step, least=0)), None)
+        epoch = whole("epoch", epoch, least=0)
+        item = next(self._items(epoch, whole("step", step, least=0)), None)
         if item is None:
-            raise IndexError(f"step should be below {self._plan.length()}, the number of batches, not {step}")
-        try:
-            return self._job()(item)[0]
-        except Exception as error:
-            _at_item(error, step, item)
-            raise
+            n = sum(1 for _ in self._items(epoch, 0))
+            raise IndexError(f"step should be below {n}, the number of batches in epoch {epoch}, not {step}")
+        with globals_kept():
+            batch, *_, skipped = next(BatchIterator(self._job(self._noise()), iter([item]), located=_at_item))
+        if batch is None:
+            raise ValueError(f"batch {step} of epoch {epoch} should have a sample that can be fetched: {skipped[0]}")
+        return batch
 
     def state_dict(self) -> dict[str, Any]:
         """Where the run is, as plain data of a few hundred bytes, for JSON. Batches count when they are delivered.
@@ -237,11 +241,14 @@ class Loader:
         """
         self._should_replay("has no state to go on from")
         should_agree(state, self._parameters(), ["seed", "epoch", "step", "shard"])
-        position, seed = Position.of_state(state), seed_of_plain(state["seed"])
+        position, seed, shard = Position.of_state(state), seed_of_plain(state["seed"]), shard_of(state["shard"])
         if self._seed_is_given:
             should_agree(state, {"seed": plain_seed(self._seed)}, [])
-        if position.step:
-            _should_be_as_many(world_of(state["shard"]), world_of(self._plan.shard))
+        if position.step and world_of(shard) != world_of(self._plan.shard):
+            raise ValueError(
+                f"the state is from within an epoch of {world_of(shard)} trainers, but here are "
+                f"{world_of(self._plan.shard)}; their number can change between two epochs only"
+            )
         self._seed = seed
         self._run.resume(position)
         self._end_the_loop()
@@ -305,11 +312,12 @@ class Loader:
     ) -> None:
         self.close()
 
-    def _loop(self, items: Iterator[Item], epoch: int | None) -> Iterator[Batch]:
+    def _should_be_open(self) -> None:
         if self._run.closed:
             raise PoolClosedError("the loader is closed")
+
+    def _loop(self, items: Iterator[Item], epoch: int | None) -> Iterator[Batch]:
         self._end_the_loop()
-        self._run.resumed = False
         self._run.trace.pause()
         loop = Loop(self._run, self._made(items), epoch)
         self._under_way = weakref.ref(loop)
@@ -338,34 +346,26 @@ class Loader:
 
     def _made(self, items: Iterator[Item]) -> Iterator[Made]:
         if not self.source.is_random_access:
-            return self._made_by_the_source(self._run.epoch)
+            return self._made_by_the_source()
         if self._pool is None:
-            return BatchIterator(self._job(), items, located=_at_item)
+            return BatchIterator(self._job(None), items, located=_at_item)
         engine = self._pool.engine
-        seed = entropy_of(self._seed) if engine.apart and self.source._may_draw else None
-        job = self._shared = engine.share(self._job(seed), self._shared)
+        job = self._shared = engine.share(self._job(self._noise()), self._shared)
         tasks = ((job, (item,)) for item in items)
         return WorkStream(engine, tasks, self._depth or 2 * engine.workers, self._timeout, _at_task)
 
-    def _job(self, seed: int | None = None) -> Job:
+    def _noise(self) -> int | None:
+        """What seeds the global generators of workers, where they have some of their own."""
+        seeded = self._pool is not None and self._pool.engine.apart and self.source._may_draw
+        return entropy_of(self._seed) if seeded else None
+
+    def _job(self, seed: int | None) -> Job:
         return Job(self.source, seed, self._plan.shard or (0, 1), self._skips)
 
-    def _made_by_the_source(self, epoch: int) -> Iterator[Made]:
+    def _made_by_the_source(self) -> Iterator[Made]:
         """For a source that gives its batches one after the other."""
-        rng = {"shuffle": rng_at(self._seed, epoch)} if self._plan.shuffled else {}
-        batches = self.source.batch_iterator(self.batch_size, **rng)
-        for step in itertools.count():
-            begun = time.perf_counter()
-            for batch in itertools.islice(batches, 1):
-                yield batch, epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
-                break
-            else:
-                if epoch and not step:
-                    raise ValueError(
-                        f"epoch {epoch} has no batches: an iterator is used up by the first epoch; give a function "
-                        "that makes one for each, fn(batch_size, shuffle=None)"
-                    )
-                return
+        rng = {"shuffle": rng_at(self._seed, self._run.epoch)} if self._plan.shuffled else {}
+        return InTurn(self.source.batch_iterator(self.batch_size, **rng), self._run.epoch)
 
     def _parameters(self) -> dict[str, Any]:
         """What a state and the loader that goes on from it have to agree in."""

@@ -27,7 +27,8 @@ class Run:
 
     def __init__(self, trace: Trace, max_skipped: int) -> None:
         self.epoch = self.step = 0  # of the next batch
-        self.resumed = False  # whether the next loop begins in the midst of an epoch
+        self._resumed_at: tuple[int, int] | None = None  # a loop may begin there, in the midst of an epoch
+        self._noted_at: tuple[int, int] | None = None
         self.closed = False
         self.trace = trace
         self.skipped: list[Skipped] = []
@@ -35,21 +36,24 @@ class Run:
 
     def begin(self) -> None:
         """A loop over an epoch begins: over the next one, if some of this one was delivered."""
-        if self.step and not self.resumed:
+        if self.step and (self.epoch, self.step) != self._resumed_at:
             self.epoch, self.step = self.epoch + 1, 0
 
     def resume(self, position: Position) -> None:
         """Go on from there."""
         self.epoch, self.step = position.epoch, position.step
-        self.resumed = True
+        self._resumed_at = position.epoch, position.step
+        self._noted_at = None
 
-    def note(self, skipped: tuple[Skipped, ...]) -> None:
-        """Samples were left out."""
-        if not self.skipped:
-            warnings.warn(
-                f"left out a sample that cannot be fetched: {skipped[0]}; all are in loader.skipped", stacklevel=3
-            )
-        self.skipped.extend(skipped)
+    def note(self, place: tuple[int, int], skipped: tuple[Skipped, ...]) -> None:
+        """Samples were left out of the batch at `place`."""
+        if place != self._noted_at:  # Ctrl-C may have come since, and the loop have gone on
+            first = not self.skipped
+            self.skipped += skipped
+            self._noted_at = place
+            if first:
+                said = f"left out a sample that cannot be fetched: {skipped[0]}; all are in loader.skipped"
+                warnings.warn(said, stacklevel=3)
         if len(self.skipped) > self._max_skipped:
             raise TooManySkipped(
                 f"{len(self.skipped)} samples could not be fetched, more than max_skipped={self._max_skipped}; "
@@ -82,7 +86,7 @@ class Loop(Iterator[Batch]):
                 raise (
                     PoolClosedError("the loader was closed")
                     if run.closed
-                    else RuntimeError("this loop has ended: another one over the same loader has begun since")
+                    else RuntimeError("this loop has ended: another one has begun since, or a state was loaded")
                 )
             if self._held is None:
                 for self._held in self._results:  # noqa: B020 - behind next(), Ctrl-C could lose the batch
@@ -92,7 +96,7 @@ class Loop(Iterator[Batch]):
                     raise StopIteration
             batch, epoch, step, worker, marks, skipped = self._held
             if skipped:
-                run.note(skipped)
+                run.note((epoch, step), skipped)
             if batch is not None:
                 run.trace.add(epoch, step, asked, time.perf_counter(), worker, marks)
             # no calls from here on, so Ctrl-C finds the batch either held or delivered

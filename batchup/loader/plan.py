@@ -23,7 +23,7 @@ from ..engine import tree
 from ..engine.rng import Chance, entropy_of, rng_at
 from ..sampling import num_batches
 
-__all__ = ["Last", "PaddedPick", "Remainder", "RunPlan", "Seed", "batches_in"]
+__all__ = ["Last", "PaddedPick", "Remainder", "RunPlan", "Seed", "batches_in", "counts", "should_fit"]
 
 Seed: TypeAlias = int | np.random.SeedSequence
 Last: TypeAlias = Literal["keep", "drop", "pad", "wrap"]
@@ -36,12 +36,13 @@ class PaddedPick(NamedTuple):
     Attributes
     ----------
     pick : pick
-    valid : int
-        How many samples, from the first, are not there only to fill it up.
+    valid : int or tuple
+        How many samples, from the first, are not there only to fill it up. Of sources side by side that are not
+        trimmed to one length, a tuple with one for each.
     """
 
     pick: Pick
-    valid: int
+    valid: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,7 @@ class RunPlan:
             case "drop":
                 return (pick for pick in picks if not self._is_short(pick))
             case "pad":
-                return (PaddedPick(self._padded(pick), tree.length(pick)) for pick in picks)
+                return (PaddedPick(self._padded(pick), counts(self.source, pick)) for pick in picks)
             case "wrap":
                 return (self._wrapped(pick, seed, epoch) if self._is_short(pick) else pick for pick in picks)
         return picks
@@ -104,6 +105,9 @@ class RunPlan:
         return any(_is_array(leaf) and len(leaf) < n for leaf, n in zip(tree.leaves(pick), wanted, strict=True))
 
     def _padded(self, pick: Pick) -> Pick:
+        if not self._is_short(pick):
+            return pick
+
         def filled(leaf: Any, n: int) -> Any:
             return np.concatenate([leaf, np.repeat(leaf[-1:], n - len(leaf))]) if _is_array(leaf) else leaf
 
@@ -176,6 +180,31 @@ def _sizes(source: AbstractDataSource, pick: Pick, batch_size: int) -> Any:
     return tree.map_leaves(lambda leaf: batch_size, pick)
 
 
+def counts(source: AbstractDataSource, pick: Pick) -> Any:
+    """How many samples a pick has; of sources side by side that are not trimmed to one length, one for each."""
+    if isinstance(source, RandomMapDataSource):
+        return counts(source.source, pick.pick)
+    if isinstance(source, MapDataSource):
+        return counts(source.source, pick)
+    if isinstance(source, CompositeDataSource) and not source.trim:
+        return tuple(counts(ds, part) for ds, part in zip(source.datasets, pick, strict=True))
+    if isinstance(source, ChoiceDataSource):
+        return counts(source.datasets[pick.ds_index], pick.sample_indices)
+    return tree.length(pick)
+
+
+def should_fit(source: AbstractDataSource, batch_size: int) -> None:
+    """Refuse a batch size that is not the sum of the `batch_sizes` within."""
+    if isinstance(source, (MapDataSource, RandomMapDataSource)):
+        should_fit(source.source, batch_size)
+    elif isinstance(source, CompositeDataSource):
+        for ds, size in zip(source.datasets, source._sizes(batch_size), strict=True):
+            should_fit(ds, size)
+    elif isinstance(source, ChoiceDataSource):
+        for ds in source.datasets:
+            should_fit(ds, batch_size)
+
+
 def _of_one_source(a: Pick, b: Pick) -> bool:
     """Whether two picks are made in the same way: of the same member of a choice."""
     if isinstance(a, ChoiceBatch):
@@ -192,7 +221,11 @@ def _share_of(picks: Iterator[Pick], rank: int, world: int, remainder: Remainder
             yield some[rank]
         elif remainder == "pad":
             again = some[rank % len(some)]
-            yield PaddedPick(again.pick, 0) if isinstance(again, PaddedPick) else again
+            yield PaddedPick(again.pick, _zeros(again.valid)) if isinstance(again, PaddedPick) else again
+
+
+def _zeros(valid: Any) -> Any:
+    return tree.map_leaves(lambda n: 0, valid)
 
 
 def _is_array(leaf: Any) -> bool:
