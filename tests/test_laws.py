@@ -1,7 +1,8 @@
-"""The laws of the architecture that do not need a run: 1 to 6, and 10."""
+"""The laws of the architecture, but for 9, which is that nothing is left behind: see conftest and promises."""
 
 import contextlib
 import itertools
+import json
 import pickle
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchup import errors
+from batchup import Loader, errors
 from batchup.data_source import ArrayDataSource
 from batchup.engine.pools import Serial
 from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler
-from batchup.testing import batch_sizes, lengths, plain, rngs, samplers, shuffles, sources
+from batchup.testing import batch_sizes, lengths, named_sources, plain, rngs, samplers, shuffles, sources
 from batchup.work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
 
 pytestmark = pytest.mark.timeout(120)
@@ -45,6 +46,13 @@ POOLS = {
 def any_pool(request):
     with request.param() as pool:
         yield pool
+
+
+@pytest.fixture(scope="module")
+def every_pool():
+    """All pools, and None for a loader without one."""
+    with contextlib.ExitStack() as opened:
+        yield [None, *(opened.enter_context(make()) for make in POOLS.values())]
 
 
 def some(batches):
@@ -159,6 +167,16 @@ def test_law_3_holds_with_weights(ds, batch_size, fresh):
     assert some(map(ds.samples_by_indices_nomapping, plan)) == some(ds.batch_iterator(batch_size, shuffle=fresh()))
 
 
+@given(st.data(), batch_sizes(), shuffles(in_order=False))
+@settings(deadline=None)
+def test_law_3_holds_with_chance(data, batch_size, fresh):
+    """Also where a transform draws, or whose turn it is: their chance is in the pick."""
+    ds = data.draw(sources(chance=True, batch_size=batch_size) | named_sources())
+    plan = ds.batch_indices_iterator(batch_size, shuffle=fresh())
+
+    assert some(map(ds.samples_by_indices_nomapping, plan)) == some(ds.batch_iterator(batch_size, shuffle=fresh()))
+
+
 # 4. One shuffled epoch is a permutation; the concatenation of its batches does not depend on the batch size.
 
 
@@ -235,6 +253,117 @@ def test_law_6_maps_compose(ds, f, g, batch_size, fresh):
     at_once = ds.map(lambda *batch: g(*f(*batch))).batch_iterator(batch_size, shuffle=fresh())
 
     assert some(at_once) == some(one_by_one)
+
+
+# 7. A run is its head plus the run resumed there, at every step, on every pool, with any change of worker count.
+
+
+seeds = st.none() | st.integers(0, 2**70) | st.builds(np.random.SeedSequence, st.lists(st.integers(0, 9), min_size=1))
+EPOCHS = 3  # to compare, of at most SOME batches together
+
+
+@st.composite
+def runs(draw):
+    """What makes a `Loader`, but for its pool and depth."""
+    batch_size = draw(st.integers(1, 25))
+    seed = draw(seeds)
+    weighted = seed is not None  # draws by weight have no order to keep
+    source = sources(weighted=weighted, chance=True, batch_size=batch_size)
+    world = draw(st.integers(1, 3))
+    return {
+        "source": draw(source | named_sources()),
+        "batch_size": batch_size,
+        "shuffle": seed,
+        "last": draw(st.sampled_from(["keep", "drop", "pad", "wrap"])),
+        "shard": draw(st.none() | st.tuples(st.integers(0, world - 1), st.just(world))),
+        "remainder": draw(st.sampled_from(["drop", "pad", "uneven"])),
+    }
+
+
+def delivered(loader, n=SOME):
+    """The next batches, with the place of each: at most `n`, of the first epochs."""
+    found = []
+    while len(found) < n and loader.epoch < EPOCHS:
+        for batch in itertools.islice(loader, n - len(found)):
+            found.append((loader.epoch, loader.step, plain(batch)))
+    return found
+
+
+@given(run=runs(), cut=st.integers(0, SOME), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_law_7_a_run_is_its_head_and_the_run_resumed_there(any_pool, every_pool, run, cut, data):
+    """Any run, left anywhere on any pool, goes on with another pool and depth as if it had not been left."""
+    head = Loader(**run, pool=any_pool, depth=data.draw(depths))
+    tail = Loader(**run, pool=data.draw(st.sampled_from(every_pool)), depth=data.draw(depths))
+    found = delivered(head, cut)
+    tail.load_state_dict(json.loads(json.dumps(head.state_dict())))
+    found += delivered(tail, SOME - len(found))
+
+    assert delivered(Loader(**run)) == found
+
+
+@pytest.mark.parametrize("last", ["keep", "drop", "pad", "wrap"])
+def test_law_7_holds_at_every_step(any_pool, last):
+    """Before the first batch, behind each one, and at both sides of an epoch's end."""
+    ds = ArrayDataSource([np.arange(10)]).random_map(with_noise)
+    whole = delivered(Loader(ds, 3, shuffle=5, last=last), 9)
+    found = []
+    for cut in range(10):
+        head, tail = (Loader(ds, 3, shuffle=5, last=last, pool=any_pool) for _ in range(2))
+        first = delivered(head, cut)
+        tail.load_state_dict(head.state_dict())
+        found.append(first + delivered(tail, 9 - cut))
+
+    assert [whole] * 10 == found
+
+
+@given(run=runs(), n=st.integers(1, SOME), cut=st.integers(0, SOME))
+@settings(max_examples=20, deadline=None)
+def test_law_7_holds_for_runs_counted_in_steps(any_pool, run, n, cut):
+    """`steps(n)` is the head of `steps(n + m)`, and a run resumed there gives the rest."""
+    loader, head, tail = Loader(**run), Loader(**run, pool=any_pool), Loader(**run)
+    expected = outcome(lambda: [plain(batch) for batch in loader.steps(cut + n)])
+    if isinstance(expected, tuple):  # an epoch without batches
+        return
+    found = [plain(batch) for batch in head.steps(cut)] if cut else []
+    tail.load_state_dict(head.state_dict())
+
+    assert expected == found + [plain(batch) for batch in tail.steps(n)]
+
+
+# 8. With random_map, batches do not depend on pool or worker count.
+
+
+def with_noise(*batch, rng):
+    return *batch, rng.random(len(batch[0]))
+
+
+@given(run=runs(), depth=depths)
+@settings(max_examples=40, deadline=None)
+def test_law_8_batches_do_not_depend_on_the_pool(any_pool, run, depth):
+    """Nor on the number of its workers, or the depth."""
+    assert delivered(Loader(**run)) == delivered(Loader(**run, pool=any_pool, depth=depth))
+
+
+@given(st.data(), batch_sizes(), shuffles(in_order=False), depths)
+@settings(max_examples=30, deadline=None)
+def test_law_8_holds_for_parallel_sources(any_pool, data, batch_size, fresh, depth):
+    """With a seed or a generator, the noise is that of the source itself."""
+    ds = data.draw(sources(chance=True, batch_size=batch_size))
+    parallel = any_pool.parallel_data_source(ds, depth)
+
+    assert some(ds.batch_iterator(batch_size, shuffle=fresh())) == some(
+        parallel.batch_iterator(batch_size, shuffle=fresh())
+    )
+
+
+@given(st.data(), batch_sizes(), st.integers(0, 2**70))
+@settings(max_examples=50, deadline=None)
+def test_law_8_the_first_epoch_is_that_of_the_seed(data, batch_size, seed):
+    """A loader and a plain loop with one seed give the same batches, noise and all."""
+    ds = data.draw(sources(weighted=True, chance=True, batch_size=batch_size))
+
+    assert some(ds.batch_iterator(batch_size, shuffle=seed)) == some(iter(Loader(ds, batch_size, shuffle=seed)))
 
 
 # 10. Whatever crosses to a worker pickles.

@@ -18,6 +18,7 @@ from batchup.data_source import (
     CompositeDataSource,
     MapDataSource,
     RandomAccessDataSource,
+    RandomMapDataSource,
 )
 from batchup.engine.pools import Serial, Threads
 from batchup.sampling import AbstractSampler, StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler
@@ -32,6 +33,7 @@ from batchup.testing import (
     array_sources,
     batch_sizes,
     lengths,
+    named_sources,
     plain,
     rngs,
     samplers,
@@ -675,11 +677,10 @@ def an_example(strategy, condition):
 
 @pytest.mark.parametrize(
     ("strategy", "kind"),
-    [
-        (samplers(5), kind)
-        for kind in (StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler)
-    ]
-    + [(sources(), kind) for kind in (ArrayDataSource, MapDataSource, CompositeDataSource, ChoiceDataSource)],
+    [(samplers(5), kind) for kind in (StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler)]
+    + [(sources(), kind) for kind in (ArrayDataSource, MapDataSource, CompositeDataSource, ChoiceDataSource)]
+    + [(sources(chance=True), RandomMapDataSource)]
+    + [(named_sources(), kind) for kind in (ArrayDataSource, MapDataSource)],
     ids=lambda x: getattr(x, "__name__", ""),
 )
 def test_strategies_give_every_kind(strategy, kind):
@@ -709,6 +710,29 @@ def test_weights_are_given_where_they_are_asked_for():
     assert an_example(array_sources(weighted=True), lambda ds: isinstance(ds.sampler, WeightedSampler))
 
 
+@pytest.mark.parametrize(
+    ("strategy", "holds"),
+    [
+        (sources(chance=True), lambda ds: isinstance(ds, ChoiceDataSource) and ds.weights is not None),
+        (sources(batch_size=7), lambda ds: isinstance(ds, CompositeDataSource) and ds.batch_sizes is not None),
+    ],
+    ids=["weights", "batch_sizes"],
+)
+def test_sources_made_of_several_are_of_every_kind(strategy, holds):
+    """With turns drawn by weight, and with a batch size for each."""
+    assert holds(an_example(strategy, holds))
+
+
+@given(named_sources(), batch_sizes())
+@settings(deadline=None)
+def test_named_sources_give_dicts(ds, batch_size):
+    """Every batch is one, and has all fields."""
+    batches = list(itertools.islice(ds.batch_iterator(batch_size), 3))
+
+    assert [dict] * len(batches) == [type(batch) for batch in batches]
+    assert 1 >= len({tuple(batch) for batch in batches})
+
+
 @given(lengths(7), batch_sizes(9))
 def test_numbers_keep_to_their_limits(n, batch_size):
     """From none, and from one."""
@@ -720,6 +744,7 @@ def test_numbers_keep_to_their_limits(n, batch_size):
     ("strategy", "kinds"),
     [
         (shuffles(), {"in order", "RandomState", "Generator", "SeedSequence", "int"}),
+        (shuffles(in_order=False), {"RandomState", "Generator", "SeedSequence", "int"}),
         (rngs(), {"RandomState", "Generator"}),
     ],
 )

@@ -33,7 +33,17 @@ if TYPE_CHECKING:
         SourceContract,
         plain,
     )
-    from .strategies import Shuffled, array_sources, batch_sizes, lengths, rngs, samplers, shuffles, sources
+    from .strategies import (
+        Shuffled,
+        array_sources,
+        batch_sizes,
+        lengths,
+        named_sources,
+        rngs,
+        samplers,
+        shuffles,
+        sources,
+    )
 
 __all__ = [
     "AccessorContract",
@@ -47,6 +57,7 @@ __all__ = [
     "batch_sizes",
     "check_determinism",
     "lengths",
+    "named_sources",
     "plain",
     "rngs",
     "samplers",

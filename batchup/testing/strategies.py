@@ -18,7 +18,17 @@ from ..data_source import (
 from ..engine import tree
 from ..sampling import AbstractSampler, StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler
 
-__all__ = ["Shuffled", "array_sources", "batch_sizes", "lengths", "rngs", "samplers", "shuffles", "sources"]
+__all__ = [
+    "Shuffled",
+    "array_sources",
+    "batch_sizes",
+    "lengths",
+    "named_sources",
+    "rngs",
+    "samplers",
+    "shuffles",
+    "sources",
+]
 
 Kind = Literal["in order", "RandomState", "Generator", "SeedSequence", "int"]
 
@@ -66,9 +76,16 @@ def batch_sizes(max_size: int = 50) -> st.SearchStrategy[int]:
     return st.integers(1, max_size)
 
 
-def shuffles() -> st.SearchStrategy[Shuffled]:
-    """Everything that `shuffle` may be, in order included, as a `Shuffled`: call it for a fresh value."""
-    return _shuffled("in order", "RandomState", "Generator", "SeedSequence", "int")
+def shuffles(in_order: bool = True) -> st.SearchStrategy[Shuffled]:
+    """Everything that `shuffle` may be, as a `Shuffled`: call it for a fresh value.
+
+    Parameters
+    ----------
+    in_order : bool, default True
+        Whether to keep the order is among them.
+    """
+    kinds: list[Kind] = ["in order", "RandomState", "Generator", "SeedSequence", "int"]
+    return _shuffled(*kinds[0 if in_order else 1 :])
 
 
 def rngs() -> st.SearchStrategy[Shuffled]:
@@ -133,7 +150,9 @@ def array_sources(draw: st.DrawFn, max_length: int = 20, weighted: bool = False)
     )
 
 
-def sources(max_length: int = 20, weighted: bool = False) -> st.SearchStrategy[AbstractDataSource]:
+def sources(
+    max_length: int = 20, weighted: bool = False, chance: bool = False, batch_size: int | None = None
+) -> st.SearchStrategy[AbstractDataSource]:
     """Random-access sources: arrays, and maps, composites and choices of them, nested. Some have no end.
 
     Parameters
@@ -141,7 +160,11 @@ def sources(max_length: int = 20, weighted: bool = False) -> st.SearchStrategy[A
     max_length : int, default 20
         The largest number of samples of one array.
     weighted : bool, default False
-        Whether some have weights, and therefore no order.
+        Whether samples of some have weights, and therefore no order.
+    chance : bool, default False
+        Whether some have a `random_map`, or are chosen by weight: without a `shuffle` no two goes are the same.
+    batch_size : int, optional
+        Some are composites whose `batch_sizes` have this sum: then it is the only one that they take.
 
     Examples
     --------
@@ -153,7 +176,23 @@ def sources(max_length: int = 20, weighted: bool = False) -> st.SearchStrategy[A
     ...         assert isinstance(batch, tuple)
     >>> a_batch_is_a_tuple()
     """
-    return st.recursive(array_sources(max_length, weighted), _combined, max_leaves=5)
+    combined = _with_chance if chance else _combined
+    every = st.recursive(array_sources(max_length, weighted), combined, max_leaves=5)
+    if batch_size is None or batch_size < 2:
+        return every
+    return every | _side_by_side(every, batch_size)
+
+
+def named_sources(max_length: int = 20) -> st.SearchStrategy[AbstractDataSource]:
+    """Random-access sources whose batches are dicts.
+
+    Parameters
+    ----------
+    max_length : int, default 20
+        The largest number of samples.
+    """
+    named = array_sources(max_length).map(_named)
+    return named | st.builds(lambda ds, fn: ds.map(fn), named, st.just(reversed_fields))
 
 
 def reversed_samples(*batch: Batch) -> Batch:
@@ -166,6 +205,21 @@ def twice(*batch: Batch) -> Batch:
     return batch + batch
 
 
+def reversed_fields(batch: dict[str, Any]) -> Batch:
+    """The batch of a source of dicts with its samples in the opposite order."""
+    return tree.map_leaves(lambda leaf: leaf[::-1], batch)
+
+
+def with_noise(*batch: Batch, rng: np.random.Generator) -> Batch:
+    """The batch, with a random number for each sample."""
+    return *batch, rng.random(tree.length(batch))
+
+
+def with_a_draw(*batch: Batch, rng: np.random.Generator) -> Batch:
+    """The batch, with a random integer for each sample."""
+    return *batch, rng.integers(1000, size=tree.length(batch))
+
+
 def _combined(parts: st.SearchStrategy[AbstractDataSource]) -> st.SearchStrategy[AbstractDataSource]:
     several = st.lists(parts, min_size=1, max_size=3)
     return st.one_of(
@@ -173,6 +227,34 @@ def _combined(parts: st.SearchStrategy[AbstractDataSource]) -> st.SearchStrategy
         st.builds(CompositeDataSource, several, flatten=st.booleans(), trim=st.booleans()),
         st.builds(ChoiceDataSource, several, stratified=st.booleans()),
     )
+
+
+def _with_chance(parts: st.SearchStrategy[AbstractDataSource]) -> st.SearchStrategy[AbstractDataSource]:
+    return st.one_of(
+        _combined(parts),
+        st.builds(
+            lambda ds, fn, seed: ds.random_map(fn, seed),
+            parts,
+            st.sampled_from([with_noise, with_a_draw]),
+            st.none() | st.integers(0, 3),
+        ),
+        st.lists(st.tuples(parts, st.sampled_from([0.5, 1.0, 3.0])), min_size=1, max_size=3).map(
+            lambda each: ChoiceDataSource([ds for ds, _ in each], weights=[weight for _, weight in each])
+        ),
+    )
+
+
+@st.composite
+def _side_by_side(draw: st.DrawFn, parts: st.SearchStrategy[AbstractDataSource], batch_size: int) -> AbstractDataSource:
+    """Two sources that share `batch_size`."""
+    first = draw(st.integers(1, batch_size - 1))
+    sizes = first, batch_size - first
+    return CompositeDataSource([draw(parts), draw(parts)], flatten=draw(st.booleans()), batch_sizes=sizes)
+
+
+def _named(ds: ArrayDataSource) -> ArrayDataSource:
+    fields = {f"field {i}": array for i, array in enumerate(ds.data)}
+    return ArrayDataSource(fields, sampler=ds.sampler, include_indices=ds.include_indices)
 
 
 def _shuffled(*kinds: Kind) -> st.SearchStrategy[Shuffled]:
