@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from .data_source import AbstractDataSource, Batch, Pick, coerce_data_source
+from .data_source import AbstractDataSource, Batch, Pick
+from .data_source.combined import coerced
 from .data_source.replay import Epoch
 from .engine.checks import whole
 from .engine.pools import Pool, Threads
@@ -197,7 +198,7 @@ class ParallelDataSource(AbstractDataSource):
     """
 
     def __init__(self, ds: Any, batch_buffer_size: int, pool: AbstractWorkerPool, timeout: float | None = None) -> None:
-        self._ds = coerce_data_source(ds)
+        self._ds = coerced(ds, "ds")
         if not self._ds.is_random_access:
             raise TypeError(
                 f"{type(self._ds).__name__} cannot fetch by index, so its batches cannot be fetched in parallel; "

@@ -2,12 +2,14 @@
 
     python benchmarks/transport.py [--rounds N] [--only a,b,c]
 
-Three kinds of batches: (a) 64x3x224x224 float32, gathered in shuffled order; (b) as large, made by a cheap function;
-(c) 256x32 float32, shuffled. One go of each library after the other, round after round; a ratio is the median of the
-ratios within the rounds. All pools stay alive, so that starting them is not counted; all of an epoch is.
+Four kinds of work: (a) batches of 64x3x224x224 float32, gathered in shuffled order; (b) as large, made by a cheap
+function, which makes a new array or fills one that it is given; (c) 256x32 float32, shuffled, 20 prepared ahead; (d)
+the same, 100 ahead, so that 25 may travel together. One go of each library after the other, round after round; a ratio
+is the median of the ratios within the rounds. All pools stay alive, so that starting them is not counted; all of an
+epoch is.
 
 Asked for, of batchup: in (a) and (b) 5 times torch and 1.5 times SPDL, in (a) also half of copying the batch within one
-process to memory that is in use already; in (c) 1.5 times the best. What is not installed is skipped.
+process to memory that is in use already; in (c) and (d) 1.5 times the best. What is not installed is skipped.
 """
 
 from __future__ import annotations
@@ -62,8 +64,9 @@ class Work(NamedTuple):
 
 WORKS = {
     "a": Work("64x3x224x224 float32, gathered", (384, 3, 224, 224), 64, 60, 8),
-    "b": Work("64x3x224x224 float32, made by np.full", (384, 3, 224, 224), 64, 60, 8, makes=True),
+    "b": Work("64x3x224x224 float32, all of one value", (384, 3, 224, 224), 64, 60, 8, makes=True),
     "c": Work("256x32 float32, gathered", (100_000, 32), 256, 3125, 20),
+    "d": Work("256x32 float32, gathered", (100_000, 32), 256, 3125, 100),
 }
 
 
@@ -94,12 +97,23 @@ def batch(work: Work, pick: np.ndarray) -> np.ndarray:
 Epoch = Callable[[], Iterator[Any]]
 
 
+def filled(work: Work, pick: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """A batch that is made in memory that is there already."""
+    array.fill(pick[0])
+    return array
+
+
 @contextlib.contextmanager
-def with_batchup(work: Work, n: int) -> Iterator[Epoch]:
+def with_batchup(work: Work, n: int, fills: bool = False) -> Iterator[Epoch]:
+    def made(pick: np.ndarray) -> tuple[np.ndarray]:
+        if fills:
+            return (filled(work, pick, batchup.empty(work.batch_shape, np.float32)),)
+        return (batch(work, pick),)
+
     repeats = -(-n * work.batch_size // work.shape[0])
     source: Any = batchup.ArrayDataSource([data(work.shape)], repeats=repeats)
     if work.makes:
-        source = batchup.ArrayDataSource([np.arange(work.shape[0])], repeats=repeats).map(lambda i: (batch(work, i),))
+        source = batchup.ArrayDataSource([np.arange(work.shape[0])], repeats=repeats).map(made)
     with batchup.WorkerProcessPool(2) as pool:
         batches = pool.parallel_data_source(source, work.depth)
 
@@ -178,14 +192,18 @@ def with_torch(work: Work, n: int) -> Iterator[Epoch]:
 class Half:
     """What one of two processes of SPDL gives: every second batch, or list of batches."""
 
-    def __init__(self, work: Work, n: int, place: int, lot: int) -> None:
+    def __init__(self, work: Work, n: int, place: int, lot: int, fills: bool) -> None:
         self.work, self.n, self.place, self.lot = work, n, place, lot
-        self.out = None if work.makes else [np.empty(work.batch_shape, np.float32) for _ in range(lot)]
+        new = work.makes and not fills
+        # what is given is copied before the next one is asked for
+        self.out = None if new else [np.empty(work.batch_shape, np.float32) for _ in range(lot)]
 
     def batch(self, i: int, pick: np.ndarray) -> np.ndarray:
         if self.out is None:
             return batch(self.work, pick)
-        return data(self.work.shape).take(pick, 0, self.out[i], "clip")  # it is copied before the next one is asked for
+        if self.work.makes:
+            return filled(self.work, pick, self.out[i])
+        return data(self.work.shape).take(pick, 0, self.out[i], "clip")
 
     def __iter__(self) -> Iterator[Any]:
         rest = picks(self.work, self.n)
@@ -196,7 +214,7 @@ class Half:
 
 
 @contextlib.contextmanager
-def with_spdl(work: Work, n: int, lot: int = 1) -> Iterator[Epoch]:
+def with_spdl(work: Work, n: int, lot: int = 1, fills: bool = False) -> Iterator[Epoch]:
     """Its arenas of shared memory: a pool of segments, mapped without a copy, for large batches; a ring for small ones.
     Its pools of processes and its regions were slower."""
     from spdl.pipeline import SharedMemoryRingBuffer, SharedMemorySegmentPool, iterate_in_subprocess
@@ -209,7 +227,7 @@ def with_spdl(work: Work, n: int, lot: int = 1) -> Iterator[Epoch]:
             arena: Any = SharedMemoryRingBuffer((depth + 2) * lot * work.nbytes)
         else:
             arena = SharedMemorySegmentPool(lot * work.nbytes, depth + 2)
-        half = functools.partial(Half, work, n, place, lot)
+        half = functools.partial(Half, work, n, place, lot, fills)
         halves.append(iterate_in_subprocess(half, buffer_size=depth, arena=arena, daemon=True))
 
     def epoch() -> Iterator[np.ndarray]:
@@ -356,17 +374,19 @@ class Peer(NamedTuple):
 
 PEERS = {  # those that fork come first, before there are threads
     "Pool.imap": Peer(with_imap, "", "ab", 0.15),
-    f"Pool.imap, chunksize={LOT}": Peer(functools.partial(with_imap, chunksize=LOT), "", "c"),
-    "ProcessPoolExecutor": Peer(with_executor, "", "abc", 0.2),
+    f"Pool.imap, chunksize={LOT}": Peer(functools.partial(with_imap, chunksize=LOT), "", "cd"),
+    "ProcessPoolExecutor": Peer(with_executor, "", "abcd", 0.2),
     "torch": Peer(with_torch, "torch", "ab", 0.5),
-    "torch, arrays": Peer(with_torch, "torch", "c"),
-    "SPDL": Peer(with_spdl, "spdl_core", "abc"),
-    f"SPDL, lists of {LOT}": Peer(functools.partial(with_spdl, lot=LOT), "spdl_core", "c"),
+    "torch, arrays": Peer(with_torch, "torch", "cd"),
+    "SPDL": Peer(with_spdl, "spdl_core", "abcd"),
+    "SPDL, array.fill": Peer(functools.partial(with_spdl, fills=True), "spdl_core", "b"),
+    f"SPDL, lists of {LOT}": Peer(functools.partial(with_spdl, lot=LOT), "spdl_core", "d"),
     "joblib": Peer(with_joblib, "joblib", "abc", 0.15),
     "grain": Peer(with_grain, "grain", "ab", 0.5, rest=1.0),
-    "grain, pickled": Peer(with_grain, "grain", "c"),
-    f"grain, {LOT} in one": Peer(functools.partial(with_grain, lot=LOT), "grain", "c"),
-    "batchup": Peer(with_batchup, "", "abc"),
+    "grain, pickled": Peer(with_grain, "grain", "cd"),
+    f"grain, {LOT} in one": Peer(functools.partial(with_grain, lot=LOT), "grain", "d"),
+    "batchup": Peer(with_batchup, "", "abcd"),
+    "batchup, batchup.empty": Peer(functools.partial(with_batchup, fills=True), "", "b"),
     "np.copyto": Peer(with_memcpy, "", "a"),
 }
 
@@ -432,32 +452,42 @@ def installed(distribution: str) -> bool:
 
 def asked(key: str, found: dict[str, list[float]]) -> dict[str, float]:
     """How many times as fast as each batchup should be."""
-    if key != "c":
-        return {"torch": 5.0, "SPDL": 1.5, "np.copyto": 0.5}
-    best = min((name for name in found if name != "batchup"), key=lambda name: median(found[name]))
+    if key in "ab":
+        return {"torch": 5.0, "SPDL": 1.5, "SPDL, array.fill": 1.5, "np.copyto": 0.5}
+    best = min((name for name in found if not is_ours(name)), key=lambda name: median(found[name]))
     return {best: 1.5}
+
+
+def is_ours(name: str) -> bool:
+    return name.startswith("batchup")
+
+
+def ratio(found: dict[str, list[float]], name: str, ours: str) -> float:
+    """How many times as fast as `name` one of ours is."""
+    return median(theirs / mine for theirs, mine in zip(found[name], found[ours], strict=True))
 
 
 def report(key: str, rounds: int) -> None:
     work = WORKS[key]
     found = measured(key, rounds)
     wanted = asked(key, found)
+    ours = [name for name in found if is_ours(name)]
     rows = []
     for name in sorted(found, key=lambda name: median(found[name])):
-        ratio = median(b / a for a, b in zip(found["batchup"], found[name], strict=True))
+        ratios = [ratio(found, name, each) for each in ours]
         least = wanted.get(name)
         rows.append(
             [
                 name,
                 f"{1 / median(found[name]):,.1f}",
-                "" if name == "batchup" else f"{ratio:.2f}",
+                *("" if is_ours(name) else f"{each:.2f}" for each in ratios),
                 f"{least:.1f}" if least else "",
-                "" if not least else "yes" if ratio >= least else "NO",
+                "" if not least else ", ".join("yes" if each >= least else "NO" for each in ratios),
             ]
         )
     table(
         f"({key}) {work.title}: {work.nbytes / 1000:,.0f} kB a batch, {work.depth} ahead, medians of {rounds} rounds",
-        ["two workers", "batches/s", "batchup is times as fast", "asked", "met"],
+        ["two workers", "batches/s", *(f"{each} is times as fast" for each in ours), "asked", "met"],
         rows,
     )
 
@@ -489,7 +519,7 @@ def main(keys: Iterable[str], rounds: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="a,b,c", help="which batches, such as a,c")
+    parser.add_argument("--only", default="a,b,c,d", help="which works, such as a,c")
     options = parser.parse_args()
     import transport  # itself: what goes to workers is then of a module, which they can import
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -340,6 +341,11 @@ def coerce_data_source(x: Any) -> AbstractDataSource:
     >>> coerce_data_source([np.arange(3)]).num_samples()
     3
     """
+    return coerced(x, "x")
+
+
+def coerced(x: Any, name: str) -> AbstractDataSource:
+    """A data source for the argument `name`."""
     if isinstance(x, AbstractDataSource):
         return x
     if isinstance(x, dict):
@@ -352,12 +358,13 @@ def coerce_data_source(x: Any) -> AbstractDataSource:
         return CallableDataSource(x)
     hint = "; for a single array, give [array]" if is_array_like(x) else ""
     raise TypeError(
-        f"a data source, a list of array-likes, an iterator or a function is wanted, not {kind_of(x)}{hint}"
+        f"{name} should be a data source, a list of array-likes, an iterator or a function, not {kind_of(x)}: "
+        f"{reprlib.repr(x)}{hint}"
     )
 
 
 def _members(datasets: Sequence[Any]) -> list[AbstractDataSource]:
-    members = [coerce_data_source(ds) for ds in datasets]
+    members = [coerced(ds, f"datasets[{i}]") for i, ds in enumerate(datasets)]
     if not members:
         raise ValueError("datasets should hold at least one data source, but there is none")
     return members

@@ -166,7 +166,8 @@ class Processes(Pool):
         if last is not None and last.holds(obj):
             return last
         constant = Constant(obj)
-        self._gang.constants.add(constant)
+        with self._lock:  # `stats` goes through them
+            self._gang.constants.add(constant)
         weakref.finalize(constant, self._forgotten.append, constant.serial).atexit = False
         return constant
 

@@ -448,9 +448,8 @@ class Constant:
             _referred.constants = outer
         parts = [memoryview(header), *buffers]
         spans = self.spans = laid_out(parts)
-        places = [_place(part) for part in parts]
-        # what cannot be written to is held, so that nothing else can come to be where it is
-        self._places = [(place, part if place else None) for place, part in zip(places, parts, strict=True)]
+        # what cannot change is held, so that nothing else can come to be where it is
+        self._fixed = [part if _is_of_bytes(part) else None for part in parts]
         spans_of = memoryview(pickle.dumps(spans))  # there may be thousands: they travel with the data
         self.end = _after(spans)
         self.segment = Segment(self.end + spans_of.nbytes, reserve=False)
@@ -466,9 +465,8 @@ class Constant:
     def holds(self, obj: Any) -> bool:
         """Whether `obj` still is, byte for byte, what was copied.
 
-        All of its memory is compared, at some gigabytes a second; but not that of arrays that own theirs, cannot be
-        written to (``X.flags.writeable = False``) and are where they were. Of such an array there should be no writable
-        view from before.
+        All of its memory is compared, at some gigabytes a second; but not that of arrays over `bytes`, which cannot
+        change. An array that is only marked as not writeable can: through an earlier view, or when the mark is undone.
         """
         header, buffers = dumps(obj)
         parts = [memoryview(header), *buffers]
@@ -478,8 +476,9 @@ class Constant:
             self._memory = self.segment.map()
         first = _address(self._memory)
         return all(
-            (place is not None and place == _place(part)) or _libc().memcmp(first + offset, _address(part), n) == 0
-            for part, (place, _), (offset, n) in zip(parts, self._places, self.spans, strict=True)
+            (fixed is not None and _is_of_bytes(part) and _address(fixed) == _address(part))
+            or _libc().memcmp(first + offset, _address(part), n) == 0
+            for part, fixed, (offset, n) in zip(parts, self._fixed, self.spans, strict=True)
         )
 
     @property
@@ -499,18 +498,12 @@ class Constant:
         self.segment.close()
 
 
-def _place(part: memoryview) -> int | None:
-    """Where memory that nobody can write to is; None for other memory."""
+def _is_of_bytes(part: memoryview) -> bool:
+    """Whether this is the memory of an array over `bytes`, which nobody writes to."""
     owner: Any = part.obj
-    if not part.readonly or not isinstance(owner, np.ndarray):
-        return None
-    while isinstance(owner.base, np.ndarray):
+    while isinstance(owner, np.ndarray):
         owner = owner.base
-        if owner.flags.writeable:  # a read-only view of what can be written to
-            return None
-    if not owner.flags.owndata and not isinstance(owner.base, bytes):  # a view of some other object's memory
-        return None
-    return _address(part)
+    return isinstance(owner, bytes) and isinstance(part.obj, np.ndarray)
 
 
 def _address(buffer: Any) -> int:

@@ -49,9 +49,10 @@ def test_lambdas_and_local_classes_work(pool):
     assert [1.5] == [half.x for half in pool.work_stream([(lambda x: Half(x), (3,))])]
 
 
-def test_a_batch_is_the_consumers_own(pool):
+@pytest.mark.parametrize("columns", [1000, 101, 7], ids=["large", "several to a slot", "through the pipe"])
+def test_a_batch_is_the_consumers_own(pool, columns):
     """Batches are writable, and writing to one changes no other, though their memory is used again."""
-    X = np.arange(400 * 1000, dtype=np.float64).reshape(400, 1000)
+    X = np.arange(400 * columns, dtype=np.float64).reshape(400, columns)
     par = pool.parallel_data_source(ArrayDataSource([X]), 4)
 
     kept = []
@@ -73,6 +74,36 @@ def test_memory_is_used_again(pool):
 
     assert sum(len(worker.maps) for worker in fresh.engine._gang.workers) <= 4 + 2 * 2 + 2
     fresh.close()
+
+
+def test_memory_that_is_not_needed_any_more_is_given_back():
+    """A pool that had large batches, and has small ones now."""
+    with WorkerProcessPool(2) as pool:
+        large = pool.work_stream((np.zeros, (1 << 17,)) for _ in range(30))
+        for _ in large:
+            pass
+        before = large.stats()
+        small = pool.work_stream((pow, (n, 2)) for n in range(600))
+        for _ in small:
+            pass
+
+        assert before.slots > 0
+        assert (0, 0) == (small.stats().slots, small.stats().shared_bytes)
+
+
+def test_small_batches_lie_several_to_a_slot():
+    """So that they cost little memory and little time; a slot goes back when all that lie in it are gone."""
+    with WorkerProcessPool(1) as pool:
+        batches = pool.work_stream((np.full, (1000, n)) for n in range(200))
+        kept = list(batches)
+        all_kept = batches.stats()
+        del kept[:150], kept[1:]
+        for _ in pool.work_stream((np.full, (1000, n)) for n in range(600)):
+            pass
+
+        assert 200 * 8000 <= all_kept.shared_bytes <= 1.2 * 200 * 8000
+        assert (kept[0] == 150).all()
+        assert batches.stats().slots <= 5
 
 
 def test_arrays_are_shared_not_copied(pool):

@@ -174,14 +174,12 @@ def test_a_constant_knows_what_it_was_made_from(change):
     assert not constant.holds([X, "label"])
 
 
-def test_arrays_that_cannot_be_written_to_are_not_compared(monkeypatch):
-    """They are held instead, and looked up by where they are; a read-only view of a writable one is compared."""
-    X = np.zeros((3000, 100))
-    X.flags.writeable = False
+def test_arrays_over_bytes_are_not_compared(monkeypatch):
+    """They cannot change: they are held instead, and looked up by where they are; all others are compared."""
+    X = np.frombuffer(bytes(2_400_000)).reshape(3000, 100)
     Y = np.zeros(1000)
-    view = Y.view()
-    view.flags.writeable = False
-    constant = share.Constant([X, view])
+    Y.flags.writeable = False
+    constant = share.Constant([X, Y])
     compared = []
 
     class Libc:
@@ -189,13 +187,32 @@ def test_arrays_that_cannot_be_written_to_are_not_compared(monkeypatch):
             compared.append(n)
             return 0
 
-    constant.holds([X, view])
+    constant.holds([X, Y])
     monkeypatch.setattr(share, "_libc", Libc)
 
-    assert constant.holds([X, view])
+    assert constant.holds([X, Y])
     assert X.nbytes not in compared
     assert Y.nbytes in compared
-    assert not constant.holds([X.copy()[::-1].copy()[:1], view])
+    assert constant.holds([np.frombuffer(bytes(2_400_000)).reshape(3000, 100), Y])
+    assert X.nbytes in compared
+    constant.close()
+
+
+@pytest.mark.parametrize("through", ["an earlier view", "the array, writeable for a while"])
+def test_what_is_marked_as_not_writeable_can_change(through):
+    """And is compared, therefore."""
+    X = np.zeros((3000, 100))
+    view = X[:]
+    X.flags.writeable = False
+    constant = share.Constant([X])
+    if through == "an earlier view":
+        view[-1, -1] = 1
+    else:
+        X.flags.writeable = True
+        X[-1, -1] = 1
+        X.flags.writeable = False
+
+    assert not constant.holds([X])
     constant.close()
 
 

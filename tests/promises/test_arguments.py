@@ -30,7 +30,7 @@ REFUSED = [
         ("pools['POOL'].parallel_data_source(source, timeout='3')", "TypeError", "timeout", "'3'"),
         ("pools['POOL'].parallel_data_source(source, timeout=True)", "TypeError", "timeout", "True"),
         ("pools['POOL'].parallel_data_source(iter([1]))", "TypeError", "IteratorDataSource"),
-        ("pools['POOL'].parallel_data_source(7)", "TypeError", "data source", "int"),
+        ("pools['POOL'].parallel_data_source(7)", "TypeError", "ds", "data source", "int", "7"),
         ("par('POOL').batch_iterator(0)", "ValueError", "batch_size", "0"),
         ("par('POOL').batch_iterator(True)", "TypeError", "batch_size", "True"),
         ("par('POOL').batch_iterator(2.5)", "TypeError", "batch_size", "2.5"),

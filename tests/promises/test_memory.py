@@ -249,6 +249,30 @@ for depth in [1, 4, 20]:
     assert quiet("800 True\nTrue\n" * 3) == ended
 
 
+def test_slots_are_bounded_whatever_happens(tmp_path):
+    """Two loops in turns, workers that are killed, loops that are left: as many for a worker as both buffers are deep,
+    and two more."""
+    ended = run(
+        """
+Y = np.zeros((4000, 1000))
+slots, depth = [], 10
+with WorkerProcessPool(2) as pool:
+    par = pool.parallel_data_source(ArrayDataSource([Y]), depth)
+    for n in range(8):
+        one, two = par.batch_iterator(10), par.batch_iterator(10)
+        for k in range(100):
+            next(one), next(random.choice([one, two]))
+            if k % 40 == 17:
+                os.kill(random.choice(workers()), signal.SIGKILL)
+            slots.append(one.stats().slots)
+print(0 < max(slots) <= 2 * (2 * depth + 2) or max(slots))
+""",
+        tmp_path,
+    )
+
+    assert quiet("True\n") == ended
+
+
 def test_a_batch_of_more_than_2_gib(tmp_path):
     """Crosses like any other."""
     if psutil.virtual_memory().available < 8 << 30:
