@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import os
 import pickle
 import signal
@@ -29,6 +30,7 @@ from .worker import CALL, DROP, ERROR, FORGET, GONE, HELLO, IN_SLOT, ON_SHELF, T
 __all__ = ["Processes"]
 
 QUICK = 0.0002  # seconds; tasks that take less go several together
+SHORT = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Answer:
@@ -373,12 +375,10 @@ class Processes(Pool):
             return
         lease = None
         if kind >= IN_SLOT:
-            try:
-                lease = self._lease(worker, kind, more)
-            except FileNotFoundError:
-                return  # it is dying, and its memory is gone: the task is done again
-            if lease is None:
-                self._again_in_pipe(worker.answers.pop(number, None))
+            lease = self._lease(worker, kind, more)
+            if lease is None:  # it is done again: by another worker, if this one is dying and its memory is gone
+                if number in worker.answers:
+                    worker.send_task(piped(worker.answers[number].frame), False)
                 return
         elif more:
             self._say_short(more)
@@ -398,20 +398,14 @@ class Processes(Pool):
             worker.shelf = None  # whatever comes of it, the next results are not in the last one
         try:
             lease = worker.lease(*slot)
-        except FileNotFoundError:
-            raise
         except OSError as error:
             worker.refuse(slot[0])
-            self._say_short(f"{slot[2]} bytes cannot be mapped: {error}")
+            if error.errno in SHORT:
+                self._say_short(f"{slot[2]} bytes cannot be mapped: {error}")
             return None
         if kind == ON_SHELF:
             worker.shelf = lease
         return lease
-
-    def _again_in_pipe(self, answer: Answer | None) -> None:
-        if answer is not None and answer.state == "waiting":
-            answer.frame = piped(answer.frame)
-            self._assign(answer)
 
     def _say_short(self, why: str) -> None:
         if not self._told:
