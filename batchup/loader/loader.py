@@ -11,7 +11,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from ..data_source import Batch, BatchIterator, coerce_data_source
+from ..data_source import Batch, BatchIterator
+from ..data_source.combined import coerced
 from ..data_source.replay import fingerprint, should_agree
 from ..engine.checks import whole
 from ..engine.pools import cores
@@ -104,7 +105,7 @@ class Loader:
         max_skipped: int = 100,
         timeout: float | None = None,
     ) -> None:
-        self.source = coerce_data_source(source)
+        self.source = coerced(source, "source")
         self.batch_size = whole("batch_size", batch_size)
         should_fit(self.source, self.batch_size)
         self._plan = RunPlan(
