@@ -173,7 +173,8 @@ class Loader:
         """
         self._should_be_open()
         self._should_replay("has no plan to go on in")
-        return self._loop(itertools.islice(self._items_from(self._run.epoch, self._run.step), whole("n", n)), None)
+        items = self._items_from(self._run.epoch, self._run.step)
+        return self._loop(itertools.islice(items, whole("n", n, least=0)), None)
 
     def __len__(self) -> int:
         n = self._plan.length()
@@ -304,6 +305,10 @@ class Loader:
         self._end_the_loop()
         if self._pool is not None and self._owns_pool:
             self._pool.close()
+
+    def __repr__(self) -> str:
+        at = f"epoch={self.epoch}, step={self.step}"
+        return f"<Loader over {type(self.source).__name__}: batch_size={self.batch_size}, {at}>"
 
     def __enter__(self) -> Self:
         return self
