@@ -134,7 +134,7 @@ def should_agree(state: Any, now: Mapping[str, Any], others: list[str]) -> None:
         raise ValueError(f"the state should have an entry {missing[0]!r}, as state_dict() gives it; it has {[*state]}")
     for name, value in now.items():
         if state[name] != value:
-            what = "a plan (sources, subset, repeats, sampler)" if name == "plan" else name
+            what = "a plan (sources, subset, repeats, sampler, random transforms)" if name == "plan" else name
             raise ValueError(
                 f"the state has {what} {state[name]!r}, but here it is {value!r}; make it with what the state was "
                 "saved with"

@@ -413,14 +413,6 @@ def _should_be_a_seed(shuffle: Shuffle, is_one: bool) -> None:
         )
 
 
-def _should_be_as_many(before: int, now: int) -> None:
-    if before != now:
-        raise ValueError(
-            f"there should be as many trainers as when the state was saved, {before}, not {now}: it is from within an "
-            "epoch, and only between two epochs may their number change"
-        )
-
-
 def _at_item(error: BaseException, number: int, item: Item) -> BaseException:
     pick, epoch, step = item
     return located(error, step, pick, epoch)
