@@ -1,7 +1,8 @@
 """Train a small network on handwritten digits, with augmented batches prepared by two threads.
 
 Shows a source over a part of the data (``indices``), random augmentation that comes out the same at each run however
-the threads take turns, batches made in the background while the network learns, and an evaluation in batches.
+the threads take turns (``random_map``), batches made in the background while the network learns, and an evaluation in
+batches.
 
 The network is plain NumPy, so that nothing stands between you and the batches. To run it::
 
@@ -20,8 +21,7 @@ from sklearn.datasets import load_digits
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from batchup.data_source import ArrayDataSource
-from batchup.work_pool import WorkerThreadPool
+from batchup import ArrayDataSource, Loader
 
 SEED = 12345
 BATCH_SIZE = 64
@@ -41,13 +41,8 @@ def warp(images, angle, dy, dx):
     return upper * (top + 1 - y) + lower * (y - top)
 
 
-def augment(indices, images, labels):
-    """The batch with its digits slightly turned, moved and blotted.
-
-    The chance is seeded by the indices of the batch, and not drawn from a generator that the threads would share. So
-    it depends on nothing but the batch, and it is new in each epoch, which puts the digits together in a new order.
-    """
-    rng = np.random.default_rng([SEED, *indices])
+def augment(images, labels, rng):
+    """The batch with its digits slightly turned, moved and blotted, by chance that belongs to this batch."""
     n = len(images)
     images = warp(images, rng.normal(0, 0.1, n), rng.normal(0, 0.3, n), rng.normal(0, 0.3, n))
     return images + rng.normal(0, 0.05, images.shape), labels
@@ -114,16 +109,15 @@ def main():
     order = rng.permutation(len(images))
     test, train = order[:450], order[450:]
 
-    train_ds = ArrayDataSource([images, labels], indices=train, include_indices=True).map(augment)
+    train_ds = ArrayDataSource([images, labels], indices=train).random_map(augment)
     test_ds = ArrayDataSource([images, labels], indices=test)
     network = Network([64, 256, 128, 10], rng)
 
-    with WorkerThreadPool(processes=2) as pool:
-        batches = pool.parallel_data_source(train_ds)
+    with Loader(train_ds, BATCH_SIZE, shuffle=SEED, pool=2) as loader:
         epochs = tqdm(range(args.epochs), unit="epoch")
         for epoch in epochs:
             rate = 0.002 * (1 - epoch / args.epochs)
-            losses = [network.step(X, y, rate) for X, y in batches.batch_iterator(BATCH_SIZE, shuffle=rng)]
+            losses = [network.step(X, y, rate) for X, y in loader]
             epochs.set_postfix(loss=f"{np.mean(losses):.3f}")
 
     (predicted,) = test_ds.batch_map_concat(lambda X, y: network.predict(X), batch_size=256)
