@@ -458,7 +458,7 @@ def batch_of(fn: Callable[..., Any], result: Any) -> Batch:
     if isinstance(result, list):  # [X, y] is taken for (X, y)
         return tuple(result)
     hint = "does it lack a return?" if result is None else "for a single array, return (array,)"
-    raise TypeError(f"{name_of(fn)} should return a batch, a tuple of arrays, not {kind_of(result)}; {hint}")
+    raise TypeError(f"{name_of(fn)} should return a batch, a tuple or a dict of arrays, not {kind_of(result)}; {hint}")
 
 
 def name_of(fn: Callable[..., Any]) -> str:

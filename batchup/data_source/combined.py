@@ -356,7 +356,7 @@ def coerced(x: Any, name: str) -> AbstractDataSource:
         return IteratorDataSource(x)
     if callable(x):
         return CallableDataSource(x)
-    hint = "; put it into a list: [X] or [X, y]" if is_array_like(x) else ""
+    hint = "; put it into a list: [X] or [X, y]" if is_array_like(x) and not isinstance(x, str) else ""
     raise TypeError(
         f"{name} should be a data source, a list of array-likes, an iterator or a function, not {kind_of(x)}: "
         f"{reprlib.repr(x)}{hint}"
