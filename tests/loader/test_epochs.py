@@ -1,0 +1,370 @@
+"""Loops over a loader: one epoch each, or so many steps; each with its order, its number, and its end."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchup import (
+    ArrayDataSource,
+    CallableDataSource,
+    ChoiceDataSource,
+    CompositeDataSource,
+    IteratorDataSource,
+    Loader,
+)
+from batchup.errors import PoolClosedError
+from batchup.testing import batch_sizes, plain, sources
+from batchup.work_pool import WorkerThreadPool
+
+
+def arrays(n=10, **kwargs):
+    return ArrayDataSource([np.arange(n)], **kwargs)
+
+
+def epoch_of(loader):
+    return [x.tolist() for (x,) in loader]
+
+
+def in_order_of_index(epoch):
+    return sorted(i for batch in epoch for i in batch)
+
+
+def with_noise(x, rng):
+    return x, rng.random(len(x))
+
+
+def test_an_epoch_has_an_order_of_its_own():
+    """Every sample comes once; another epoch, and another seed, has another order."""
+    loader = Loader(arrays(100), 7, shuffle=5)
+    epochs = [epoch_of(loader) for _ in range(4)] + [epoch_of(Loader(arrays(100), 7, shuffle=6))]
+
+    assert [list(range(100))] * 5 == [in_order_of_index(epoch) for epoch in epochs]
+    assert 5 == len({str(epoch) for epoch in epochs})
+
+
+def test_an_order_depends_on_seed_and_epoch_alone():
+    """Epoch 2 is the same, whatever became of those before."""
+    whole, hasty = Loader(arrays(), 3, shuffle=5), Loader(arrays(), 3, shuffle=5)
+    for _ in range(2):
+        epoch_of(whole)
+        next(iter(hasty))
+
+    assert epoch_of(whole) == epoch_of(hasty)
+
+
+@pytest.mark.parametrize("shuffle", [None, False])
+def test_without_a_shuffle_the_order_is_kept(shuffle):
+    """In every epoch."""
+    loader = Loader(arrays(5), 2, shuffle=shuffle)
+
+    assert [[[0, 1], [2, 3], [4]]] * 2 == [epoch_of(loader) for _ in range(2)]
+
+
+def test_a_loader_says_where_it_is():
+    """`epoch` and `step` are those of the next batch while one is in hand, and of the next epoch at its end."""
+    loader = Loader(arrays(5), 2)
+    before = loader.epoch, loader.step
+    places = [[(loader.epoch, loader.step) for _ in loader] for _ in range(2)]
+
+    assert ((0, 0), [[(0, 1), (0, 2), (0, 3)], [(1, 1), (1, 2), (1, 3)]]) == (before, places)
+    assert (2, 0) == (loader.epoch, loader.step)
+
+
+def test_a_loop_that_is_left_has_ended_its_epoch():
+    """The next loop begins the next epoch."""
+    loader, other = (Loader(arrays(), 3, shuffle=5) for _ in range(2))
+    epoch_of(other)
+    for _ in loader:
+        break
+
+    assert (epoch_of(other), 2) == (epoch_of(loader), loader.epoch)
+
+
+def test_a_loop_that_gave_nothing_has_not_begun_its_epoch():
+    """The next one is over the same epoch."""
+    loader = Loader(arrays(), 3, shuffle=5)
+    iter(loader)
+
+    assert epoch_of(Loader(arrays(), 3, shuffle=5)) == epoch_of(loader)
+
+
+def test_a_second_loop_ends_the_first():
+    """The first says so at its next batch; the second is whole."""
+    loader = Loader(arrays(), 3)
+    first = iter(loader)
+    next(first)
+    second = iter(loader)
+
+    with pytest.raises(RuntimeError, match="this loop has ended: another one has begun since"):
+        next(first)
+    assert [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]] == [x.tolist() for (x,) in second]
+
+
+def test_a_loop_that_has_ended_stays_ended():
+    """Asked again, it gives nothing, and the epoch is not counted twice."""
+    loader = Loader(arrays(), 3)
+    loop = iter(loader)
+    list(loop)
+
+    assert [] == list(loop)
+    assert 1 == loader.epoch
+
+
+@given(st.data(), batch_sizes(20), st.integers(0, 99), st.integers(1, 12), st.integers(1, 12))
+@settings(deadline=None, max_examples=50)
+def test_steps_go_across_epochs(data, batch_size, seed, some, more):
+    """`steps` gives the batches of one epoch after the other, and goes on where it stopped."""
+    ds = data.draw(sources(weighted=True, chance=True, batch_size=batch_size))
+    by_epochs, by_steps = (Loader(ds, batch_size, shuffle=seed) for _ in range(2))
+    epochs = [plain(list(itertools.islice(by_epochs, some + more))) for _ in range(3)]
+    expected = [batch for epoch in epochs for batch in epoch][: some + more]
+    if not epochs[0] or len(expected) < some + more:
+        return
+
+    assert expected == [plain(batch) for n in (some, more) for batch in by_steps.steps(n)]
+
+
+def test_steps_over_no_samples_are_refused():
+    """They would never end."""
+    with pytest.raises(ValueError, match=r"steps\(\) should be over a source with batches, but epoch 0 has none"):
+        next(Loader(arrays(0), 3).steps(1))
+
+
+def test_an_epoch_after_steps_is_the_next():
+    """Of the epoch that the steps ended in, some was delivered."""
+    loader, other = (Loader(arrays(), 3, shuffle=5) for _ in range(2))
+    list(loader.steps(5))
+    for _ in range(2):
+        epoch_of(other)
+
+    assert (epoch_of(other), 3) == (epoch_of(loader), loader.epoch)
+
+
+@given(st.data(), batch_sizes(20), st.none() | st.integers(0, 99), st.sampled_from(["keep", "drop", "pad", "wrap"]))
+@settings(deadline=None, max_examples=50)
+def test_any_batch_can_be_had_at_once(data, batch_size, seed, last):
+    """`batch(epoch, step)` is what a loop gives there, noise and all; the loader stays where it is."""
+    ds = data.draw(sources(weighted=seed is not None, chance=True, batch_size=batch_size))
+    loader = Loader(ds, batch_size, shuffle=seed, last=last)
+    found = {}
+    for epoch in range(2):
+        for step, batch in enumerate(itertools.islice(loader, 5)):
+            found[epoch, step] = plain(batch)
+    here = loader.epoch, loader.step
+
+    assert found == {place: plain(loader.batch(*place)) for place in found}
+    assert here == (loader.epoch, loader.step)
+
+
+@pytest.mark.parametrize(
+    ("source", "shuffle", "n"),
+    [(arrays(), None, 4), (arrays(0), None, 0), (ChoiceDataSource([arrays(4), arrays(9)]), 1, 4)],
+    ids=["arrays", "nothing", "of unknown length"],
+)
+def test_a_batch_that_is_not_there_is_refused(source, shuffle, n):
+    """The error says how many there are."""
+    with pytest.raises(IndexError, match=f"step should be below {n}, the number of batches in epoch 0, not {n}"):
+        Loader(source, 3, shuffle=shuffle).batch(0, n)
+
+
+def test_a_generator_gives_one_seed_when_the_loader_is_made():
+    """Epochs differ, but follow from the generator as it was then, and draw nothing more from it."""
+    rngs = np.random.default_rng(3), np.random.default_rng(3)
+    loaders = [Loader(arrays(), 3, shuffle=rng) for rng in rngs]
+    drawn = rngs[0].bit_generator.state
+    rngs[1].random(1000)
+    first, second = [[epoch_of(loader) for _ in range(2)] for loader in loaders]
+
+    assert first == second
+    assert first[0] != first[1]
+    assert drawn == rngs[0].bit_generator.state != np.random.default_rng(3).bit_generator.state
+
+
+@pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
+def test_a_generator_gives_another_seed_each_time(make):
+    """Two loaders in a row have different orders; generators with the same seed, the same."""
+    first, again = make(3), make(3)
+    orders = [epoch_of(Loader(arrays(100), 9, shuffle=rng)) for rng in (first, first, again)]
+
+    assert orders[0] != orders[1]
+    assert orders[0] == orders[2]
+
+
+def test_true_is_the_global_generator():
+    """What `numpy.random.seed` decides."""
+    orders = []
+    for seed in (3, 3, 4):
+        np.random.seed(seed)
+        orders.append(epoch_of(Loader(arrays(100), 9, shuffle=True)))
+
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_a_seed_sequence_is_a_seed():
+    """That of an int is the int; one that was spawned has orders of its own, and is not advanced."""
+    sequence = np.random.SeedSequence(5)
+    child = sequence.spawn(1)[0]
+    orders = [epoch_of(Loader(arrays(100), 9, shuffle=seed)) for seed in (5, sequence, child, child)]
+
+    assert orders[0] == orders[1] != orders[2] == orders[3]
+
+
+def test_nothing_is_drawn_from_the_global_generators():
+    """Neither by a seed nor in order, with random transforms or without."""
+    state = np.random.get_state()[1].tolist()
+    for shuffle in (None, 5):
+        loader = Loader(arrays().random_map(with_noise), 3, shuffle=shuffle)
+        list(loader)
+        loader.batch(0, 1)
+
+    assert state == np.random.get_state()[1].tolist()
+
+
+def test_a_closed_loader_says_so():
+    """Its loop, its next loop, and its steps; it can be closed again, and still says where it is."""
+    loader = Loader(arrays(), 3, pool=1)
+    loop = iter(loader)
+    next(loop)
+    loader.close()
+    loader.close()
+
+    for call in (lambda: next(loop), lambda: iter(loader), lambda: loader.steps(1)):
+        with pytest.raises(PoolClosedError, match="the loader (was|is) closed"):
+            call()
+    assert (0, 1) == (loader.epoch, loader.step)
+
+
+def test_the_end_of_with_closes():
+    """Also without a pool."""
+    with Loader(arrays(), 3) as loader:
+        assert 4 == len(list(loader))
+
+    with pytest.raises(PoolClosedError):
+        iter(loader)
+
+
+def test_a_pool_of_the_users_stays_open():
+    """It serves another loader when the first is closed, and two side by side."""
+    with WorkerThreadPool(2) as pool:
+        with Loader(arrays(), 3, shuffle=5, pool=pool) as loader:
+            expected = epoch_of(loader)
+        one, two = (Loader(arrays(), 3, shuffle=5, pool=pool) for _ in range(2))
+        found = [[x.tolist() for (x,) in each] for each in zip(*zip(one, two, strict=True), strict=True)]
+
+    assert [expected, expected] == found
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("pool", [None, 3, "threads", "processes"])
+def test_every_kind_of_pool_gives_the_same(pool):
+    """None, a number of threads, and what there are cores for."""
+    with Loader(arrays().random_map(with_noise), 3, shuffle=5, pool=pool) as loader:
+        found = plain(list(loader))
+
+    assert plain(list(Loader(arrays().random_map(with_noise), 3, shuffle=5))) == found
+
+
+@pytest.mark.parametrize("depth", [1, 2, 7])
+def test_no_more_than_depth_are_drawn_ahead(depth):
+    """Also across loops."""
+    drawn = []
+
+    class Noted(ArrayDataSource):
+        def batch_indices_iterator(self, batch_size, shuffle=None, **kwargs):
+            for pick in super().batch_indices_iterator(batch_size, shuffle, **kwargs):
+                drawn.append(pick)
+                yield pick
+
+    taken, ahead = 0, []
+    with Loader(Noted([np.arange(20)]), 1, pool=2, depth=depth) as loader:
+        for _ in range(2):
+            for _ in loader:
+                taken += 1
+                ahead.append(len(drawn) - taken)
+
+    assert 2 * [min(depth, 20 - delivered) for delivered in range(1, 21)] == ahead
+
+
+# Sources that give their batches one after the other.
+
+
+def counted(batch_size, shuffle=None):
+    order = np.arange(6) if shuffle is None else shuffle.permutation(6)
+    for first in range(0, 6, batch_size):
+        yield (order[first : first + batch_size],)
+
+
+@pytest.mark.parametrize("source", [CallableDataSource(counted, 6), CallableDataSource(counted).map(lambda x: (x,))])
+def test_a_source_without_indices_can_be_looped_over(source):
+    """Each epoch asks it anew, and gives it a generator of its own to shuffle by."""
+    in_order, shuffled = Loader(source, 4), Loader(source, 4, shuffle=5)
+    epochs = [epoch_of(shuffled) for _ in range(2)]
+
+    assert [[[0, 1, 2, 3], [4, 5]]] * 2 == [epoch_of(in_order) for _ in range(2)]
+    assert [list(range(6))] * 2 == [in_order_of_index(epoch) for epoch in epochs]
+    assert epochs[0] != epochs[1]
+    assert epochs == [epoch_of(again) for again in [Loader(source, 4, shuffle=5)] for _ in range(2)]
+
+
+def test_an_iterator_is_used_up_once():
+    """Its second epoch has no batches."""
+    loader = Loader(IteratorDataSource(iter([(np.array([1]),), (np.array([2]),)])), 1)
+
+    assert [[[1], [2]], []] == [epoch_of(loader) for _ in range(2)]
+
+
+def test_an_error_of_such_a_source_costs_one_batch():
+    """It says which; the loop can go on where the source can."""
+
+    class Failing:
+        """Not a generator: it goes on after an error."""
+
+        def __init__(self):
+            self.i = -1
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.i += 1
+            if self.i == 1:
+                raise OSError("no such line")
+            if self.i == 3:
+                raise StopIteration
+            return (np.array([self.i]),)
+
+    loop = iter(Loader(IteratorDataSource(Failing()), 1))
+    first = next(loop)
+    with pytest.raises(OSError, match="no such line") as caught:
+        next(loop)
+
+    assert ["while asking for batch 1 of epoch 0"] == caught.value.__notes__
+    assert [[0], [2]] == [x.tolist() for (x,) in [first, *loop]]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda loader: loader.state_dict(), "has no state to go on from"),
+        (lambda loader: loader.load_state_dict({}), "has no state to go on from"),
+        (lambda loader: loader.batch(0, 0), "fetches no single batches"),
+        (lambda loader: loader.steps(3), "has no plan to go on in"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (CallableDataSource(counted), "CallableDataSource"),
+        (IteratorDataSource(iter([])), "IteratorDataSource"),
+        (CompositeDataSource([arrays(), CallableDataSource(counted)]), "CompositeDataSource"),
+    ],
+)
+def test_what_cannot_be_gone_through_again_says_so(source, name, call, said):
+    """States, single batches and steps are for sources that fetch by index."""
+    with pytest.raises(TypeError, match=f"a loader over a {name} {said}.*give a source that fetches by index"):
+        call(Loader(source, 2))

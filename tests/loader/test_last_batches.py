@@ -1,0 +1,241 @@
+"""What becomes of short batches, and how many batches there are."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from batchup import (
+    ArrayDataSource,
+    CallableDataSource,
+    ChoiceDataSource,
+    CompositeDataSource,
+    IteratorDataSource,
+    Loader,
+)
+from batchup.engine import tree
+from batchup.sampling import WeightedSampler
+from batchup.testing import batch_sizes, named_sources, plain, sources
+
+
+def arrays(n=5, start=0, **kwargs):
+    return ArrayDataSource([np.arange(start, start + n)], **kwargs)
+
+
+def batches(*args, **kwargs):
+    return [[part.tolist() for part in batch] for batch in Loader(*args, **kwargs)]
+
+
+def with_noise(x, rng):
+    return x, rng.random(len(x))
+
+
+def test_keep_is_the_default():
+    """The last batch has what is left."""
+    assert [[[0, 1]], [[2, 3]], [[4]]] == batches(arrays(), 2)
+    assert batches(arrays(), 2) == batches(arrays(), 2, last="keep")
+
+
+@pytest.mark.parametrize(("n", "expected"), [(5, [[[0, 1]], [[2, 3]]]), (4, [[[0, 1]], [[2, 3]]]), (1, [])])
+def test_drop_leaves_short_batches_out(n, expected):
+    """And full ones in; there may be none."""
+    assert expected == batches(arrays(n), 2, last="drop")
+
+
+def test_pad_repeats_the_last_sample():
+    """Every batch says which of its samples are there to fill it."""
+    assert [[[0, 1, 2], [True] * 3], [[3, 4, 4], [True, True, False]]] == batches(arrays(), 3, last="pad")
+
+
+def test_pad_of_one_sample_fills_a_whole_batch():
+    """With an array of booleans."""
+    (batch,) = Loader(arrays(1), 3, last="pad")
+
+    assert (([0, 0, 0], [True, False, False]), bool) == ((batch[0].tolist(), batch[1].tolist()), batch[1].dtype)
+
+
+def test_pad_of_dicts_has_a_name():
+    """`valid`, as the last field."""
+    (batch,) = Loader({"x": np.arange(2)}, 3, last="pad")
+
+    assert {"x": ("int64", (3,), [0, 1, 1]), "valid": ("bool", (3,), [True, True, False])} == plain(batch)
+
+
+def test_pad_does_not_write_over_a_field():
+    """A dict that has a `valid` of its own is refused."""
+    with pytest.raises(ValueError, match='last="pad" gives each batch a field "valid", but there is one of that name'):
+        list(Loader({"valid": np.arange(2)}, 3, last="pad"))
+
+
+def test_pad_of_sources_side_by_side_fills_all_of_them():
+    """Where they are trimmed to one length, one array speaks for all."""
+    pair = CompositeDataSource([arrays(4), arrays(9, 10)])
+
+    assert [
+        [[0, 1, 2], [10, 11, 12], [True, True, True]],
+        [[3, 3, 3], [13, 13, 13], [True, False, False]],
+    ] == batches(pair, 3, last="pad")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: CompositeDataSource([arrays(3), arrays(7, 10)], batch_sizes=(1, 3)),
+        lambda: CompositeDataSource([arrays(3), arrays(7, 10)], batch_sizes=(1, 3)).map(lambda x, y: (x, y)),
+        lambda: ChoiceDataSource([CompositeDataSource([arrays(3), arrays(7, 10)], batch_sizes=(1, 3))]),
+    ],
+    ids=["composite", "map", "choice"],
+)
+def test_pad_of_unequal_sources_says_it_for_each(make):
+    """With batch sizes of their own, `valid` is a tuple with an array per source."""
+    found = list(Loader(make(), 4, last="pad"))
+
+    assert plain((np.array([2]), np.array([16, 16, 16]))) == plain(found[-1][:2])
+    assert ([True], [True, False, False]) == tuple(each.tolist() for each in found[-1][2])
+    assert ([True], [True, True, True]) == tuple(each.tolist() for each in found[0][2])
+
+
+def test_pad_says_it_for_each_where_nothing_is_trimmed():
+    """A source that is short beside a full one is the only one that is filled."""
+    pair = CompositeDataSource([arrays(2, repeats=-1), arrays(5, 10)], trim=False)
+    *_, (x, y, valid) = Loader(pair, 3, last="pad")
+
+    assert ([1, 0, 1], [13, 14, 14]) == (x.tolist(), y.tolist())
+    assert ([True] * 3, [True, True, False]) == tuple(each.tolist() for each in valid)
+
+
+def test_wrap_fills_from_the_next_epoch():
+    """With the samples that it begins with, in its order."""
+    loader = Loader(arrays(), 3, shuffle=5, last="wrap")
+    (first, last), (following, _) = [[x.tolist() for (x,) in loader] for _ in range(2)]
+
+    assert list(range(5)) == sorted(first + last[:2])
+    assert following[:1] == last[2:]
+
+
+def test_wrap_goes_on_through_as_many_epochs_as_it_takes():
+    """A batch that is larger than the data."""
+    loader = Loader(arrays(2), 7, shuffle=5, last="wrap")
+    orders = [x.tolist() for epoch in range(4) for (x,) in [Loader(arrays(2), 2, shuffle=5).batch(epoch, 0)]]
+
+    assert [i for order in orders for i in order][:7] == next(iter(loader))[0].tolist()
+
+
+def test_wrap_fills_each_source_from_its_own():
+    """Side by side, and in turns."""
+    pair = CompositeDataSource([arrays(3), arrays(3, 10)])
+    turns = ChoiceDataSource([arrays(3), arrays(3, 10)], stratified=True)
+
+    assert [[[0, 1], [10, 11]], [[2, 0], [12, 10]]] == batches(pair, 2, last="wrap")
+    assert [[[0, 1]], [[10, 11]], [[2, 0]], [[12, 10]]] == batches(turns, 2, last="wrap")
+
+
+LAST = ["keep", "drop", "pad", "wrap"]
+SOURCES = {
+    "plain": arrays,
+    "subset": lambda: arrays(9, indices=[3, 1, 4, 1, 5]),
+    "repeats": lambda: arrays(5, repeats=2),
+    "composite": lambda: CompositeDataSource([arrays(), arrays(7)]),
+    "choice": lambda: ChoiceDataSource([arrays(), arrays(7)], stratified=True),
+    "batch_sizes": lambda: CompositeDataSource([arrays(), arrays(7)], batch_sizes=(1, 2)),
+    "random_map": lambda: arrays().random_map(with_noise),
+    "dict": lambda: ArrayDataSource({"x": np.arange(5)}),
+}
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_is_in_full_batches_does_not_depend_on_last(name, seed):
+    """It changes the short ones and no other."""
+    kept, dropped, padded, wrapped = (
+        [plain(batch) for batch in Loader(SOURCES[name](), 3, shuffle=seed, last=last)] for last in LAST
+    )
+    is_full = [batch == other for batch, other in zip(kept, wrapped, strict=True)]
+    without_valid = [dict([*b.items()][:-1]) if isinstance(b, dict) else b[:-1] for b in padded]
+
+    assert dropped == list(itertools.compress(kept, is_full)) == list(itertools.compress(without_valid, is_full))
+    assert (2 if name == "choice" else 1) == is_full.count(False)
+
+
+@pytest.mark.parametrize("last", ["drop", "pad", "wrap"])
+@pytest.mark.parametrize("name", SOURCES)
+def test_all_batches_are_of_one_size(name, last):
+    """For compiled programs, which want one shape."""
+    found = list(Loader(SOURCES[name](), 3, shuffle=5, last=last))
+    shapes = {tuple(leaf.shape for leaf in tree.leaves(batch)) for batch in found}
+
+    assert 1 == len(shapes)
+
+
+def test_pad_marks_as_many_samples_as_there_are():
+    """The valid samples of an epoch are the epoch."""
+    loader = Loader(arrays(50), 7, shuffle=5, last="pad")
+
+    assert list(range(50)) == sorted(i for x, valid in loader for i in x[valid].tolist())
+
+
+# How many.
+
+
+def counted_or_not(loader):
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+@given(
+    st.data(),
+    batch_sizes(25),
+    st.none() | st.integers(0, 99),
+    st.sampled_from(LAST),
+    st.none() | st.integers(1, 4),
+    st.sampled_from(["drop", "pad", "uneven"]),
+)
+@settings(deadline=None, max_examples=300)
+def test_len_is_what_is_delivered(data, batch_size, seed, last, world, remainder):
+    """Wherever there is a length, with any source, `last`, shard and remainder."""
+    ds = data.draw(sources(weighted=seed is not None, chance=True, batch_size=batch_size) | named_sources())
+    shard = world and (data.draw(st.integers(0, world - 1)), world)
+    loader = Loader(ds, batch_size, shuffle=seed, last=last, shard=shard, remainder=remainder)
+    n = counted_or_not(loader)
+    assume(n is not None)
+
+    assert n == sum(1 for _ in itertools.islice(loader, n + 5))
+
+
+@pytest.mark.parametrize("last", LAST)
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("seed", [None, 5])
+def test_len_is_known_for_what_is_common(name, last, seed):
+    """Arrays, subsets, repeats, sources side by side, and stratified choices."""
+    loader = Loader(SOURCES[name](), 3, shuffle=seed, last=last)
+
+    assert len(list(loader)) == len(loader)
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        (lambda: arrays(repeats=-1), "its epoch has no end"),
+        (lambda: arrays(sampler=WeightedSampler(np.ones(5))), "its epoch has no end"),
+        (lambda: CompositeDataSource([arrays(repeats=-1), arrays(repeats=-1)]), "its epoch has no end"),
+        (lambda: ChoiceDataSource([arrays(), arrays()]), "its epoch ends when the source says so"),
+        (lambda: ChoiceDataSource([arrays(), arrays()], weights=[1, 2]), "its epoch ends when the source says so"),
+        (lambda: CallableDataSource(lambda n, shuffle: iter(())), "its epoch ends when the source says so"),
+        (lambda: IteratorDataSource(iter(())), "its epoch ends when the source says so"),
+    ],
+)
+def test_where_there_is_no_length_the_error_says_why(source, why):
+    """Without an end, or where it is drawn as the epoch goes."""
+    with pytest.raises(TypeError, match=rf"the loader has no len\(\): {why}; steps\(n\) gives so many batches"):
+        len(Loader(source(), 2, shuffle=5))
+
+
+def test_sources_that_say_how_much_they_have_have_a_length():
+    """Also those that give their batches one after the other."""
+    assert 3 == len(Loader(CallableDataSource(lambda n: iter(()), 5), 2))
