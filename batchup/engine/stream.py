@@ -14,7 +14,7 @@ from ..errors import BatchTimeoutError, BatchUpError, PoolClosedError, WorkerErr
 from .checks import whole
 from .pools import Pool, Reply
 
-__all__ = ["StreamStats", "Task", "WorkStream", "seconds"]
+__all__ = ["StreamStats", "Task", "WorkStream", "presentable", "seconds"]
 
 Task: TypeAlias = tuple[Any, ...]  # (fn,), (fn, args) or (fn, args, kwargs)
 Located: TypeAlias = Callable[[BaseException, int, tuple[Any, ...]], BaseException]
@@ -191,9 +191,7 @@ class WorkStream(Iterator[Any]):
             self._waited += time.perf_counter() - begun
 
     def _presentable(self, error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
-        if not isinstance(error, Exception) or isinstance(error, StopIteration):
-            error = _as_worker_error(error)
-        return self._located(error, number, args)
+        return self._located(presentable(error), number, args)
 
     def _top_up(self, most: int) -> None:
         while len(self._under_way) < most:
@@ -237,8 +235,15 @@ def _located(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseEx
     return noted(error, f"in task {number} of the work stream")
 
 
-def _as_worker_error(error: BaseException) -> WorkerError:
-    """For what may not be raised in the consumer: it would end a loop in silence, or the program."""
+def presentable(error: BaseException) -> Exception:
+    """The error, or a `WorkerError` for what may not be raised in the consumer: it would end a loop in silence, or the
+    program.
+
+    >>> presentable(KeyError("x")), presentable(StopIteration())
+    (KeyError('x'), WorkerError('the task raised StopIteration'))
+    """
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
     kind = type(error).__name__
     failed = WorkerError(f"the task raised {kind}{f': {error}' if str(error) else ''}")
     failed.type_name = kind

@@ -1,0 +1,294 @@
+"""What a pipe is made of. A stage takes an iterator of items, and gives one."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator as Iterates
+from typing import Any, NoReturn
+
+from ..engine import pools
+from ..engine.checks import whole
+from ..engine.rng import rng_at
+from ..engine.stream import Task, WorkStream, presentable
+from ..errors import noted
+from .batching import bucketed, expiration_pool
+from .chance import Place, Step, at
+from .functions import Call, name_of, should_be_callable
+
+__all__ = ["Course", "ExpirationPool", "Functions", "Iterator", "Loky", "Stage", "Threads", "buckets", "located"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """What the stages of one run have in common.
+
+    Attributes
+    ----------
+    entropy : int
+        The seed, or what stands for it.
+    seeded : bool
+        Whether it is a seed.
+    first : int
+        The number of the first item.
+    unit : str
+        What goes through: items, or batches.
+    """
+
+    entropy: int
+    seeded: bool = False
+    first: int = 0
+    unit: str = "item"
+
+
+class Stage:
+    """What all stages have. Its number in the pipe, from 1, is told when it is put to work."""
+
+    one_to_one = True  # whether each item that comes in goes out once, in the same order
+
+    def pool(self) -> pools.Pool | None:
+        """The workers of this stage, made for one run."""
+        return None
+
+    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
+        """What comes out of the stage; called, and iterated, in the thread that runs the pipe."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what comes out of it")
+
+
+class Functions(Stage):
+    """Functions that are called one after the other, in the thread that runs the pipe."""
+
+    def __init__(self, calls: Sequence[Callable[[Any], Any]]) -> None:
+        self.calls = calls
+
+    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
+        steps = [Step(call, course.entropy, number) for number, call in enumerate(self.calls, stage)]
+        number = course.first
+        for item in items:
+            step = steps[0]
+            try:
+                for step in steps:
+                    item = step(item, number)
+            except BaseException as error:
+                raise_located(error, course.unit, number, step.stage, step.function)
+            yield item
+            number += 1
+            del item  # it is not held while the next one is awaited
+
+
+class Workers(Stage):
+    """One function, called by workers for several items at a time. The order is kept.
+
+    Parameters
+    ----------
+    func : callable, item -> item
+    *args, **kwargs
+        Further arguments of `func`.
+    n_workers : int, default 1
+    buffer_size : int, default 1
+        How many items more than there are workers may be waiting for one, or done and waiting for the next stage.
+    """
+
+    def __init__(
+        self, func: Callable[..., Any], /, *args: Any, n_workers: int = 1, buffer_size: int = 1, **kwargs: Any
+    ) -> None:
+        self.call = Call(func, *args, **kwargs)
+        self.n_workers = whole("n_workers", n_workers)
+        self.buffer_size = whole("buffer_size", buffer_size)
+
+    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
+        assert pool is not None
+        job = pool.share(Step(self.call, course.entropy, stage, apart=pool.apart and course.seeded))
+
+        def here(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
+            return located(error, course.unit, course.first + number, stage, self)
+
+        tasks: Iterates[Task] = ((job, (item, number)) for number, item in enumerate(items, course.first))
+        return WorkStream(pool, tasks, self.n_workers + self.buffer_size, located=here)
+
+    def __repr__(self) -> str:
+        more = [f"n_workers={self.n_workers}"] + [f"buffer_size={self.buffer_size}"] * (self.buffer_size != 1)
+        return f"{type(self).__name__}({', '.join(self.call._parts() + more)})"
+
+
+class Threads(Workers):
+    """One function, called by several threads. The order of the items is kept.
+
+    Right for reading files, and for NumPy, Pillow and others that let go of Python's lock.
+
+    Parameters
+    ----------
+    func : callable, item -> item
+        May be called by several threads at a time.
+    *args, **kwargs
+        Further arguments of `func`.
+    n_workers : int, default 1
+        How many threads.
+    buffer_size : int, default 1
+        How many items more than that may be waiting for a thread, or done and waiting for the next stage.
+
+    Examples
+    --------
+    >>> Threads(pow, 2, n_workers=4)
+    Threads(pow, 2, n_workers=4)
+    """
+
+    def pool(self) -> pools.Pool:
+        return pools.Threads(self.n_workers)
+
+
+class Loky(Workers):
+    """One function, called by several processes. The order of the items is kept.
+
+    Right for work in Python itself. Lambdas, and functions of a notebook or of the main program, are welcome. A process
+    that dies is replaced, and its item tried again.
+
+    Parameters
+    ----------
+    func : callable, item -> item
+    *args, **kwargs
+        Further arguments of `func`.
+    n_workers : int, default 1
+        How many processes; -1 is one for each core, -2 one less, and so on.
+    buffer_size : int, default 1
+        How many items more than that may be waiting for a process, or done and waiting for the next stage.
+
+    Examples
+    --------
+    >>> Loky(pow, 2, n_workers=2)
+    Loky(pow, 2, n_workers=2)
+    """
+
+    def __init__(
+        self, func: Callable[..., Any], /, *args: Any, n_workers: int = 1, buffer_size: int = 1, **kwargs: Any
+    ) -> None:
+        super().__init__(func, *args, n_workers=_counted(n_workers), buffer_size=buffer_size, **kwargs)
+
+    def pool(self) -> pools.Pool:
+        from ..engine.processes import Processes  # joblib and the rest are imported where they are used
+
+        return Processes(self.n_workers)
+
+
+def _counted(n_workers: Any) -> Any:
+    """As joblib counts: -1 is all cores."""
+    if isinstance(n_workers, int) and n_workers < 0:
+        import joblib
+
+        return max(1, joblib.cpu_count() + 1 + n_workers)
+    return n_workers
+
+
+class Iterator(Stage):
+    """A function of the whole iterator of items, for what cannot be done item by item: to leave some out, to repeat
+    them or to change their order.
+
+    Parameters
+    ----------
+    transform : callable, iterator of items -> iterable of items
+        One that has a parameter ``rng`` gets a `numpy.random.Generator` for it, that of this stage.
+    *args, **kwargs
+        Further arguments of `transform`.
+
+    Examples
+    --------
+    >>> import itertools
+    >>> Iterator(itertools.islice, 10)
+    Iterator(islice, 10)
+    """
+
+    one_to_one = False
+
+    def __init__(self, transform: Callable[..., Iterable[Any]], /, *args: Any, **kwargs: Any) -> None:
+        for name in ("n_workers", "buffer_size"):
+            if kwargs.pop(name, 1) != 1:
+                raise ValueError(f"an Iterator is one iterator, in the thread that runs the pipe: it takes no {name}")
+        self.call = Call(transform, *args, **kwargs)
+
+    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
+        own = {"rng": rng_at(course.entropy, stage)} if self.call.draws else {}
+        number = 0
+        try:
+            transformed = iter(self.call(items, **own))
+            for number in itertools.count():
+                with at(Place(course.entropy, stage, number)):
+                    item = next(transformed, END)
+                if item is END:
+                    return
+                yield item
+                del item
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            raise_located(error, course.unit, number, stage, self)
+
+    def __repr__(self) -> str:
+        parts = self.call._parts()
+        return f"{type(self).__name__}({', '.join(parts if type(self) is Iterator else parts[1:])})"
+
+
+class ExpirationPool(Iterator):
+    """Each item several times, in a random order, from a pool of a few that are held in memory: see `expiration_pool`.
+
+    Parameters
+    ----------
+    pool_size : int
+        How many items are held at most.
+    repetitions : int
+        How often each item comes. Then it leaves the pool.
+    iterations : int, default 1
+        How many are given out for each that comes in, while the pool fills.
+
+    Examples
+    --------
+    >>> ExpirationPool(100, repetitions=4)
+    ExpirationPool(pool_size=100, repetitions=4, iterations=1)
+    """
+
+    def __init__(self, pool_size: int, repetitions: int, iterations: int = 1) -> None:
+        pool_size, repetitions = whole("pool_size", pool_size), whole("repetitions", repetitions)
+        iterations = whole("iterations", iterations, least=0)
+        super().__init__(expiration_pool, pool_size=pool_size, repetitions=repetitions, iterations=iterations)
+
+
+class buckets(Iterator):
+    """A stage that puts items of similar length next to each other, so that batches need little padding.
+
+    It gathers the items of some batches, sorts them by length, and gives them batch by batch, the batches in a random
+    order. Put it last, and give the same `batch_size` to the pipe.
+
+    Parameters
+    ----------
+    length : callable, item -> number
+    batch_size : int
+        Items per batch.
+    n_batches : int, default 16
+        Of how many batches the items are gathered, and held in memory. More of them make batches more even, and their
+        order less random.
+
+    Examples
+    --------
+    >>> buckets(len, batch_size=32)
+    buckets(len, batch_size=32, n_batches=16)
+    """
+
+    def __init__(self, length: Callable[[Any], Any], batch_size: int, n_batches: int = 16) -> None:
+        should_be_callable("length", length)
+        batch_size, n_batches = whole("batch_size", batch_size), whole("n_batches", n_batches)
+        super().__init__(bucketed, length, batch_size=batch_size, n_batches=n_batches)
+
+
+END = object()  # of a stream
+
+
+def located(error: BaseException, unit: str, number: int, stage: int, what: object) -> Exception:
+    """The error, with a note that says where it happened, unless it has one."""
+    error = presentable(error)
+    if not any(note.startswith("at ") and ", stage " in note for note in getattr(error, "__notes__", ())):
+        noted(error, f"at {unit} {number}, stage {stage}: {name_of(what)}")
+    return error
+
+
+def raise_located(error: BaseException, unit: str, number: int, stage: int, what: object) -> NoReturn:
+    raise located(error, unit, number, stage, what)
