@@ -72,20 +72,20 @@ class Step:
     function : callable, item -> item
     entropy, stage : int
         With the number of the item, what its chance depends on.
-    apart : bool, default False
-        Whether it runs in a process of its own, where the global generators can be seeded for each item as well.
+    seeds_globals : bool, default False
+        Whether to seed `numpy.random` and `random` for each item as well: in a process where nobody else draws.
     """
 
-    def __init__(self, function: Callable[[Any], Any], entropy: int, stage: int, apart: bool = False) -> None:
+    def __init__(self, function: Callable[[Any], Any], entropy: int, stage: int, seeds_globals: bool = False) -> None:
         self.function = function
         self.entropy = entropy
         self.stage = stage
-        self.apart = apart
+        self.seeds_globals = seeds_globals
 
     def __call__(self, value: Any, number: int) -> Any:
         outer, here.place = here.place, Place(self.entropy, self.stage, number)
         try:
-            if self.apart:
+            if self.seeds_globals:
                 seed_globals(self.entropy, self.stage, number)
             return self.function(value)
         finally:

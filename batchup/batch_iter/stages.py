@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 
 from ..engine import pools
 from ..engine.checks import whole
+from ..engine.outbox import Outbox, Parcel, opened
 from ..engine.rng import rng_at
 from ..engine.stream import Task, WorkStream, presentable
 from ..errors import noted
@@ -99,12 +101,14 @@ class Workers(Stage):
 
     def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
         assert pool is not None
-        job = pool.share(Step(self.call, course.entropy, stage, apart=pool.apart and course.seeded))
+        job = Step(self.call, course.entropy, stage)
+        tasks = ((job, (item, number)) for number, item in enumerate(items, course.first))
+        return self._stream(pool, tasks, stage, course)
 
+    def _stream(self, pool: pools.Pool, tasks: Iterates[Task], stage: int, course: Course) -> WorkStream:
         def here(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
             return located(error, course.unit, course.first + number, stage, self)
 
-        tasks: Iterates[Task] = ((job, (item, number)) for number, item in enumerate(items, course.first))
         return WorkStream(pool, tasks, self.n_workers + self.buffer_size, located=here)
 
     def __repr__(self) -> str:
@@ -169,6 +173,32 @@ class Loky(Workers):
         from ..engine.processes import Processes  # joblib and the rest are imported where they are used
 
         return Processes(self.n_workers)
+
+    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
+        assert pool is not None
+        job = pool.share(Delivered(Step(self.call, course.entropy, stage, seeds_globals=course.seeded)))
+        outbox = Outbox()
+        sent: collections.deque[Parcel | None] = collections.deque()
+
+        def tasks() -> Iterates[Task]:
+            for number, item in enumerate(items, course.first):
+                sent.append(outbox.packed(item))
+                yield job, (sent[-1], None if sent[-1] else item, number)
+
+        for item in self._stream(pool, tasks(), stage, course):
+            outbox.take_back(sent.popleft())
+            yield item
+            del item
+
+
+class Delivered:
+    """A step whose items may come through shared memory."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    def __call__(self, parcel: Parcel | None, item: Any, number: int) -> Any:
+        return self.step(item if parcel is None else opened(parcel), number)
 
 
 def _counted(n_workers: Any) -> Any:
