@@ -28,18 +28,17 @@ def grouped(items: Iterable[Any], batch_size: int | ShouldAdd) -> Iterator[list[
 
 
 def _pieces(items: Iterator[Any], n: int) -> Iterator[list[Any]]:
-    while piece := list(itertools.islice(items, n)):
-        yield piece
-        del piece  # it is not held while the next one is awaited
+    return iter(lambda: list(itertools.islice(items, n)), [])
 
 
 def _fitting(items: Iterable[Any], should_add: ShouldAdd) -> Iterator[list[Any]]:
     batch: list[Any] = []
     for item in items:
         if batch and not should_add(batch, item):
-            yield batch
-            batch = []
-        batch.append(item)
+            done, batch = [batch], [item]
+            yield done.pop()  # what is yielded is not held here
+        else:
+            batch.append(item)
     if batch:
         yield batch
 

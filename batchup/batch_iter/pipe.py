@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -100,6 +101,7 @@ class Infinite:
         self._end: weakref.finalize[Any, Any] | None = None
         self._begins = State()
         self._left: State | None = None  # where the last run was when it was closed
+        self._lock = threading.RLock()
 
     def __call__(self) -> Iterator[Any]:
         """The batches of one epoch; work on them begins at once.
@@ -109,12 +111,12 @@ class Infinite:
         iterator of batches
             Of `batches_per_epoch`; fewer if the source ends.
         """
-        if self._run is None:
-            self._begin()
-        elif self._run.ended:
+        with self._lock:
+            run = self._run or self._begun()
+        if run.ended:
             text = "the source has ended, and no batches are left; close() lets the next epoch begin anew"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
-        return self._epoch(self._run)
+        return Epoch(self, run, self.batches_per_epoch)
 
     def __iter__(self) -> Iterator[Any]:
         return self()
@@ -124,10 +126,13 @@ class Infinite:
 
     def close(self) -> None:
         """End all work in the background. The next call begins anew, with the first item of the source."""
-        if self._end is not None:
-            self._left = self._state()
-            self._end()
-        self._run = self._end = None
+        with self._lock:
+            end, run = self._end, self._run
+            if run is not None:
+                self._left = self._state()
+            self._run = self._end = None
+        if end is not None:
+            end()
 
     def __enter__(self) -> Self:
         return self
@@ -192,28 +197,21 @@ class Infinite:
         parts = [*map(name_of, (plan.source, *plan.stages)), f"batch_size={size}"]
         return f"Infinite({', '.join(parts)}, batches_per_epoch={self.batches_per_epoch})"
 
-    def _begin(self) -> None:
+    def _begun(self) -> Run:
         begins = self._begins
         entropy = begins.entropy if self.seed is None else self.seed
         if entropy is None:
             entropy = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
-        self._run = Run(self._plan, Course(entropy, self.seed is not None, begins.items))
-        self._end = weakref.finalize(self, self._run.close)
+        self._run = run = Run(self._plan, Course(entropy, self.seed is not None, begins.items))
+        self._end = weakref.finalize(self, run.close)
         self._end.atexit = False  # the pools see to that
         self._begins, self._left = State(), None
+        return run
 
-    def _epoch(self, run: Run | None) -> Iterator[Any]:
-        for _ in range(self.batches_per_epoch):
-            try:
-                batch = END if run is None else run.next()
-            except Exception:
-                if run is self._run:
-                    self.close()  # the next call begins anew
-                raise
-            if batch is END:
-                return
-            yield batch
-            del batch
+    def _failed(self, run: Run) -> None:
+        """The next call begins anew."""
+        if run is self._run:
+            self.close()
 
     def _state(self) -> State:
         if self._run is None:
@@ -222,6 +220,31 @@ class Infinite:
         items = course.first + (0 if callable(size) else self._run.delivered * size)
         source = self._plan.source
         return State(items, course.entropy, source.seed if isinstance(source, Draws) else None)
+
+
+class Epoch(Iterator[Any]):
+    """The batches of one epoch. It keeps its pipe as long as there are more, and no batch that it has given."""
+
+    def __init__(self, pipe: Infinite, run: Run, n: int) -> None:
+        self._pipe: Infinite | None = pipe
+        self._run = run
+        self._left = n
+
+    def __next__(self) -> Any:
+        if self._pipe is None:
+            raise StopIteration
+        try:
+            batch = self._run.next()
+        except Exception:
+            pipe, self._pipe = self._pipe, None
+            pipe._failed(self._run)
+            raise
+        self._left -= 1
+        if batch is END or not self._left:
+            self._pipe = None
+        if batch is END:
+            raise StopIteration
+        return batch
 
 
 def _should_be_iterable(source: Any) -> Any:

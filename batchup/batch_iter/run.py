@@ -142,7 +142,8 @@ def batches(plan: Plan, course: Course, parts: list[Part], combiner: Part, stop:
     size = plan.batch_size
     first = 0 if callable(size) else course.first // size
     stage, number, pool = combiner
-    lists = stopping(grouped(items, size), stop)
+    # stopped in the middle of whatever goes on without the source
+    lists = itertools.takewhile(lambda _: not stop.is_set(), grouped(items, size))
     yield from stage.flow(lists, number, dataclasses.replace(course, unit="batch", first=first), pool)
 
 
@@ -153,24 +154,14 @@ def drawn(source: Iterable[Any], course: Course, stop: threading.Event) -> Itera
         items = source.begin(course.first, course.entropy) if isinstance(source, Draws) else iter(source)
         for number in itertools.count(course.first):
             with at(Place(course.entropy, 0, number)):
-                item = next(items, END)
-            if item is END or stop.is_set():
+                found = [next(items, END)]
+            if found[0] is END or stop.is_set():
                 return
-            yield item
-            del item
+            yield found.pop()  # what is yielded is not held here
     except GeneratorExit:
         raise
     except BaseException as error:
         raise_located(error, "item", number, 0, source)
-
-
-def stopping(lists: Iterator[Any], stop: threading.Event) -> Iterator[Any]:
-    """The same, until the run is stopped, in the middle of whatever goes on without the source."""
-    for each in lists:
-        if stop.is_set():
-            return
-        yield each
-        del each
 
 
 def _as_it_is(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:

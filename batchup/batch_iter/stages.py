@@ -74,9 +74,10 @@ class Functions(Stage):
                     item = step(item, number)
             except BaseException as error:
                 raise_located(error, course.unit, number, step.stage, step.function)
-            yield item
+            done = [item]
+            del item
+            yield done.pop()  # what is yielded is not held here
             number += 1
-            del item  # it is not held while the next one is awaited
 
 
 class Workers(Stage):
@@ -102,7 +103,7 @@ class Workers(Stage):
     def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
         assert pool is not None
         job = Step(self.call, course.entropy, stage)
-        tasks = ((job, (item, number)) for number, item in enumerate(items, course.first))
+        tasks = map(lambda item, number: (job, (item, number)), items, itertools.count(course.first))
         return self._stream(pool, tasks, stage, course)
 
     def _stream(self, pool: pools.Pool, tasks: Iterates[Task], stage: int, course: Course) -> WorkStream:
@@ -180,15 +181,15 @@ class Loky(Workers):
         outbox = Outbox()
         sent: collections.deque[Parcel | None] = collections.deque()
 
-        def tasks() -> Iterates[Task]:
-            for number, item in enumerate(items, course.first):
-                sent.append(outbox.packed(item))
-                yield job, (sent[-1], None if sent[-1] else item, number)
+        def task(item: Any, number: int) -> Task:
+            sent.append(outbox.packed(item))
+            return job, (sent[-1], item if sent[-1] is None else None, number)
 
-        for item in self._stream(pool, tasks(), stage, course):
+        def done(item: Any) -> Any:
             outbox.take_back(sent.popleft())
-            yield item
-            del item
+            return item
+
+        return map(done, self._stream(pool, map(task, items, itertools.count(course.first)), stage, course))
 
 
 class Delivered:
@@ -243,11 +244,10 @@ class Iterator(Stage):
             transformed = iter(self.call(items, **own))
             for number in itertools.count():
                 with at(Place(course.entropy, stage, number)):
-                    item = next(transformed, END)
-                if item is END:
+                    found = [next(transformed, END)]
+                if found[0] is END:
                     return
-                yield item
-                del item
+                yield found.pop()  # what is yielded is not held here
         except GeneratorExit:
             raise
         except BaseException as error:

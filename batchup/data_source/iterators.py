@@ -56,7 +56,7 @@ class IteratorDataSource(AbstractDataSource):
     Parameters
     ----------
     batch_iter : iterator of batches
-        Used up by the first loop over it.
+        Used up by the first loop over it; an iterable that gives an iterator each time is not.
     n_samples : int, `numpy.inf` or None, optional
         How many samples there are, if it is known.
 
@@ -76,7 +76,7 @@ class IteratorDataSource(AbstractDataSource):
         return self.n_samples
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
-        return self.batch_iter
+        return iter(self.batch_iter)
 
 
 def _should_count(name: str, n: Any, allowed: str) -> None:
