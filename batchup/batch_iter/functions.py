@@ -43,7 +43,7 @@ class Call:
     """
 
     def __init__(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
-        self.func = should_be_callable("func", func)
+        self.func = anchored(should_be_callable("func", func))
         self.args = args
         self.kwargs = kwargs
         self.draws = "rng" not in kwargs and takes_rng(func)
@@ -212,29 +212,37 @@ class sample_args(Call):
     """
 
     def __init__(self, func: Callable[..., Any], /, *args: Callable[..., Any], **kwargs: Callable[..., Any]) -> None:
-        super().__init__(func, *args, **kwargs)
-        self.samplers = tuple(Call(sampler) for sampler in args)
-        self.named_samplers = {name: Call(sampler) for name, sampler in kwargs.items()}
+        super().__init__(func, *map(anchored, args), **{name: anchored(each) for name, each in kwargs.items()})
+        self.samplers = tuple(Call(sampler) for sampler in self.args)
+        self.named_samplers = {name: Call(sampler) for name, sampler in self.kwargs.items()}
 
     def of(self, *values: Any, **more: Any) -> Any:
         if self.draws and "rng" not in more:
             more["rng"] = item_rng()
-        named = {name: drawn(sampler) for name, sampler in self.named_samplers.items()}
-        return self.func(*values, *map(drawn, self.samplers), **more, **named)
+        named = {name: sampler() for name, sampler in self.named_samplers.items()}
+        return self.func(*values, *(sampler() for sampler in self.samplers), **more, **named)
 
 
-def drawn(sampler: Call) -> Any:
-    """One value, from the generator of the item where that is possible."""
-    return sampler() if sampler.draws or here.place is None else _of_this_item(sampler.func)()
+class Legacy:
+    """A function of `numpy.random`, such as ``numpy.random.normal``, by its name.
+
+    In a pipe it draws from the generator of the item. Elsewhere it is the function itself. As itself it could not go to
+    processes: it would take a copy of the global generator with it, the same for each.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        rng = global_rng() if here.place is None else np.random.RandomState(item_rng().bit_generator)
+        return getattr(rng, self.__name__)(*args, **kwargs)
 
 
-def _of_this_item(sampler: Any) -> Any:
-    """``numpy.random.normal`` as the same method of the item's generator; anything else as it is."""
-    if isinstance(sampler, functools.partial):
-        return functools.partial(_of_this_item(sampler.func), *sampler.args, **sampler.keywords)
-    if getattr(sampler, "__self__", None) is global_rng():
-        return getattr(np.random.RandomState(item_rng().bit_generator), sampler.__name__)
-    return sampler
+def anchored(func: Any) -> Any:
+    """The function, as a `Legacy` one where it is one of `numpy.random`, also within a `functools.partial`."""
+    if isinstance(func, functools.partial):
+        return functools.partial(anchored(func.func), *func.args, **func.keywords)
+    return Legacy(func.__name__) if getattr(func, "__self__", None) is global_rng() else func
 
 
 def should_be_callable(name: str, value: Any) -> Any:

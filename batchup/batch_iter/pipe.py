@@ -17,7 +17,6 @@ from ..data_source import AbstractDataSource
 from ..engine.checks import INTEGERS, whole
 from ..engine.rng import entropy_of
 from .batching import ShouldAdd
-from .chance import takes_rng
 from .combiners import combine_to_arrays
 from .functions import Call, name_of, should_be_callable
 from .run import Plan, Run
@@ -99,7 +98,8 @@ class Infinite:
         )
         self._run: Run | None = None
         self._end: weakref.finalize[Any, Any] | None = None
-        self._begins = State()
+        self._anew = State(0, self.seed, source.seed if isinstance(source, Draws) else None)
+        self._begins = self._anew
         self._left: State | None = None  # where the last run was when it was closed
         self._lock = threading.RLock()
 
@@ -183,10 +183,10 @@ class Infinite:
         TypeError, ValueError
             As for `state_dict`; and if the seeds are others.
         """
-        source = should_be_resumable(self._plan, self.seed)
-        loaded = State.of_dict(state)
-        if loaded.source_seed != source.seed or self.seed not in (None, loaded.entropy):
-            has = f"entropy={self.seed}, source_seed={source.seed}"
+        should_be_resumable(self._plan, self.seed)
+        loaded, own = State.of_dict(state), self._anew.source_seed
+        if loaded.source_seed != own or self.seed not in (None, loaded.entropy):
+            has = f"entropy={self.seed}, source_seed={own}"
             raise ValueError(f"the state should be of a pipe with the same seeds, {has}, not {dict(state)}")
         self.close()
         self._begins, self._left = loaded, None
@@ -205,7 +205,7 @@ class Infinite:
         self._run = run = Run(self._plan, Course(entropy, self.seed is not None, begins.items))
         self._end = weakref.finalize(self, run.close)
         self._end.atexit = False  # the pools see to that
-        self._begins, self._left = State(), None
+        self._begins, self._left = self._anew, None
         return run
 
     def _failed(self, run: Run) -> None:
@@ -218,8 +218,7 @@ class Infinite:
             return self._left or self._begins
         course, size = self._run.course, self._plan.batch_size
         items = course.first + (0 if callable(size) else self._run.delivered * size)
-        source = self._plan.source
-        return State(items, course.entropy, source.seed if isinstance(source, Draws) else None)
+        return State(items, course.entropy, self._anew.source_seed)
 
 
 class Epoch(Iterator[Any]):
@@ -261,7 +260,8 @@ def _function_of(name: str, transform: Any) -> Any:
         raise TypeError(f"{name} should be a function or a stage such as {transform.__name__}(func), not the class")
     if isinstance(transform, Stage):
         return transform
-    return Call(transform) if takes_rng(should_be_callable(name, transform)) else transform
+    call = Call(should_be_callable(name, transform))
+    return call if call.draws or call.func is not transform else transform
 
 
 def _size_of(batch_size: Any) -> Any:

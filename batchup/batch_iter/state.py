@@ -56,13 +56,13 @@ class State:
         return cls(whole("items", state["items"], least=0), *seeds)
 
 
-def should_be_resumable(plan: Plan, seed: int | None) -> Draws:
-    """The source, if all that comes later follows from a number of items and a seed.
+def should_be_resumable(plan: Plan, seed: int | None) -> None:
+    """Refuse a pipe unless all that comes later follows from a number of items and a seed.
 
     Raises
     ------
     TypeError, ValueError
-        If it does not; it says what is in the way.
+        It says what is in the way.
     """
     source = plan.source
     if not isinstance(source, Draws):
@@ -74,4 +74,3 @@ def should_be_resumable(plan: Plan, seed: int | None) -> Draws:
             raise TypeError(f"a state needs stages that give an item for each item, which {stage!r} does not")
     if not source.may_skip or (source.seed is None and seed is None):
         raise ValueError("a state needs a seed: random_state=7 for the source, or seed=7 for the pipe")
-    return source

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import itertools
 import pickle
 from typing import Any
 
@@ -41,7 +42,6 @@ class Outbox:
     def __init__(self) -> None:
         self._free: list[_Box] = []
         self._sent: dict[int, _Box] = {}
-        self._made = 0
 
     def packed(self, obj: Any) -> Parcel | None:
         """What stands for `obj` in a task; None where it is small, or there is no memory, and it goes as it is.
@@ -77,13 +77,14 @@ class Outbox:
             box = self._free.pop()
             if box.segment.size >= size:
                 return box  # and a smaller one is let go
-        self._made += 1
-        return _Box(self._made, size)
+        return _Box(size)
 
 
 class _Box:
-    def __init__(self, number: int, size: int) -> None:
-        self.number = number
+    numbers = itertools.count()  # of all boxes: a path may come to be that of another one
+
+    def __init__(self, size: int) -> None:
+        self.number = next(self.numbers)
         self.segment = Segment(size)
         self.memory = np.frombuffer(self.segment.map(), np.uint8)
 
