@@ -49,7 +49,9 @@ class Call:
         self.draws = "rng" not in kwargs and takes_rng(func)
 
     def __call__(self, *values: Any, **more: Any) -> Any:
-        return self.of(*values, **more)
+        if self.draws or more:
+            return self.of(*values, **more)
+        return self.func(*values, *self.args, **self.kwargs)
 
     def of(self, *values: Any, **more: Any) -> Any:
         """What `func` makes of the values."""
@@ -215,6 +217,9 @@ class sample_args(Call):
         super().__init__(func, *map(anchored, args), **{name: anchored(each) for name, each in kwargs.items()})
         self.samplers = tuple(Call(sampler) for sampler in self.args)
         self.named_samplers = {name: Call(sampler) for name, sampler in self.kwargs.items()}
+
+    def __call__(self, *values: Any, **more: Any) -> Any:
+        return self.of(*values, **more)
 
     def of(self, *values: Any, **more: Any) -> Any:
         if self.draws and "rng" not in more:

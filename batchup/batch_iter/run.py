@@ -150,10 +150,14 @@ def batches(plan: Plan, course: Course, parts: list[Part], combiner: Part, stop:
 def drawn(source: Iterable[Any], course: Course, stop: threading.Event) -> Iterator[Any]:
     """The items of the source, until it ends or the run is stopped."""
     number = course.first
+    loads = isinstance(source, Draws) and source.loaders is not None  # which may ask for the chance of their item
     try:
         items = source.begin(course.first, course.entropy) if isinstance(source, Draws) else iter(source)
         for number in itertools.count(course.first):
-            with at(Place(course.entropy, 0, number)):
+            if loads:
+                with at(Place(course.entropy, 0, number)):
+                    found = [next(items, END)]
+            else:
                 found = [next(items, END)]
             if found[0] is END or stop.is_set():
                 return

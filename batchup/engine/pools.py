@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -126,9 +126,9 @@ class Serial(Pool):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
         if self._closed:
             raise PoolClosedError("the pool is closed")
-        future = TimedFuture()
-        _run(future, fn, args, kwargs, spare=(KeyboardInterrupt, SystemExit))
-        return future
+        outcome = Outcome()
+        _run(outcome, fn, args, kwargs, spare=(KeyboardInterrupt, SystemExit))
+        return outcome
 
     def close(self) -> None:
         self._closed = True
@@ -164,12 +164,12 @@ class Threads(Pool):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
         if self._forked():
             raise PoolClosedError("the pool is of another process: its threads do not survive a fork")
-        future = TimedFuture()
+        outcome = Outcome()
         with self._crew.lock:
             if not self._end.alive:
                 raise PoolClosedError("the pool is closed")
-            self._crew.tasks.put((future, fn, args, kwargs))
-        return future
+            self._crew.tasks.put((outcome, fn, args, kwargs))
+        return outcome
 
     def close(self) -> None:
         if self._forked():
@@ -186,10 +186,55 @@ class Threads(Pool):
             self._crew.leaving = True
 
 
-class TimedFuture(Future[Any]):
-    """A future that says how long its task took."""
+class Outcome:
+    """The reply of a thread: a `Reply` made of two locks, which costs a fraction of a `concurrent.futures.Future`."""
 
-    seconds = 0.0
+    __slots__ = ("_claim", "_done", "_error", "_gate", "_result", "seconds")
+
+    def __init__(self) -> None:
+        self._claim = threading.Lock()  # whoever has it decides what becomes of the task: a worker, or who cancels
+        self._gate = threading.Lock()  # open when it is done
+        self._gate.acquire()
+        self._done = False
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.seconds = 0.0  # that the task took
+
+    def done(self) -> bool:
+        return self._done
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        if not self._done:
+            if not self._gate.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
+                raise TimeoutError
+            self._gate.release()  # for others who wait
+        return self._error
+
+    def result(self, timeout: float | None = None) -> Any:
+        error = self.exception(timeout)
+        if error is not None:
+            raise error
+        return self._result
+
+    def cancel(self) -> bool:
+        return self.fail(CancelledError())
+
+    def begin(self) -> bool:
+        """Whether the task is the caller's to do."""
+        return self._claim.acquire(blocking=False)
+
+    def fail(self, error: BaseException) -> bool:
+        """End it with `error`, unless it has begun."""
+        if not self.begin():
+            return False
+        self.end(None, error)
+        return True
+
+    def end(self, result: Any, error: BaseException | None = None) -> None:
+        """Say what has come of it."""
+        self._result, self._error = result, error
+        self._done = True
+        self._gate.release()
 
 
 _forks = 0  # how many forks lie between this process and the one that imported this
@@ -210,7 +255,7 @@ def forked() -> Callable[[], bool]:
     return lambda: then != _forks
 
 
-_Task = tuple[TimedFuture, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+_Task = tuple[Outcome, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class _Crew:
@@ -228,7 +273,7 @@ def _work(crew: _Crew) -> None:
         task = crew.tasks.get()
         if task is None or crew.leaving:
             return
-        if task[0].set_running_or_notify_cancel():
+        if task[0].begin():
             _run(*task)
         del task  # the arguments of the last task are not kept until the next one
 
@@ -240,21 +285,15 @@ def _end_threads(crew: _Crew, forked: Callable[[], bool]) -> None:
         while True:
             task = crew.tasks.get_nowait()
             if task is not None:
-                cancelled(task[0], "the pool was closed before this task began")
+                task[0].fail(PoolClosedError("the pool was closed before this task began"))
     except queue.Empty:
         pass
     for _ in crew.threads:
         crew.tasks.put(None)
 
 
-def cancelled(future: Future[Any], why: str) -> None:
-    """End a future that will not be worked on."""
-    if future.set_running_or_notify_cancel():
-        future.set_exception(PoolClosedError(why))
-
-
 def _run(
-    future: TimedFuture,
+    outcome: Outcome,
     fn: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -266,12 +305,12 @@ def _run(
     except spare:
         raise
     except BaseException as error:
-        future.seconds = time.perf_counter() - begun
-        future.set_exception(error)
-        del future  # the traceback holds this frame: no cycle
+        outcome.seconds = time.perf_counter() - begun
+        outcome.end(None, error)
+        del outcome  # the traceback holds this frame: no cycle
     else:
-        future.seconds = time.perf_counter() - begun
-        future.set_result(result)
+        outcome.seconds = time.perf_counter() - begun
+        outcome.end(result)
 
 
 _open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()

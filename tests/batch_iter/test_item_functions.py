@@ -141,7 +141,7 @@ def test_chance_is_that_of_the_place():
         zip_apply(drawing, drawing),
         sample_args(plus, lambda rng: rng.random()),
         sample_args(plus, y=np.random.random),
-        random_apply(0.9, drawing),
+        random_apply(1, drawing),
     ]
     for function in functions:
         item = 1.0 if isinstance(function, (sample_args, random_apply)) else (1.0, 2.0)

@@ -1,0 +1,61 @@
+"""For Lightning (``pip install lightning``, or ``pytorch-lightning``)."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+__all__ = ["closing_callback"]
+
+
+class Closable(Protocol):
+    """Anything with a method `close`."""
+
+    def close(self) -> None: ...
+
+
+def closing_callback(*closable: Closable) -> Any:
+    """A callback for a ``Trainer`` that closes pipes and pools when it is done, and when training fails.
+
+    Parameters
+    ----------
+    *closable : Infinite, or anything with a method `close`
+
+    Returns
+    -------
+    lightning.pytorch.Callback
+
+    Raises
+    ------
+    ImportError
+        If Lightning is not installed.
+
+    Examples
+    --------
+    ::
+
+        from batchup.interop.lightning import closing_callback
+
+        trainer = Trainer(callbacks=[closing_callback(batch_iter)])
+    """
+
+    class Closing(_callback()):  # type: ignore[misc]
+        def teardown(self, trainer: Any, pl_module: Any, stage: Any) -> None:
+            for each in closable:
+                each.close()
+
+        def on_exception(self, trainer: Any, pl_module: Any, exception: Any) -> None:
+            for each in closable:
+                each.close()
+
+    return Closing()
+
+
+def _callback() -> Any:
+    try:
+        from lightning.pytorch import Callback
+    except ImportError:
+        try:
+            from pytorch_lightning import Callback
+        except ImportError:
+            raise ImportError("closing_callback() needs Lightning: pip install lightning") from None
+    return Callback
