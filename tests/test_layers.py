@@ -49,7 +49,7 @@ MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 # Who may import what from elsewhere at the top of a module; inside a function, anything.
 EVERYWHERE = {"numpy"}
-PROCESSES = {"batchup.engine.gang", "batchup.engine.share"}
+PROCESSES = {"batchup.engine.gang", "batchup.engine.pickling"}
 TESTING = {name for name in MODULES if name.startswith("batchup.testing")}
 ONLY_IN = {
     "joblib": PROCESSES,

@@ -17,7 +17,8 @@ from typing import Any
 import joblib
 import numpy as np
 
-from .share import Constant, Memory, Segment
+from .segments import Memory, Segment
+from .share import Constant
 from .worker import FREE, MAPPED, Inbox, framed
 
 __all__ = ["GRACE", "Gang", "WorkerProcess", "end_gang"]

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import SharedMemoryError
-from . import share
-from .share import Segment, Span
+from . import pickling
+from .segments import Segment, Span, laid_out, total_size
 
 __all__ = ["SMALL", "Outbox", "Parcel", "keep_freed_memory", "opened"]
 
@@ -52,15 +52,15 @@ class Outbox:
             If something in it cannot be pickled.
         """
         buffers: list[memoryview] = []
-        if share.plain(obj):
+        if pickling.plain(obj):
             header = pickle.dumps(obj, 5, buffer_callback=lambda buffer: buffers.append(buffer.raw()))
         else:
-            header, buffers = share.dumps(obj)
+            header, buffers = pickling.dumps(obj)
         if sum(buffer.nbytes for buffer in buffers) < SMALL:
             return None
-        spans = share.laid_out(buffers)
+        spans = laid_out(buffers)
         with contextlib.suppress(SharedMemoryError):
-            box = self._box(share.total_size(spans))
+            box = self._box(total_size(spans))
             for (offset, n), buffer in zip(spans, buffers, strict=True):
                 box.memory[offset : offset + n] = np.frombuffer(buffer, np.uint8)
             self._sent[box.number] = box

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import PoolClosedError, WorkerDiedError, WorkerError, noted
-from . import share
+from . import pickling
 from .checks import whole
 from .gang import GRACE, Gang, WorkerProcess, end_gang
 from .pools import Pool, close_at_exit, forked
@@ -83,9 +83,9 @@ class Answer:
             return
         try:
             if lease is not None:
-                self.value = share.result_in(lease, header, where)
+                self.value = pickling.result_in(lease, header, where)
             else:
-                self.value = share.result_loads(header, [bytearray(buffer) for buffer in where])
+                self.value = pickling.result_loads(header, [bytearray(buffer) for buffer in where])
         except Exception as error:
             self.error = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {error}")
             self.error.__cause__ = error
@@ -174,10 +174,10 @@ class Processes(Pool):
         return constant
 
     def submit(self, fn: Callable[..., Any] | Constant, /, *args: Any, **kwargs: Any) -> Answer:
-        kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, share.inline(fn))
+        kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, pickling.inline(fn))
         number = next(self._numbers)
         try:
-            frame = framed((kind, number, function, share.arguments_dumps(args, kwargs), False))
+            frame = framed((kind, number, function, pickling.arguments_dumps(args, kwargs), False))
         except ValueError as error:  # marshal's own limit
             raise ValueError("the arguments of a task should be below 2 GiB; share() what is large") from error
         answer = Answer(self, number, frame, (fn, args, kwargs))

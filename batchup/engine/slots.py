@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import SharedMemoryError
 from .arena import Arena
-from .share import Segment, Span, laid_out, total_size
+from .segments import Segment, Span, laid_out, total_size
 
 Lent = tuple[int, str, int]  # number, path and size
 

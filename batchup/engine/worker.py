@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SharedMemoryError
-from . import share
+from . import pickling, segments, share
 from .slots import SHELVED, Slot, Slots
 
 __all__ = [
@@ -194,10 +194,10 @@ class Worker:
         slot, why = None, ""
         try:
             fn = self.fetch(function) if shared else pickle.loads(function)
-            args, kwargs = share.arguments_loads(arguments)
+            args, kwargs = pickling.arguments_loads(arguments)
             slot = None if piped else self.slot_for(function)
             with slot.arena if slot else NOWHERE:
-                header, buffers = share.result_dumps(fn(*args, **kwargs))
+                header, buffers = pickling.result_dumps(fn(*args, **kwargs))
         except BaseException as error:
             if slot:
                 self.slots.give(slot)
@@ -209,7 +209,7 @@ class Worker:
                 if size <= SHELVED and slot is None:
                     return ON_SHELF, header, *self.slots.shelve(buffers)
                 slot, spans = self.slots.pack(slot, buffers)
-                self.sizes[function] = share.total_size(spans)
+                self.sizes[function] = segments.total_size(spans)
                 return IN_SLOT, header, spans, self.slots.lend(slot)
             except SharedMemoryError as error:
                 why = str(error)  # there is still the pipe
@@ -248,7 +248,7 @@ class Worker:
             text = "(and its traceback cannot be had)"
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
             try:
-                pickled = share.error_dumps(error)
+                pickled = pickling.error_dumps(error)
             except BaseException:  # even SystemExit: it is the user's code that is run here
                 pickled = b""
         return ERROR, (pickled, type(error).__name__, _said(error), text), None, None
@@ -289,7 +289,7 @@ def main(tasks: int, results: int, life: int, size: int, place: int, marks: str)
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE)
             except OSError:  # more than this user may have: smaller will do
                 break
-    mark = np.frombuffer(share.Segment.mapped(marks, size), np.uint8).data[8 * place : 8 * place + 8]
+    mark = np.frombuffer(segments.Segment.mapped(marks, size), np.uint8).data[8 * place : 8 * place + 8]
     try:
         Worker(tasks, results, mark).serve()
     except BrokenPipeError:  # the parent is gone

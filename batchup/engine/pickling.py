@@ -1,0 +1,286 @@
+"""How objects become bytes: a small header, and large buffers that are left out of it (pickle protocol 5)."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+try:
+    import cloudpickle
+except ImportError:  # joblib before 1.6 brings its own
+    from joblib.externals import cloudpickle
+
+from ..errors import DataSourcePicklingError
+from .segments import Span
+
+__all__ = [
+    "ATOMS",
+    "arguments_dumps",
+    "arguments_loads",
+    "dumps",
+    "error_dumps",
+    "file_mapped",
+    "inline",
+    "plain",
+    "result_dumps",
+    "result_in",
+    "result_loads",
+]
+
+
+def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
+    """A header and the buffers it left out; functions and classes of ``__main__`` travel by value.
+
+    Raises
+    ------
+    DataSourcePicklingError
+        If something in `obj` cannot be pickled; it says which attribute, where that can be found out.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        _describe_main()
+        file = io.BytesIO()
+        _SourcePickler(file, 5, buffer_callback=buffers.append).dump(obj)
+        header = file.getvalue()
+    except Exception as error:
+        raise _unpicklable(obj, error) from error
+    return header, [buffer.raw() for buffer in buffers]
+
+
+def inline(obj: Any) -> bytes:
+    """All of `obj` in one piece, for what is small: picks and other arguments.
+
+    Raises
+    ------
+    DataSourcePicklingError
+        If something in it cannot be pickled.
+    """
+    try:
+        if plain(obj):
+            return pickle.dumps(obj, 5)
+    except RecursionError:  # a list that holds itself, perhaps: the pickler knows what to do
+        pass
+    try:
+        _describe_main()
+        return bytes(cloudpickle.dumps(obj, 5))
+    except Exception as error:
+        raise _unpicklable(obj, error) from error
+
+
+def _describe_main() -> None:
+    """Have the main program travel by value also where `multiprocessing` has started it, under a name of its own."""
+    if "__mp_main__" in sys.modules:
+        cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
+
+
+def _unpicklable(obj: Any, error: Exception) -> DataSourcePicklingError:
+    return DataSourcePicklingError(
+        f"{_culprit(obj)} cannot be sent to a worker process, because it cannot be pickled ({error}); "
+        "keep what it is made from, such as a path, and make it on first use, or use threads"
+    )
+
+
+def arguments_dumps(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The arguments of a task, for `marshal`: arrays of indices, numbers, and tuples of them as they are in memory."""
+    if not kwargs:
+        try:
+            return _flat(args)
+        except _NotFlat:
+            pass
+    return inline((args, kwargs))
+
+
+def arguments_loads(arguments: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What `arguments_dumps` was given."""
+    if type(arguments) is tuple:
+        return _unflat(arguments), {}
+    args, kwargs = pickle.loads(arguments)
+    return args, kwargs
+
+
+class _NotFlat(Exception):
+    """There is something in it that `marshal` does not know."""
+
+
+_NUMBERS = frozenset([int, float, bool, type(None)])
+FEW = 32  # parts of a tuple; with more, pickling is faster
+
+
+def _flat(x: Any) -> Any:
+    kind = type(x)
+    if kind is np.ndarray and x.dtype == np.intp and x.ndim == 1:
+        return [x.tobytes()]
+    if kind is tuple and len(x) <= FEW:
+        return tuple([_flat(part) for part in x])
+    if kind in _NUMBERS:
+        return x
+    raise _NotFlat
+
+
+def _unflat(x: Any) -> Any:
+    kind = type(x)
+    if kind is list:
+        return np.frombuffer(bytearray(x[0]), np.intp)
+    return tuple([_unflat(part) for part in x]) if kind is tuple else x
+
+
+def result_in(memory: Any, header: Header, spans: list[Span]) -> Any:
+    """What `result_dumps` was given; its arrays lie in the memory, an array of bytes."""
+    if isinstance(header, bytes):
+        view = memoryview(memory)
+        return pickle.loads(header, buffers=[view[offset : offset + n] for offset, n in spans])
+    places = iter(spans)
+    return _filled(header, lambda head: np.ndarray(head[1], head[0], memory, next(places)[0]))
+
+
+def result_loads(header: Header, buffers: list[Any]) -> Any:
+    """What `result_dumps` was given; its arrays lie in the buffers."""
+    if isinstance(header, bytes):
+        return pickle.loads(header, buffers=buffers)
+    each = iter(buffers)
+    return _filled(header, lambda head: np.ndarray(head[1], head[0], next(each)))
+
+
+Header = Any  # a pickle, or for `marshal` the same tree of tuples, with [type, shape] for each array
+
+
+def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
+    """What a worker sends back: a header, and the buffers that it left out.
+
+    Of arrays, numbers, and tuples of them, the header has the types and shapes of the arrays. Else it is a pickle, in
+    which a class of ``__main__`` is named, not described, so that the parent uses its own.
+    """
+    if type(obj) is tuple:
+        views: list[memoryview] = []
+        try:
+            return _headed(obj, views), views
+        except _NotFlat:
+            pass
+    buffers: list[pickle.PickleBuffer] = []
+    if plain(obj):
+        header = pickle.dumps(obj, 5, buffer_callback=buffers.append)
+    else:
+        file = io.BytesIO()
+        _ResultPickler(file, 5, buffer_callback=buffers.append).dump(obj)
+        header = file.getvalue()
+    return header, [buffer.raw() for buffer in buffers]
+
+
+def _headed(x: Any, views: list[memoryview]) -> Any:
+    kind = type(x)
+    if kind is np.ndarray and x.dtype.kind in "fiubc" and x.size > 0 and x.flags.c_contiguous:
+        views.append(memoryview(x).cast("B"))
+        return [x.dtype.str, x.shape]
+    if kind is tuple and len(x) <= FEW:
+        return tuple([_headed(part, views) for part in x])
+    if kind in _NUMBERS:
+        return x
+    raise _NotFlat
+
+
+def _filled(header: Any, array: Callable[[list[Any]], Any]) -> Any:
+    kind = type(header)
+    if kind is list:
+        return array(header)
+    return tuple([_filled(part, array) for part in header]) if kind is tuple else header
+
+
+def error_dumps(error: Exception) -> bytes:
+    """An error, for `pickle.loads`; a class of ``__main__`` is named, so that ``except`` in the program finds it."""
+    file = io.BytesIO()
+    _ResultPickler(file, 5).dump(error)
+    return file.getvalue()
+
+
+class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Leaves the data of memory-mapped files where it is: the path travels, and the file is mapped again."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, np.ndarray):
+            mapped = _in_a_file(obj)
+            if mapped is not None:
+                return file_mapped, mapped
+        return super().reducer_override(obj)
+
+
+def _in_a_file(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:
+    """The path of the file that the array is mapped from, and where it lies there; None for any other array."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    file = getattr(base, "_mmap", None)
+    if file is None or base.filename is None or base.mode == "c" or array.dtype.hasobject:
+        return None  # in memory; or a private copy of a file's pages, which may have been written to
+    first = np.frombuffer(file, np.uint8).__array_interface__["data"][0]
+    in_map = array.__array_interface__["data"][0] - first
+    in_file = in_map + base.offset - base.offset % mmap.ALLOCATIONGRANULARITY
+    return os.fspath(base.filename), in_file, array.dtype, array.shape, array.strides
+
+
+def file_mapped(
+    path: str, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """An array that lies in a file, mapped read-only."""
+    with open(path, "rb") as file:
+        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.ndarray(shape, dtype, memory, offset, strides)
+
+
+class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type) and obj.__module__ in ("__main__", "__mp_main__") and "<" not in obj.__qualname__:
+            return _of_main, (obj.__qualname__,)
+        return super().reducer_override(obj)
+
+
+def _of_main(qualname: str) -> Any:
+    found: Any = sys.modules["__main__"]
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    return found
+
+
+ATOMS: set[type] = {int, float, complex, bool, str, bytes, type(None)}
+
+
+def plain(obj: Any) -> bool:
+    """Whether ordinary pickling will do: arrays, numbers, strings, and tuples, lists and dicts of them.
+
+    >>> plain((np.arange(3), {"y": [1.0]})), plain(len), plain(np.array([len]))
+    (True, False, False)
+    """
+    kind = type(obj)
+    if kind is np.ndarray:
+        return not obj.dtype.hasobject
+    if kind is tuple or kind is list or issubclass(kind, tuple) and kind.__module__.startswith("batchup."):
+        return all(map(plain, obj))
+    if kind is dict:
+        return all(map(plain, obj)) and all(map(plain, obj.values()))
+    return kind in ATOMS or isinstance(obj, np.generic) and kind.__module__ == "numpy"
+
+
+def _culprit(obj: Any, within: str = "") -> str:
+    """The innermost attribute or item that cannot be pickled, as a path from the object."""
+    obj = getattr(obj, "__self__", obj)  # of a method, what it is bound to
+    name = within or type(obj).__name__
+    if isinstance(obj, dict):
+        parts: Iterable[tuple[str, Any]] = ((f"{name}[{key!r}]", value) for key, value in obj.items())
+    elif isinstance(obj, (list, tuple)):
+        parts = ((f"{name}[{i}]", value) for i, value in enumerate(obj))
+    else:
+        parts = ((f"{name}.{key}", value) for key, value in getattr(obj, "__dict__", {}).items())
+    if name.count(".") + name.count("[") < 8:
+        for place, part in parts:
+            try:
+                cloudpickle.dumps(part, 5, buffer_callback=lambda _: None)
+            except Exception:
+                return _culprit(part, place)
+    return name if within else f"a {name}"

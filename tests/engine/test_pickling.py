@@ -1,0 +1,122 @@
+"""What is sent between processes: whole, aligned, and refused by name where it cannot be."""
+
+from __future__ import annotations
+
+import marshal
+import pickle
+import threading
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from batchup import ChoiceBatch
+from batchup.engine import arena, pickling, segments
+from batchup.errors import DataSourcePicklingError
+from batchup.testing import plain
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        (np.arange(5), {"y": np.ones((2, 3), "f4")}),
+        [np.array(3), np.zeros(0), "text", None, 1.5, np.float32(2)],
+        np.asfortranarray(np.arange(6).reshape(2, 3)),
+        np.array([{"an": "object"}], dtype=object),
+        np.zeros(3, dtype=[("a", "i4"), ("b", "f8")]),
+        np.arange(10)[::2],
+        ChoiceBatch(np.arange(3), 1),
+        Pair(1, 2),
+    ],
+    ids=lambda obj: type(obj).__name__,
+)
+@pytest.mark.parametrize("dumps", [pickling.dumps, pickling.result_dumps])
+def test_what_is_sent_arrives(dumps, obj):
+    """The same values, types and shapes, from a header and buffers laid out in one piece of memory."""
+    header, buffers = dumps(obj)
+    spans = segments.laid_out(buffers)
+    memory = bytearray(segments.total_size(spans))
+    for (offset, n), buffer in zip(spans, buffers, strict=True):
+        memory[offset : offset + n] = buffer
+    loaded = pickle.loads(header, buffers=[memoryview(memory)[offset : offset + n] for offset, n in spans])
+
+    np.testing.assert_equal(loaded, obj)
+    assert type(obj) is type(loaded)
+    assert all(0 == offset % arena.ALIGNMENT for offset, _ in spans)
+
+
+def test_arrays_of_any_size_leave_the_header_small():
+    """The data is in the buffers, not in the pickle."""
+    header, buffers = pickling.dumps((np.zeros(1_000_000), np.zeros(3)))
+
+    assert len(header) < 1000
+    assert [8_000_000, 24] == [buffer.nbytes for buffer in buffers]
+
+
+def test_the_culprit_is_named():
+    """Down to the attribute or item that cannot be pickled."""
+
+    class Holder:
+        def __init__(self):
+            self.parts = {"lock": [1, threading.Lock()]}
+
+    with pytest.raises(DataSourcePicklingError, match=r"Holder\.parts\['lock'\]\[1\]|parts\['lock'\]\[1\]"):
+        pickling.dumps(Holder())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        (np.arange(5),),
+        (np.arange(5)[::2], 3, None, 2**100, 0.5, True),
+        ((np.arange(3), (np.arange(0), 1)), -1),
+        (np.arange(5, dtype=np.int32), "text", [1, (2,)]),
+        (ChoiceBatch(np.arange(3), 1),),
+        tuple(range(100)),
+    ],
+    ids=repr,
+)
+def test_arguments_arrive_as_they_were(args):
+    """Of whatever kind, with their types, and apart from those that were sent."""
+    sent = marshal.loads(marshal.dumps(pickling.arguments_dumps(args, {})))
+    arrived, kwargs = pickling.arguments_loads(sent)
+
+    assert plain(args) == plain(arrived)
+    assert [type(a) for a in args] == [type(a) for a in arrived]
+    assert {} == kwargs
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        (np.arange(6, dtype=np.float32).reshape(2, 3), np.array(["a"])),
+        ((np.arange(4), (np.ones((2, 2), ">f8"),)), 3, 7.5, (1.0, 2.0), None, ()),
+        (np.array(5), np.zeros((0, 3))),
+        {"x": np.arange(3)},
+        [np.arange(3), "y"],
+        (np.arange(10).reshape(2, 5).T, True),
+        tuple(range(100)),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("where", ["in memory", "in buffers"])
+def test_results_arrive_as_they_were(result, where):
+    """Of whatever kind, in shared memory or through the pipe."""
+    header, views = pickling.result_dumps(result)
+    header = marshal.loads(marshal.dumps(header))
+    if where == "in memory":
+        spans = segments.laid_out(views)
+        memory = np.zeros(segments.total_size(spans) + 1, np.uint8)
+        for (offset, n), view in zip(spans, views, strict=True):
+            memory[offset : offset + n] = view
+        arrived = pickling.result_in(memory, header, spans)
+    else:
+        arrived = pickling.result_loads(header, [bytearray(view) for view in views])
+
+    assert plain(result) == plain(arrived)
