@@ -17,9 +17,9 @@ from typing import Any
 import joblib
 import numpy as np
 
+from .messages import FREE, MAPPED, Inbox, framed
 from .segments import Memory, Segment
 from .share import Constant
-from .worker import FREE, MAPPED, Inbox, framed
 
 __all__ = ["GRACE", "Gang", "WorkerProcess", "end_gang"]
 

@@ -23,9 +23,9 @@ from ..errors import PoolClosedError, WorkerDiedError, WorkerError, noted
 from . import pickling
 from .checks import whole
 from .gang import GRACE, Gang, WorkerProcess, end_gang
+from .messages import CALL, DROP, ERROR, FORGET, GONE, HELLO, IN_SLOT, ON_SHELF, TASK, framed, piped
 from .pools import Pool, close_at_exit, forked
 from .share import Constant
-from .worker import CALL, DROP, ERROR, FORGET, GONE, HELLO, IN_SLOT, ON_SHELF, TASK, framed, piped
 
 __all__ = ["Processes"]
 
