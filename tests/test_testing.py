@@ -578,7 +578,7 @@ def test_a_pool_that_cannot_be_closed_fails(test):
 def test_a_pool_that_leaves_a_worker_behind_fails(monkeypatch):
     """A process or a thread that outlives `close` is seen."""
     test = "test_closing_leaves_no_worker_behind"
-    monkeypatch.setattr("batchup.testing.contracts.SECONDS", 0.1)
+    monkeypatch.setattr("batchup.testing.contracts.pools.SECONDS", 0.1)
     try:
         breaks(made(PoolContract, lambda: OfOnesOwn(LeavesAProcess())), test)
         breaks(made(PoolContract, lambda: OfOnesOwn(LeavesAThread(1))), test)

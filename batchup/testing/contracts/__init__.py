@@ -1,0 +1,16 @@
+"""What a sampler, an accessor, a source and a pool have to do, as tests that a subclass inherits."""
+
+from .comparable import plain
+from .pools import PoolContract
+from .samplers import AccessorContract, SamplerContract
+from .sources import RandomAccessSourceContract, SequentialSourceContract, SourceContract
+
+__all__ = [
+    "AccessorContract",
+    "PoolContract",
+    "RandomAccessSourceContract",
+    "SamplerContract",
+    "SequentialSourceContract",
+    "SourceContract",
+    "plain",
+]

@@ -1,0 +1,141 @@
+"""What a source has to do, as tests that a subclass inherits."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ...data_source import AbstractDataSource, Batch
+from ...engine import tree
+from ...engine.rng import Rng
+from .comparable import SOME, bad_batch_sizes, plain, some
+
+__all__ = ["RandomAccessSourceContract", "SequentialSourceContract", "SourceContract"]
+
+
+class SourceContract:
+    """Tests of any source: `make` says which. Rather subclass `RandomAccessSourceContract` or
+    `SequentialSourceContract`, which have more of them."""
+
+    def make(self) -> AbstractDataSource:
+        """A new source, the same each time."""
+        raise NotImplementedError("make should return a new data source")
+
+    def batches(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
+        return self.make().batch_iterator(batch_size, **kwargs)
+
+    @pytest.mark.parametrize("batch_size", [1, 3, 1000])
+    def test_batches_have_between_one_and_batch_size_samples(self, batch_size: int) -> None:
+        """A batch is a tuple or a dict whose parts are of one length, at most `batch_size`."""
+        for batch in itertools.islice(self.batches(batch_size), SOME):
+            assert isinstance(batch, (tuple, dict))
+            assert 1 == len({len(leaf) for leaf in tree.leaves(batch)})
+            assert 1 <= tree.length(batch) <= batch_size
+
+    def test_it_gives_as_many_samples_as_it_says(self) -> None:
+        """`num_samples` is how many come, infinity, or None for unknown."""
+        said = self.make().num_samples()
+        if said is None:
+            pytest.skip("the source does not know how many samples it has")
+        came = sum(tree.length(batch) for batch in itertools.islice(self.batches(3), 1000))
+
+        assert said == came or (said == np.inf and came == 3000)
+
+    def test_equal_sources_give_equal_batches(self) -> None:
+        """In order, nothing is left to chance."""
+        assert some(self.batches(3)) == some(self.batches(3))
+
+    def test_mapping_changes_no_more_than_the_function_does(self) -> None:
+        """`map` gives what the function makes of each batch."""
+        expected = [(batch,) for batch in some(self.batches(3))]
+        mapped = self.make().map(lambda *batch: (batch[0] if batch and isinstance(batch[0], dict) else batch,))
+
+        assert expected == some(mapped.batch_iterator(3))
+
+
+class SequentialSourceContract(SourceContract):
+    """Tests of a source whose batches come one after the other: `make` says which.
+
+    `make` returns a source that gives at least one batch, of at most as many samples as it is asked for.
+
+    Examples
+    --------
+    >>> def counted(batch_size, shuffle=None):
+    ...     for first in range(0, 10, batch_size):
+    ...         yield (np.arange(first, min(first + batch_size, 10)),)
+    >>> class TestCounted(SequentialSourceContract):
+    ...     def make(self):
+    ...         return CallableDataSource(counted, 10)
+    """
+
+    def test_it_does_not_pretend_to_fetch_by_index(self) -> None:
+        """There is no plan and no fetch, and asking for one is an error at the call."""
+        ds = self.make()
+
+        assert ds.is_random_access is False
+        with pytest.raises((NotImplementedError, TypeError)):
+            ds.batch_indices_iterator(3)
+        for fetch in (ds.samples_by_indices, ds.samples_by_indices_nomapping):
+            with pytest.raises((NotImplementedError, TypeError)):
+                fetch(np.array([0]))
+
+
+class RandomAccessSourceContract(SourceContract):
+    """Tests of a source that fetches by index: `make` says which.
+
+    Examples
+    --------
+    >>> class TestTwoArrays(RandomAccessSourceContract):
+    ...     def make(self):
+    ...         return ArrayDataSource([np.arange(10), np.arange(10) % 2])
+    """
+
+    @pytest.mark.parametrize("shuffle", [None, np.random.RandomState, np.random.default_rng])
+    @pytest.mark.parametrize("batch_size", [1, 3, 1000])
+    def test_batches_are_fetched_picks(self, batch_size: int, shuffle: Callable[[int], Rng] | None) -> None:
+        """The batches are the fetch of each pick of the plan."""
+        ds = self.make()
+        new = {} if shuffle is None else {"shuffle": shuffle}
+        plan = ds.batch_indices_iterator(batch_size, **{name: rng(5) for name, rng in new.items()})
+        fetched = map(ds.samples_by_indices_nomapping, plan)
+
+        assert some(fetched) == some(ds.batch_iterator(batch_size, **{name: rng(5) for name, rng in new.items()}))
+
+    def test_it_says_that_it_is_random_access(self) -> None:
+        """`is_random_access` is a property, and True."""
+        assert self.make().is_random_access is True
+
+    def test_a_fetch_depends_on_its_pick_alone(self) -> None:
+        """Picks may be fetched in any order, more than once."""
+        ds = self.make()
+        plan = list(itertools.islice(ds.batch_indices_iterator(3, shuffle=np.random.RandomState(0)), SOME))
+        forwards = [plain(ds.samples_by_indices_nomapping(pick)) for pick in plan]
+        backwards = [plain(ds.samples_by_indices_nomapping(pick)) for pick in reversed(plan)]
+
+        assert forwards == backwards[::-1]
+
+    def test_source_and_picks_pickle(self) -> None:
+        """A source and a pick that were pickled give the same batch, so that worker processes can have them."""
+        ds = self.make()
+        plan = list(itertools.islice(ds.batch_indices_iterator(3, shuffle=np.random.RandomState(0)), SOME))
+        ds_there, plan_there = pickle.loads(pickle.dumps((ds, plan)))
+
+        assert some(map(ds.samples_by_indices_nomapping, plan)) == some(
+            map(ds_there.samples_by_indices_nomapping, plan_there)
+        )
+
+    @bad_batch_sizes
+    def test_a_batch_size_that_is_none_is_refused(self, batch_size: Any) -> None:
+        """A `batch_size` that is no positive integer is an error before any batch comes."""
+        with pytest.raises((TypeError, ValueError)):
+            next(self.batches(batch_size, shuffle=np.random.RandomState(0)))
+
+    def test_a_misspelt_keyword_is_refused(self) -> None:
+        """`shufle=True` is an error, at the call, rather than an epoch in order."""
+        with pytest.raises(TypeError, match="shufle"):
+            self.batches(3, shufle=True)
