@@ -83,4 +83,4 @@ def __getattr__(name: str) -> Any:
         pytest.register_assert_rewrite("batchup.testing.contracts")  # so that a failing test shows both sides
     from . import contracts, strategies
 
-    return getattr(contracts if hasattr(contracts, name) else strategies, name)
+    return getattr(contracts if name in contracts.__all__ else strategies, name)
