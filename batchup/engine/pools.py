@@ -127,6 +127,7 @@ class Serial(Pool):
         if self._closed:
             raise PoolClosedError("the pool is closed")
         outcome = Outcome()
+        outcome.begin()
         _run(outcome, fn, args, kwargs, spare=(KeyboardInterrupt, SystemExit))
         return outcome
 

@@ -144,3 +144,14 @@ def test_all_who_wait_for_an_outcome_are_told():
         thread.join(30)
 
     assert ["done"] * 5 == [*told, outcome.result()]
+
+
+def test_what_is_done_cannot_be_cancelled():
+    """Its result stays."""
+    for pool in (Serial(), Threads(1)):
+        with pool:
+            reply = pool.submit(pow, 2, 3)
+            reply.exception()
+
+            assert not reply.cancel()
+            assert 8 == reply.result()
