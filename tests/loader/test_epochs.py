@@ -312,10 +312,12 @@ def test_a_source_without_indices_can_be_looped_over(source):
 
 
 def test_an_iterator_is_used_up_once():
-    """Its second epoch has no batches."""
+    """Its second epoch is no silent nothing, but an error."""
     loader = Loader(IteratorDataSource(iter([(np.array([1]),), (np.array([2]),)])), 1)
 
-    assert [[[1], [2]], []] == [epoch_of(loader) for _ in range(2)]
+    assert [[1], [2]] == epoch_of(loader)
+    with pytest.raises(ValueError, match="epoch 1 has no batches: an iterator is used up by the first epoch"):
+        epoch_of(loader)
 
 
 def test_an_error_of_such_a_source_costs_one_batch():
