@@ -20,6 +20,7 @@ from ..data_source import (
     RandomPick,
 )
 from ..engine import tree
+from ..engine.checks import INTEGERS
 from ..engine.rng import Chance, entropy_of, rng_at
 from ..sampling import num_batches
 
@@ -130,6 +131,8 @@ def batches_in(source: AbstractDataSource, batch_size: int, full: bool, shuffled
     if isinstance(source, (MapDataSource, RandomMapDataSource)):
         return batches_in(source.source, batch_size, full, shuffled)
     if isinstance(source, CompositeDataSource):
+        if full and len(source.datasets) > 1 and any(map(_has_turns, source.datasets)):
+            return None  # whose short batches meet full ones of the others
         sizes = source._sizes(batch_size)
         return _least(batches_in(ds, n, full, shuffled) for ds, n in zip(source.datasets, sizes, strict=True))
     if isinstance(source, ChoiceDataSource):
@@ -145,8 +148,11 @@ def _turns_in(source: ChoiceDataSource, batch_size: int, full: bool, shuffled: b
     known = [n for n in counts if n is not None]
     if len(known) < len(counts) or source.weights is not None:
         return None
-    if source.stratified and np.inf not in known:
-        return sum(known)
+    samples = [ds.num_samples() for ds in source.datasets]
+    if source.stratified and all(isinstance(n, INTEGERS) for n in samples):
+        turns = [num_batches(int(n), batch_size) for n in samples if n is not None]
+        # a member that gives fewer batches than its samples make ends the epoch when its turn comes
+        return sum(known) if turns == [batches_in(ds, batch_size, False, shuffled) for ds in source.datasets] else None
     if shuffled or full:
         return None if min(known) < np.inf else np.inf
     return min(n * len(known) + i for i, n in enumerate(known))  # the one whose turn it is has no more
@@ -159,6 +165,15 @@ def _has_weights(source: AbstractDataSource) -> bool:
     if isinstance(source, ChoiceDataSource) and source.weights is not None:
         return True
     return isinstance(source, (CompositeDataSource, ChoiceDataSource)) and any(map(_has_weights, source.datasets))
+
+
+def _has_turns(source: AbstractDataSource) -> bool:
+    """Whether a short batch need not be the last."""
+    if isinstance(source, (MapDataSource, RandomMapDataSource)):
+        return _has_turns(source.source)
+    if isinstance(source, CompositeDataSource):
+        return any(map(_has_turns, source.datasets))
+    return isinstance(source, ChoiceDataSource)
 
 
 def _least(counts: Iterator[int | float | None]) -> int | float | None:

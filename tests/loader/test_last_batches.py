@@ -209,6 +209,23 @@ def test_len_is_what_is_delivered(data, batch_size, seed, last, world, remainder
 
 
 @pytest.mark.parametrize("last", LAST)
+@pytest.mark.parametrize(
+    "source",
+    [
+        ChoiceDataSource([ChoiceDataSource([arrays(8), arrays(2)]), arrays(20)], stratified=True),
+        ChoiceDataSource([ChoiceDataSource([arrays(8, repeats=-1), arrays(2)]), arrays(20)], stratified=True),
+        CompositeDataSource([ChoiceDataSource([arrays(5), arrays(20)], stratified=True), arrays(30)]),
+    ],
+    ids=["a choice that ends early", "one that need not end", "short batches in the midst"],
+)
+def test_len_is_not_guessed(source, last):
+    """Where turns end early, and where short batches meet full ones, it is right, or there is none."""
+    loader = Loader(source, 2, last=last)
+
+    assert counted_or_not(loader) in (None, len(list(loader)))
+
+
+@pytest.mark.parametrize("last", LAST)
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("seed", [None, 5])
 def test_len_is_known_for_what_is_common(name, last, seed):
