@@ -368,5 +368,5 @@ def test_an_error_of_such_a_source_costs_one_batch():
 )
 def test_what_cannot_be_gone_through_again_says_so(source, name, call, said):
     """States, single batches and steps are for sources that fetch by index."""
-    with pytest.raises(TypeError, match=f"a loader over a {name} {said}.*give a source that fetches by index"):
+    with pytest.raises(TypeError, match=f"a loader over {name} {said}.*give a source that fetches by index"):
         call(Loader(source, 2))
