@@ -1,0 +1,203 @@
+"""What a loader says about itself: numbers that add up, a sentence, a picture, and how far it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from batchup import ArrayDataSource, CallableDataSource, Loader
+from batchup.engine.pools import cores
+from batchup.engine.trace import verdict
+from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def arrays(n=20):
+    return ArrayDataSource([np.arange(n)])
+
+
+def crop(x):
+    return (x[:1],)
+
+
+def with_noise(x, rng):
+    return x, rng.random(len(x))
+
+
+@pytest.fixture(scope="module", params=["serial", "threads", "processes"])
+def any_pool(request):
+    if request.param == "serial":
+        yield None
+    else:
+        with {"threads": WorkerThreadPool, "processes": WorkerProcessPool}[request.param](2) as pool:
+            yield pool
+
+
+def test_numbers_of_a_run_add_up(any_pool):
+    """Batches, times, and the part that each stage took."""
+    loader = Loader(arrays().map(crop).random_map(with_noise), 2, shuffle=5, pool=any_pool)
+    for _ in range(3):
+        list(loader)
+    stats = loader.stats()
+
+    assert (30, 0, 0, 2 if any_pool else 0) == (stats.batches, stats.skipped, stats.restarts, stats.workers)
+    assert ["the fetch of ArrayDataSource", "crop", "with_noise"] == [stage.name for stage in stats.stages]
+    assert pytest.approx(stats.busy) == sum(stage.seconds for stage in stats.stages)
+    assert 0 < stats.waited <= stats.seconds
+    assert all(stage.seconds > 0 for stage in stats.stages)
+
+
+def test_without_a_pool_the_loop_waits_for_all_work():
+    """It is done in its own thread, while it asks."""
+    loader = Loader(arrays(), 2)
+    list(loader)
+    stats = loader.stats()
+
+    assert stats.busy <= stats.waited <= stats.seconds
+
+
+def test_stats_are_of_one_moment():
+    """They do not change when the run goes on, or by anybody's hand."""
+    loader = Loader(arrays(), 2)
+    before = loader.stats()
+    list(loader)
+
+    assert (0, 10) == (before.batches, loader.stats().batches)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        before.batches = 7
+
+
+def test_batches_that_are_fetched_alone_do_not_count():
+    """`batch` is no part of the run."""
+    loader = Loader(arrays(), 2)
+    loader.batch(0, 0)
+
+    assert 0 == loader.stats().batches
+
+
+def test_a_batch_that_was_left_out_does_not_count():
+    """Its samples do."""
+
+    def fn(x):
+        if 0 in x or 1 in x:
+            raise ValueError("bad")
+        return (x,)
+
+    loader = Loader(arrays().map(fn), 2, on_error="skip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        list(loader)
+
+    assert (9, 2) == (loader.stats().batches, loader.stats().skipped)
+
+
+def test_stages_of_what_comes_one_after_the_other():
+    """They cannot be told apart."""
+    loader = Loader(CallableDataSource(lambda n: iter([(np.arange(2),)])).map(crop), 2)
+    list(loader)
+
+    assert ["the batches of MapDataSource"] == [stage.name for stage in loader.stats().stages]
+
+
+def test_a_class_made_from_a_map_is_one_stage():
+    """It may fetch in a way of its own, which is what is timed."""
+
+    class Doubled(type(arrays().map(crop))):
+        def samples_by_indices_nomapping(self, indices):
+            (x,) = super().samples_by_indices_nomapping(indices)
+            return (x * 2,)
+
+    loader = Loader(Doubled(arrays(), crop), 2)
+
+    assert [0, 4] == [x.tolist()[0] for (x,) in loader][:2]
+    assert ["the fetch of Doubled"] == [stage.name for stage in loader.stats().stages]
+
+
+@pytest.mark.parametrize(
+    ("pool", "arguments"),
+    [(None, (0, "threads")), (WorkerThreadPool, (2, "threads")), (WorkerProcessPool, (2, "processes"))],
+)
+def test_explain_is_the_verdict_on_what_was_measured(pool, arguments):
+    """For as many workers as there are, of their kind."""
+    made = pool and pool(2)
+    loader = Loader(arrays(), 2, pool=made)
+    assert "no batch was delivered yet" == loader.explain()
+    list(loader)
+
+    assert verdict(loader._run.trace, *arguments, cores()) == loader.explain()
+    if made:
+        made.close()
+
+
+# The picture.
+
+
+def test_a_picture_is_a_png(tmp_path, any_pool):
+    """Where it was asked for."""
+    pytest.importorskip("matplotlib")
+    loader = Loader(arrays().map(crop), 2, pool=any_pool)
+    list(loader)
+    loader.plot(tmp_path / "timeline.png")
+
+    assert b"\x89PNG" == (tmp_path / "timeline.png").read_bytes()[:4]
+
+
+def test_a_picture_has_the_loop_and_every_worker(any_pool):
+    """One row each, below it how many batches were ready; the stages are in its legend."""
+    pytest.importorskip("matplotlib")
+    loader = Loader(arrays().map(crop), 2, pool=any_pool)
+    list(loader)
+    lanes, buffer = loader.plot().axes
+    workers = len({span.worker for span in loader._run.trace.last})
+
+    assert ["loop", *(f"worker {i}" for i in range(workers))] == [label.get_text() for label in lanes.get_yticklabels()]
+    assert ["waiting", "the fetch of ArrayDataSource", "crop"] == [
+        text.get_text() for text in lanes.get_legend().get_texts()
+    ]
+    (line,) = buffer.lines
+    assert 0 == line.get_ydata()[-1]
+    assert 2 * 10 == len(line.get_ydata())
+    assert min(line.get_ydata()) >= 0
+
+
+def test_a_picture_of_nothing_is_empty():
+    """Before the first batch."""
+    pytest.importorskip("matplotlib")
+
+    assert 2 == len(Loader(arrays(), 2).plot().axes)
+
+
+def test_a_picture_without_matplotlib_names_it(monkeypatch):
+    """What is missing, and how to get it."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+    with pytest.raises(ModuleNotFoundError, match=r"plot\(\) needs matplotlib, .* pip install matplotlib") as caught:
+        Loader(arrays(), 2).plot()
+    assert "matplotlib" == caught.value.name
+
+
+# Progress bars.
+
+
+@pytest.mark.parametrize(("source", "total"), [(arrays(), 10), (arrays(20).map(crop), 10)])
+def test_a_progress_bar_knows_the_end(source, total):
+    """`tqdm(loader)` counts batches, of as many as there are."""
+    tqdm = pytest.importorskip("tqdm")
+    bar = tqdm.tqdm(Loader(source, 2), file=io.StringIO())
+
+    assert (total, total) == (bar.total, sum(1 for _ in bar))
+
+
+def test_a_progress_bar_without_an_end_counts():
+    """For a source that does not say how much it has."""
+    tqdm = pytest.importorskip("tqdm")
+    bar = tqdm.tqdm(Loader(CallableDataSource(lambda n: iter([(np.arange(2),)] * 3)), 2), file=io.StringIO())
+
+    assert (None, 3) == (bar.total, sum(1 for _ in bar))
