@@ -285,8 +285,8 @@ class Processes(Pool):
             loads = [len(worker.answers) for worker in workers]
             worker = answer.worker = workers[loads.index(min(loads))]
             worker.answers[answer.number] = answer
-            function = answer.kept[0]
-            worker.send_task(answer.frame, isinstance(function, Constant) and function.seconds < QUICK)
+            function = _shared_function(answer)
+            worker.send_task(answer.frame, function is not None and function.seconds < QUICK)
         else:
             self._finish(answer, WorkerDiedError("there is no worker process left, and none can be started"))
 
@@ -314,6 +314,7 @@ class Processes(Pool):
             return
         try:
             if self._reader is None and not self._closed and not self._acting:
+                self._safely(self._gang.flush)
                 self._safely(self._take_in, self._gang.ready(0.0))
         finally:
             self._lock.release()
@@ -386,8 +387,9 @@ class Processes(Pool):
         if answer is not None and answer.state == "waiting":
             self._waiting.pop(number, None)
             answer.seconds = seconds
-            if isinstance(answer.kept[0], Constant):
-                answer.kept[0].seconds = seconds
+            function = _shared_function(answer)
+            if function is not None:
+                function.seconds = seconds
             answer.message, answer.lease, answer.state = (kind, header, where), lease, "arrived"
 
     def _lease(self, worker: WorkerProcess, kind: int, slot: tuple[int, str, int] | None) -> Any:
@@ -436,6 +438,11 @@ class Processes(Pool):
             if answer.state == "waiting":
                 answer.retried += 1
                 self._assign(answer)
+
+
+def _shared_function(answer: Answer) -> Constant | None:
+    kept = answer.kept  # read once: the collector may cancel the task at any time
+    return kept[0] if kept is not None and isinstance(kept[0], Constant) else None
 
 
 def _fail(answer: Answer, error: BaseException) -> None:
