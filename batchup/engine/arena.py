@@ -65,6 +65,7 @@ class Arena:
         self.lease = np.frombuffer(memory, np.uint8)  # all arrays are views of it
         self.size = len(self.lease)
         self.used = 0
+        self.asked = 0  # bytes, those included for which there was no room
         self.thread = threading.get_ident()
         self._start = _address(self.lease)
         self._made: dict[int, tuple[npt.NDArray[Any], int]] = {}
@@ -83,6 +84,7 @@ class Arena:
 
     def room(self, size: int) -> int | None:
         """Where `size` more bytes go, or None if they do not fit."""
+        self.asked += -(-size // ALIGNMENT) * ALIGNMENT
         begin = -(-self.used // ALIGNMENT) * ALIGNMENT
         if size <= 0 or begin + size > self.size:
             return None
@@ -124,7 +126,7 @@ class Arena:
     def __enter__(self) -> Arena:
         global current
         current = self
-        self.used = 0
+        self.used = self.asked = 0
         return self
 
     def __exit__(self, *_: object) -> None:

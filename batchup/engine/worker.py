@@ -148,8 +148,10 @@ class Worker:
             try:
                 if size <= SHELVED and slot is None:
                     return ON_SHELF, header, *self.slots.shelve(buffers)
+                asked = slot.arena.asked if slot else 0
                 slot, spans = self.slots.pack(slot, buffers)
-                self.sizes[function] = segments.total_size(spans)
+                # room for what the function makes besides, an array of labels or indices, but not for much more
+                self.sizes[function] = max(segments.total_size(spans), asked if asked <= 1.25 * size else 0)
                 return IN_SLOT, header, spans, self.slots.lend(slot)
             except SharedMemoryError as error:
                 why = str(error)  # there is still the pipe

@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+import batchup
 from batchup import ArrayDataSource, WorkerProcessPool
 from batchup.engine.processes import Processes
 from batchup.engine.share import Constant
@@ -89,6 +90,23 @@ def test_memory_that_is_not_needed_any_more_is_given_back():
 
         assert before.slots > 0
         assert (0, 0) == (small.stats().slots, small.stats().shared_bytes)
+
+
+def test_a_function_makes_its_batch_where_it_is_sent_from(tmp_path):
+    """`empty` finds room in the slot, though the samples that the function was given lie there too."""
+
+    def drawn(x):
+        image = batchup.empty((4, 1 << 17))  # exactly so many pages
+        with open(tmp_path / "made", "a") as file:
+            print(image.base is not None, file=file)
+        image[:] = x[0]
+        return (image,)
+
+    with WorkerProcessPool(1) as pool:
+        batches = pool.parallel_data_source(ArrayDataSource([np.arange(80)]).map(drawn)).batch_iterator(4)
+
+        assert [4 * n for n in range(20)] == [int(image[0, 0]) for (image,) in batches]
+    assert ["False", "False"] + ["True"] * 18 == (tmp_path / "made").read_text().split()
 
 
 def test_small_batches_lie_several_to_a_slot():
