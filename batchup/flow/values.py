@@ -1,0 +1,367 @@
+"""Samplers of values: points drawn from distributions, and from mixtures and functions of them.
+
+``a + b`` adds what both draw, ``a & b`` puts coordinates side by side, ``.7 & a | .3 & b`` draws from a or from b.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine.checks import whole
+
+__all__ = ["ConstantSampler", "HistoSampler", "NumpySampler", "Sampler", "ScipySampler"]
+
+Points = npt.NDArray[Any]
+
+
+class Sampler:
+    """What draws points. To write your own, give it `draw`.
+
+    Parameters
+    ----------
+    seed : int, SeedSequence or Generator, optional
+        Of what it draws; two samplers with one seed draw the same.
+    """
+
+    weight = 1.0
+
+    def __init__(self, seed: Any = None) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def draw(self, size: int, rng: np.random.Generator) -> Points:
+        """`size` points from `rng`: an array of shape (size, dim), or (size,) for one coordinate."""
+        raise NotImplementedError(f"{type(self).__name__} should have a method draw(size, rng)")
+
+    def sample(self, size: int) -> Points:
+        """Points.
+
+        Parameters
+        ----------
+        size : int
+            How many.
+
+        Returns
+        -------
+        ndarray of shape (size, dim)
+
+        Examples
+        --------
+        >>> NumpySampler("normal", seed=0, loc=10, dim=2).sample(3).shape
+        (3, 2)
+        """
+        return self._points(whole("size", size, least=0))
+
+    def _points(self, size: int) -> Points:
+        points = np.asarray(self.draw(size, self.rng))
+        return points[:, np.newaxis] if points.ndim == 1 else points
+
+    def __and__(self, other: Any) -> Sampler:
+        return self._weighted(other) if np.isscalar(other) else Beside([self, _sampler(other)])
+
+    def __rand__(self, other: Any) -> Sampler:
+        return self._weighted(other) if np.isscalar(other) else Beside([_sampler(other), self])
+
+    def __or__(self, other: Any) -> Sampler:
+        return Mixture([*_parts(self), *_parts(_sampler(other))])
+
+    def __ror__(self, other: Any) -> Sampler:
+        return _sampler(other) | self
+
+    def _weighted(self, weight: Any) -> Self:
+        if not weight >= 0:
+            raise ValueError(f"a weight should be 0 or more, not {weight!r}")
+        weighted = copy.copy(self)  # of the same generator
+        weighted.weight = float(weight)
+        return weighted
+
+    def apply(self, transform: Callable[[Points], Any]) -> Sampler:
+        """What `transform` makes of the points, an array of shape (size, dim)."""
+        return Of(transform, [self])
+
+    def truncate(
+        self,
+        high: Any = None,
+        low: Any = None,
+        expr: Callable[[Points], Any] | None = None,
+        prob: float = 0.5,
+        max_iters: int | None = None,
+        sample_anyways: bool = False,
+    ) -> Sampler:
+        """Only those points that lie between `low` and `high`.
+
+        Parameters
+        ----------
+        high, low : float or array of shape (dim,), optional
+        expr : callable, optional
+            Whose values are bounded, in place of the points' own.
+        prob : float, default 0.5
+            A guess how many points lie within: so many more are drawn at a time.
+        max_iters : int, optional
+            How often to draw before giving up; 1000 by default.
+        sample_anyways : bool, default False
+            Fill up with points outside, rather than give up.
+
+        Raises
+        ------
+        ValueError
+            While drawing, if too few points lie within.
+        """
+        return Truncated(self, high, low, expr, prob, max_iters, sample_anyways)
+
+
+def _operators() -> None:
+    for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow"]:
+        fn = getattr(operator, name)
+        setattr(Sampler, f"__{name}__", lambda self, other, fn=fn: Of(fn, [self, _sampler(other)]))
+        setattr(Sampler, f"__r{name}__", lambda self, other, fn=fn: Of(fn, [_sampler(other), self]))
+
+
+_operators()
+
+
+def _sampler(obj: Any) -> Sampler:
+    return obj if isinstance(obj, Sampler) else ConstantSampler(obj)
+
+
+def _parts(sampler: Sampler) -> list[Sampler]:
+    """What a mixture is of; one that was given a weight is one part."""
+    if not isinstance(sampler, Mixture) or sampler.weight != 1.0:
+        return [sampler]
+    return sampler.samplers
+
+
+class Of(Sampler):
+    """A function of what several samplers draw."""
+
+    def __init__(self, fn: Callable[..., Any], samplers: list[Sampler]) -> None:
+        self.fn = fn
+        self.samplers = samplers
+
+    def _points(self, size: int) -> Points:
+        points = np.asarray(self.fn(*[sampler.sample(size) for sampler in self.samplers]))
+        return points[:, np.newaxis] if points.ndim == 1 else points
+
+
+class Beside(Sampler):
+    """The coordinates of several samplers, side by side."""
+
+    def __init__(self, samplers: list[Sampler]) -> None:
+        self.samplers = samplers
+
+    def _points(self, size: int) -> Points:
+        return np.concatenate([sampler.sample(size) for sampler in self.samplers], axis=1)
+
+
+class Mixture(Sampler):
+    """Points of one sampler or another, each as often as its weight says, in a drawn order."""
+
+    def __init__(self, samplers: list[Sampler]) -> None:
+        self.samplers = samplers
+        weights = np.array([sampler.weight for sampler in samplers])
+        if not weights.sum() > 0:
+            raise ValueError("the weights of a mixture should not all be 0")
+        self.weights = weights / weights.sum()
+        self.rng = _rng_of(self)
+
+    def _points(self, size: int) -> Points:
+        which = self.rng.choice(len(self.samplers), size=size, p=self.weights)
+        drawn = [
+            sampler.sample(int(n))
+            for sampler, n in zip(self.samplers, np.bincount(which, minlength=len(self.samplers)), strict=True)
+        ]
+        points = np.empty((size, drawn[0].shape[1]), np.result_type(*drawn))
+        for place, some in enumerate(drawn):
+            points[which == place] = some
+        return points
+
+
+def _rng_of(sampler: Any) -> np.random.Generator:
+    """A generator for a mixture, seeded by those of its parts, so that their seeds decide about it too."""
+    states = [str(part.rng.bit_generator.state) for part in _leaves(sampler)]
+    return np.random.default_rng(np.frombuffer("".join(states).encode(), dtype=np.uint8).tolist())
+
+
+def _leaves(sampler: Any) -> list[Sampler]:
+    inner = getattr(sampler, "samplers", None) or ([sampler.sampler] if isinstance(sampler, Truncated) else None)
+    return [sampler] if inner is None else [leaf for part in inner for leaf in _leaves(part)]
+
+
+class Truncated(Sampler):
+    """The points of a sampler that lie within bounds."""
+
+    def __init__(
+        self, sampler: Sampler, high: Any, low: Any, expr: Any, prob: float, max_iters: int | None, sample_anyways: bool
+    ) -> None:
+        if not 0 < prob <= 1:
+            raise ValueError(f"prob should be more than 0 and at most 1, not {prob!r}")
+        self.sampler = sampler
+        self.high, self.low, self.expr = high, low, expr
+        self.prob = prob
+        self.max_iters = 1000 if max_iters is None else whole("max_iters", max_iters)
+        self.sample_anyways = sample_anyways
+
+    def _points(self, size: int) -> Points:
+        kept: list[Points] = []
+        missing = size
+        for _ in range(self.max_iters):
+            points = self.sampler.sample(max(1, int(missing / self.prob)))
+            kept.append(points[self._within(points)][:missing])
+            missing -= len(kept[-1])
+            if not missing:
+                return np.concatenate(kept)
+        if self.sample_anyways:
+            return np.concatenate([*kept, self.sampler.sample(missing)])
+        raise ValueError(
+            f"{missing} of {size} points do not lie within the bounds after {self.max_iters} draws: widen them, or "
+            "give max_iters= or sample_anyways=True"
+        )
+
+    def _within(self, points: Points) -> Any:
+        values = points if self.expr is None else np.asarray(self.expr(points)).reshape(len(points), -1)
+        inside = np.ones(values.shape, dtype=bool)
+        if self.high is not None:
+            inside &= values <= self.high
+        if self.low is not None:
+            inside &= values >= self.low
+        return inside.all(axis=1)
+
+
+class ConstantSampler(Sampler):
+    """Always the same point.
+
+    >>> ConstantSampler([1, 2]).sample(2)
+    array([[1, 2],
+           [1, 2]])
+    """
+
+    def __init__(self, constant: Any) -> None:
+        super().__init__(0)
+        self.constant = np.atleast_1d(np.asarray(constant))
+
+    def draw(self, size: int, rng: np.random.Generator) -> Points:
+        return np.repeat(self.constant[np.newaxis], size, axis=0)
+
+
+ALIASES = {"n": "normal", "u": "uniform", "mvn": "multivariate_normal", "e": "exponential", "g": "gamma", "be": "beta"}
+ALIASES.update({"mnm": "multinomial", "f": "f", "p": "poisson", "w": "wald", "ln": "lognormal", "b": "binomial"})
+SCIPY = {"n": "norm", "u": "uniform", "mvn": "multivariate_normal", "e": "expon", "g": "gamma", "be": "beta"}
+SCIPY.update({"p": "poisson", "ln": "lognorm", "b": "binom", "c": "cauchy"})
+
+
+class NumpySampler(Sampler):
+    """A distribution of `numpy.random.Generator`.
+
+    Parameters
+    ----------
+    name : str
+        A method, such as ``'normal'``, or an alias: ``'n'`` for normal, ``'u'`` for uniform, ``'e'`` for exponential.
+    seed : int, SeedSequence or Generator, optional
+    dim : int, default 1
+        How many independent coordinates.
+    **kwargs
+        Of the distribution.
+
+    Examples
+    --------
+    >>> sampler = NumpySampler("u", seed=1, low=5, high=6, dim=2)
+    >>> bool(((5 <= sampler.sample(4)) & (sampler.sample(4) < 6)).all())
+    True
+    """
+
+    def __init__(self, name: str, seed: Any = None, dim: int = 1, **kwargs: Any) -> None:
+        super().__init__(seed)
+        self.name = ALIASES.get(name, name)
+        if self.name.startswith("_") or not callable(getattr(np.random.Generator, self.name, None)):
+            raise ValueError(f"{name!r} should be a distribution of numpy.random.Generator, such as 'normal'")
+        if self.name == "uniform" and "low" not in kwargs and "high" not in kwargs:
+            kwargs = {"low": 0.0, "high": 1.0, **kwargs}
+        self.dim = whole("dim", dim)
+        self.kwargs = kwargs
+
+    def draw(self, size: int, rng: np.random.Generator) -> Points:
+        shape = size if self.dim == 1 else (size, self.dim)
+        return np.asarray(getattr(rng, self.name)(size=shape, **self.kwargs))
+
+
+class ScipySampler(Sampler):
+    """A distribution of `scipy.stats`.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``'norm'``, or an alias, as of `NumpySampler`.
+    seed : int, SeedSequence or Generator, optional
+    dim : int, default 1
+    **kwargs
+        Of the distribution.
+    """
+
+    def __init__(self, name: str, seed: Any = None, dim: int = 1, **kwargs: Any) -> None:
+        super().__init__(seed)
+        try:
+            from scipy import stats
+        except ImportError as error:
+            raise ImportError("a ScipySampler needs scipy: pip install scipy") from error
+        found: Any = getattr(stats, SCIPY.get(name, name), None)
+        if not hasattr(found, "rvs"):
+            raise ValueError(f"{name!r} should be a distribution of scipy.stats, such as 'norm'")
+        self.dim = whole("dim", dim)
+        self.distribution = found(**kwargs)
+
+    def draw(self, size: int, rng: np.random.Generator) -> Points:
+        shape = size if self.dim == 1 else (size, self.dim)
+        points = np.asarray(self.distribution.rvs(size=shape, random_state=rng))
+        return points.reshape(size, -1) if points.ndim != 1 or size == 1 else points
+
+
+class HistoSampler(Sampler):
+    """Points as they are spread in a histogram: a bin as often as it counts, evenly within it.
+
+    Parameters
+    ----------
+    histo : tuple of (ndarray, list of ndarray), optional
+        What `numpy.histogramdd` gives.
+    edges : list of arrays, optional
+        Of the bins along each coordinate, for a histogram that is empty and to be updated.
+    seed : int, SeedSequence or Generator, optional
+
+    Examples
+    --------
+    >>> sampler = HistoSampler(edges=[[0, 1, 2]], seed=0)
+    >>> sampler.update([[1.5]])
+    >>> bool((sampler.sample(5) >= 1).all())
+    True
+    """
+
+    def __init__(self, histo: Any = None, edges: Any = None, seed: Any = None) -> None:
+        super().__init__(seed)
+        if (histo is None) == (edges is None):
+            raise ValueError("either histo or edges should be given")
+        bins, given = histo if histo is not None else (None, edges)
+        given = [given] if isinstance(given, np.ndarray) and given.ndim == 1 else given
+        self.edges = [np.asarray(each, dtype=float) for each in given]
+        shape = tuple(len(each) - 1 for each in self.edges)
+        self.bins = np.zeros(shape) if bins is None else np.array(bins, dtype=float)
+        if self.bins.shape != shape:
+            raise ValueError(f"the histogram should be of shape {shape}, as its edges are, not {self.bins.shape}")
+
+    def update(self, points: Any) -> None:
+        """Count more points, an array of shape (n, dim)."""
+        self.bins += np.histogramdd(np.asarray(points, dtype=float), self.edges)[0]
+
+    def draw(self, size: int, rng: np.random.Generator) -> Points:
+        total = self.bins.sum()
+        if not total > 0:
+            raise ValueError("the histogram should count something before it is drawn from: update() it")
+        chosen = rng.choice(self.bins.size, size=size, p=(self.bins / total).ravel())
+        places = np.unravel_index(chosen, self.bins.shape)
+        low = [each[place] for each, place in zip(self.edges, places, strict=True)]
+        high = [each[place + 1] for each, place in zip(self.edges, places, strict=True)]
+        points: Points = np.stack(low, 1) + rng.random((size, len(low))) * (np.stack(high, 1) - np.stack(low, 1))
+        return points
