@@ -46,6 +46,7 @@ $(VENV)/has-peers: $(MADE)
 	-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	-$(PY) -m pip install --quiet --disable-pip-version-check spdl_core
 	-$(PY) -m pip install --quiet --disable-pip-version-check grain
+	-$(PY) -m pip install --quiet --disable-pip-version-check batchflow pandas
 	@touch $@
 
 # One environment; another PYTHON makes it anew. A file has-EXTRA says that the extra is installed.
