@@ -374,7 +374,9 @@ class Pipeline:
     def _prepare(self, batch_size: Any, **options: Any) -> tuple[Plan, Options, dict[str, Any]]:
         if self.spec.dataset is None:
             raise ValueError("the pipeline has no dataset: bind it to one with pipeline << dataset")
-        options = {**(self.spec.later or {}), **{name: value for name, value in options.items() if value is not None}}
+        known = {*PLAN, *OPTIONS, "reset"}
+        told = {name: value for name, value in options.items() if value is not None or name not in known}
+        options = {**(self.spec.later or {}), **told}
         size = options.pop("batch_size", None) if batch_size is None else batch_size
         options.pop("batch_size", None)
         if size is None:
