@@ -153,8 +153,9 @@ class Batch:
             self._columns[name] = self._fitting(name, value)
 
     def _fitting(self, name: str, value: Any) -> Any:
-        if value is not None and (not hasattr(value, "__len__") or np.ndim(value) == 0 or len(value) != self.size):
-            has = f"{len(value)}" if hasattr(value, "__len__") and np.ndim(value) else f"a {type(value).__name__}"
+        n = _length(value)
+        if value is not None and n != self.size:
+            has = f"a {type(value).__name__}" if n is None else n
             raise ValueError(f"{name} should have {self.size} items, as the batch has, not {has}")
         return value
 
@@ -686,3 +687,11 @@ def _positional(args: tuple[Any, ...], *named: Any) -> tuple[list[Any], tuple[An
     rest = list(args)
     filled = [rest.pop(0) if value is None and rest else value for value in named]
     return filled, tuple(rest)
+
+
+def _length(value: Any) -> int | None:
+    """How many items there are in what may be a component; None if it may not."""
+    try:
+        return None if isinstance(value, (str, bytes)) else len(value)
+    except TypeError:
+        return None
