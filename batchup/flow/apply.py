@@ -31,17 +31,16 @@ def apply(
     service = {name: _nearest(layers, name) for name in SERVICES}
     taken = takes(func)
     give_rng = bool(service["requires_rng"]) or "rng" in taken.names
-    mask: Any = None
-    chances: list[Chance] = []
+    mask, address, n = None, batch.new_address(), -1
     result = batch
     for src, dst in _pairs(batch, *_ends(layers), service["init"]):
         offer = {"src": src, "dst": dst, "p": service["p"], "target": service["target"], **kwargs}
         items = _items(batch, service["init"], src, offer)
-        if not chances:  # once for all pairs, so that masks get the transform of their images
-            mask = _mask(batch, service["p"], len(items))
-            chances = _chances(batch, len(items), service["rng_seeds"], give_rng)
-        if len(items) != len(chances):
-            raise ValueError(f"each src should have {len(chances)} items, as the first one has, not {len(items)}")
+        if n < 0:  # once for all pairs, so that masks get the transform of their images
+            n, mask = len(items), _mask(batch, service["p"], len(items))
+        if len(items) != n:
+            raise ValueError(f"each src should have {n} items, as the first one has, not {len(items)}")
+        chances = _chances(address, n, service["rng_seeds"], give_rng)
         own = {**kwargs, **taken.of({"src": src, "dst": dst})}
         results = _results(func, items, mask, chances, args, own, service)
         post = getattr(batch, service["post"]) if isinstance(service["post"], str) else service["post"]
@@ -121,9 +120,10 @@ def _mask(batch: Any, p: Any, n: int) -> npt.NDArray[np.bool_] | None:
     raise ValueError(f"p should be a probability from 0 to 1, or a mask of {n} items, not {p!r}")
 
 
-def _chances(batch: Any, n: int, seeds: Any, give: bool) -> list[Chance]:
+def _chances(address: tuple[Any, tuple[int, ...]], n: int, seeds: Any, give: bool) -> list[Chance]:
+    """What each item may draw from, from the beginning."""
     if seeds is None:
-        seed, place = batch.new_address()
+        seed, place = address
         return [Chance(seed, (*place, number), give) for number in range(n)]
     if len(seeds) != n:
         raise ValueError(f"rng_seeds should be one for each of {n} items, not {len(seeds)}")
