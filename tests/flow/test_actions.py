@@ -463,7 +463,7 @@ def test_a_post_function_sees_exceptions():
     class Sees(Points):
         @inbatch_parallel(init="indices", post="look")
         def work(self, item):
-            return 1 / item
+            return 1 / int(item)
 
         def look(self, results):
             return any_action_failed(results), self.get_errors(results), results[1]
