@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -145,24 +146,19 @@ class Run:
         self, pipeline: Any, plan: Plan, positions: Iterable[Indices], options: Options, kwargs: dict[str, Any]
     ) -> None:
         spec = pipeline.spec
-        segments: list[tuple[Rebatch | None, list[Step]]] = [(None, [])]
-        for step in spec.steps:
-            if isinstance(step, Rebatch):
-                segments.append((step, []))
-            else:
-                segments[-1][1].append(step)
+        cuts = [number for number, step in enumerate(spec.steps) if isinstance(step, Rebatch)]
         self.pipeline = pipeline
         self.positions = positions
         self.options = options
         self.total = plan.total
-        steps = tuple(segments[0][1])
+        self.cuts = cuts
+        steps = spec.steps[: cuts[0]] if cuts else spec.steps
         functions = functions_of(spec)
-        n_iters = self.total if len(segments) == 1 else None
+        n_iters = None if cuts else self.total
         apart = target_named(options.target) == "mpc" and options.prefetch > 0
         self.job = Job(
             spec.dataset, steps, functions, spec.config, plan.root(), n_iters, kwargs, options.profile, apart
         )
-        self.later = segments[1:]
         batch_class = spec.dataset.batch_class
         in_order = (n for n, step in enumerate(steps) if step.in_order(batch_class, functions))
         self.upto = next(in_order, len(steps))  # steps that may be done ahead
@@ -172,8 +168,8 @@ class Run:
         pipeline.begin_run()
         self._alone(pipeline.spec.before)
         batches = self._first()
-        for number, (rebatch, steps) in enumerate(self.later, 1):
-            batches = self._later(_recut(batches, rebatch, self), tuple(steps), number)
+        for cut, end in itertools.pairwise([*self.cuts, len(pipeline.spec.steps)]):
+            batches = self._later(_recut(batches, pipeline.spec.steps[cut], self), cut + 1, end)
         with contextlib.closing(batches):  # type: ignore[type-var]
             for batch in self._counted(batches):
                 given += 1
@@ -265,23 +261,24 @@ class Run:
             raise error
         warnings.warn(f"a batch is left out: {error!r}", RuntimeWarning, stacklevel=2)
 
-    def _note(self, number: int, place: Place) -> None:
+    def _note(self, number: int, place: Place, first: int = 0) -> None:
         if place.times is not None:
             rows = [
                 {"batch": number, "step": step, "name": name, "seconds": s}
-                for step, (name, s) in enumerate(place.times)
+                for step, (name, s) in enumerate(place.times, first)
             ]
             self.pipeline.state.profile.extend(rows)
 
     # ---- the batches as they were cut anew
 
-    def _later(self, batches: Iterator[Any], steps: tuple[Step, ...], segment: int) -> Iterator[Any]:
+    def _later(self, batches: Iterator[Any], first: int, end: int) -> Iterator[Any]:
+        steps = self.pipeline.spec.steps[first:end]
         with contextlib.closing(batches):  # type: ignore[type-var]
             for number, batch in enumerate(batches):
                 batch.iteration, batch.n_iters, batch.pipeline = number, None, self.pipeline
-                place = self.job.place(number, self.pipeline, segment)
+                place = self.job.place(number, self.pipeline, first)
                 try:
-                    batch = perform(batch, steps, place)
+                    batch = perform(batch, steps, place, first)
                 except SkipBatchException:
                     continue
                 except StopPipeline:
@@ -289,7 +286,7 @@ class Run:
                 except Exception as error:
                     self._failed(error)
                     continue
-                self._note(number, place)
+                self._note(number, place, first)
                 yield batch
 
 
@@ -297,9 +294,8 @@ def _located(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseEx
     return noted(error, f"while batch {number} was prepared ahead")
 
 
-def _recut(batches: Iterator[Any], rebatch: Rebatch | None, run: Run) -> Iterator[Any]:
+def _recut(batches: Iterator[Any], rebatch: Step, run: Run) -> Iterator[Any]:
     """The same items, in batches of another size."""
-    assert rebatch is not None
     options = {name: rebatch.kwargs[name] for name in ("components", "batch_class") if rebatch.kwargs.get(name)}
     waiting: list[Any] = []
     with contextlib.closing(batches):  # type: ignore[type-var]

@@ -93,7 +93,9 @@ def test_get(item, component, expected):
 def test_a_component_that_does_not_exist():
     """An AttributeError that names those that do, from the batch, its data and its items."""
     for thing in (made(), made().data, made()[3]):
-        with pytest.raises(AttributeError, match="no component or attribute 'image'; its components are images, labels"):
+        with pytest.raises(
+            AttributeError, match="no component or attribute 'image'; its components are images, labels"
+        ):
             thing.image  # noqa: B018
     assert not hasattr(made(), "image")
 
@@ -168,7 +170,7 @@ class Counting:
 def test_preloaded_data_are_taken_once_when_needed(first):
     """Not before the first read of a component, or the first write to one."""
     source = Counting()
-    batch = Images([3, 5], preloaded=dict(images=source, labels=LABELS))
+    batch = Images([3, 5], preloaded={"images": source, "labels": LABELS})
     assert 0 == source.asked
 
     if first == "write":
@@ -391,9 +393,7 @@ def test_a_batch_from_data():
     assert 4 == Batch.from_data(data=np.zeros(4)).size
 
 
-@pytest.mark.parametrize(
-    ("channels", "shape"), [("last", (2, 2, 3, 1)), ("first", (2, 1, 2, 3)), (None, (2, 2, 3))]
-)
+@pytest.mark.parametrize(("channels", "shape"), [("last", (2, 2, 3, 1)), ("first", (2, 1, 2, 3)), (None, (2, 2, 3))])
 def test_images_to_arrays(channels, shape):
     """An image of two dimensions gets an axis of channels, first or last; the type is float32 unless it is to stay."""
     batch = made().to_array(channels=channels)

@@ -66,7 +66,11 @@ def test_subsets_are_of_the_same_kind():
     index = Names(["x", "y", "z"], shout=True)
 
     assert ["X", "Y", "Z"] == index.indices.tolist()
-    for subset in (index.create_batch([2, 0]), index.create_batch(["Z", "X"], pos=False), index.create_subset(["Z", "X"])):
+    for subset in (
+        index.create_batch([2, 0]),
+        index.create_batch(["Z", "X"], pos=False),
+        index.create_subset(["Z", "X"]),
+    ):
         assert (Names, ["Z", "X"], True) == (type(subset), subset.indices.tolist(), subset.shout)
 
 
@@ -256,7 +260,7 @@ def test_a_pattern_without_files_is_refused(folder):
 
 def test_folds_for_cross_validation():
     """Each item is in the test part of one fold; train has all others; a second call replaces the folds."""
-    dataset = Dataset(list("abcdefg"), Batch, preloaded={each: 1 for each in "abcdefg"})
+    dataset = Dataset(list("abcdefg"), Batch, preloaded=dict.fromkeys("abcdefg", 1))
 
     dataset.cv_split(n_splits=3, shuffle=4)
 
