@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Self
@@ -67,6 +68,7 @@ class Batch:
     n_iters: int | None = None
     _pending = False
     _preloaded: Any = None
+    _filling: Any = None
     _copy = False
     _chance: Chance | None = None
 
@@ -109,16 +111,16 @@ class Batch:
         """Have data taken from `preloaded` when they are asked for first."""
         own = self.__dict__
         own["_preloaded"], own["_copy"], own["_pending"] = preloaded, copy, preloaded is not None
+        own["_filling"] = threading.RLock() if preloaded is not None else None
 
     def fill(self) -> None:
         """Take the preloaded data, unless that was done."""
         if self._pending:
-            self._pending = False
-            try:
-                self.take_from(self._preloaded, None)
-            except BaseException:
-                self._pending = True
-                raise
+            with self._filling:  # of several threads, one takes them
+                if self._pending:
+                    for name, column in self._taken(self._preloaded, None):
+                        self._store(name, column)
+                    self._pending = False
 
     def column(self, name: str) -> Any:
         """The data of a component.
@@ -145,6 +147,9 @@ class Batch:
             If it does not have as many items as the batch.
         """
         self.fill()
+        self._store(name, value)
+
+    def _store(self, name: str | None, value: Any) -> None:
         if name is None:
             self.__dict__["_datum"] = value
         elif name not in self._columns:
@@ -356,12 +361,16 @@ class Batch:
 
     def take_from(self, src: Any, dst: Any = None) -> None:
         """Take the batch's items from a container by their ids; what `load` does where it is not overridden."""
+        for name, column in self._taken(src, dst):
+            self.set_column(name, column)
+
+    def _taken(self, src: Any, dst: Any) -> Iterator[tuple[str | None, Any]]:
         if dst is None and not self.components:
-            self.set_column(None, self._own(take(src, self.indices)))
+            yield None, self._own(take(src, self.indices))
             return
         parts = {dst: src} if isinstance(dst, str) else spread(src, dst or self.components, exactly=dst is not None)
         for name, container in parts.items():
-            self.set_column(name, self._own(take(container, self.indices)))
+            yield name, self._own(take(container, self.indices))
 
     def _own(self, column: Any) -> Any:
         return copy.deepcopy(column) if self._copy else column
@@ -577,7 +586,7 @@ class Batch:
     def deepcopy(self) -> Self:
         """The batch once more, with its own data; of the same dataset and pipeline."""
         twin = type(self).__new__(type(self))
-        shared = {name: self.__dict__[name] for name in ("dataset", "pipeline", "_preloaded", "index")}
+        shared = {name: self.__dict__[name] for name in ("dataset", "pipeline", "_preloaded", "_filling", "index")}
         own = {name: value for name, value in self.__dict__.items() if name not in shared}
         twin.__dict__.update(copy.deepcopy(own), **shared)
         return twin
@@ -588,7 +597,7 @@ class Batch:
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to other processes: the batch's own data, without dataset, pipeline and preloaded data."""
         self.fill()
-        return {**self.__dict__, "dataset": None, "pipeline": None, "_preloaded": None}
+        return {**self.__dict__, "dataset": None, "pipeline": None, "_preloaded": None, "_filling": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

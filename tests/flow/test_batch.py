@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -179,6 +180,30 @@ def test_preloaded_data_are_taken_once_when_needed(first):
 
     assert [1, 50] == batch.images.tolist()
     assert 1 == source.asked
+
+
+@pytest.mark.timeout(30)
+def test_preloaded_data_are_taken_once_by_several_threads():
+    """Those that come while they are taken wait for them."""
+    begun, go_on, seen = threading.Event(), threading.Event(), []
+
+    class Slow(Counting):
+        def __getitem__(self, ids):
+            begun.set()
+            go_on.wait(10)
+            return super().__getitem__(ids)
+
+    source = Slow()
+    batch = One([3, 5], preloaded=(source,))
+    threads = [threading.Thread(target=lambda: seen.append(batch.x.tolist())) for _ in range(2)]
+    threads[0].start()
+    begun.wait(10)
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert ([[30, 50]] * 2, 1) == (seen, source.asked)
 
 
 def test_a_failing_source_fails_at_each_read():
