@@ -219,6 +219,16 @@ def test_a_batch_refers_to_its_dataset_whatever_becomes_of_it():
     assert dataset is dataset.p.transform().next_batch(3).dataset
 
 
+@pytest.mark.parametrize("target", ["threads", "mpc"])
+def test_a_batch_made_ahead_refers_to_its_dataset(target):
+    """The very dataset, not a copy of it, in whatever process the batch was made."""
+    dataset = Dataset(5, MyBatch, preloaded=(IMAGES, MASKS, LABELS))
+
+    batches = list(dataset.p.do_nothing().gen_batch(2, n_epochs=1, prefetch=2, target=target))
+
+    assert [True] * 3 == [batch.dataset is dataset for batch in batches]
+
+
 def test_attributes_of_the_dataset_are_reached_by_an_expression():
     """``D.name`` and ``D('name')`` in a pipeline are the attribute of its dataset."""
     seen = []

@@ -386,7 +386,7 @@ def test_experiments_differ_by_their_config():
 
 def test_sampling_schemes_are_put_together():
     """Weights by ``&``, mixtures by ``|``, bounds by ``truncate``: a point for each item."""
-    centre = NumpySampler('n', seed=1, dim=2, loc=6, scale=2).truncate(low=0, high=12)
+    centre = NumpySampler('n', seed=1, dim=2, loc=6, scale=2).truncate(low=5, high=7)
     corner = NumpySampler('u', seed=2, dim=2, low=0, high=1)
     points = .7 & centre | .3 & corner
     seen = []
@@ -401,7 +401,9 @@ def test_sampling_schemes_are_put_together():
     dataset.p.note(at=P(F(points.sample)(B.size)), target='for').next_batch(N)
 
     assert [(2,)] * N == [at.shape for at in seen]
-    assert all((at >= 0).all() and (at <= 12).all() for at in seen)
+    near = [bool(((5 <= at) & (at <= 7)).all()) for at in seen]
+    assert 5 < sum(near) < N
+    assert all(((at >= 0) & (at < 1)).all() for at, is_near in zip(seen, near, strict=True) if not is_near)
 
 
 # Images
