@@ -302,7 +302,9 @@ def test_an_error_names_its_item(target, capfd):
     def invert(x):
         return 1 / x if x else [][1]
 
-    with pytest.raises(RuntimeError, match=r"could not assemble the batch: item 'b' failed with IndexError.*1 more") as e:
+    with pytest.raises(
+        RuntimeError, match=r"could not assemble the batch: item 'b' failed with IndexError.*1 more"
+    ) as e:
         Batch(["a", "b", "c"], preloaded={"a": 1, "b": 0, "c": 0}).apply_parallel(invert, target=target)
 
     assert isinstance(e.value.__cause__, IndexError)

@@ -116,7 +116,14 @@ def test_a_deep_copy_of_the_batch(batch):
 
 @pytest.mark.parametrize(
     "draw",
-    [R("uniform", 1, 2), R("randint", 1, 3), R("rand") + 1, R([1, 1.5]), R("choice", [1, 2], p=[0.5, 0.5]), R("uniform", 1, B.size)],
+    [
+        R("uniform", 1, 2),
+        R("randint", 1, 3),
+        R("rand") + 1,
+        R([1, 1.5]),
+        R("choice", [1, 2], p=[0.5, 0.5]),
+        R("uniform", 1, B.size),
+    ],
 )
 def test_random_values(batch, draw):
     """By any method of a generator, legacy names and choice from a list among them; from the seed of the batch."""
