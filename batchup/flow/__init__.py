@@ -21,12 +21,12 @@ from .actions import action, apply_parallel, inbatch_parallel
 from .apply import any_action_failed
 from .batch import Batch
 from .dataset import Dataset
-from .expressions import PP, B, C, D, F, I, L, M, P, R, V, W
 from .files_index import FilesIndex
 from .formats import PerFile, Table, register_format
 from .images import ImagesBatch
 from .index import DatasetIndex
 from .models import SklearnModel, TorchModel, as_model
+from .names import PP, B, C, D, F, I, L, M, P, R, V, W
 from .parallel import close_workers
 from .pipeline import Pipeline
 from .record import Record

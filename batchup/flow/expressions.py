@@ -1,21 +1,22 @@
-"""Names for what there will be when a pipeline runs: a component, a variable, a random number.
+"""Expressions stand for values that there will be when a pipeline runs.
 
-An expression is data: what to do (`_fn`) with which operands. `evaluate` is the one place where it gets a value.
+An expression is data: what to do (`_fn`) with which operands. `evaluate` is the one place where it gets a value, and
+`assign` the one where a value is put where it says.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..engine.rng import rng_at
+from .modes import mode_named
 
 __all__ = [
-    "PP", "B", "C", "D", "Expr", "F", "I", "L", "M", "P", "PerItem", "R", "V", "W", "assign", "changed",
-    "depends_on_order", "evaluate", "lazy", "uses",
+    "WRITERS", "Context", "Expr", "PerItem", "Raw", "Root", "assign", "called", "evaluate", "lazy", "restored", "uses",
+    "value_of",
 ]  # fmt: skip
 
 
@@ -41,7 +42,7 @@ class Expr:
     Examples
     --------
     >>> config = {"size": (3, 4)}
-    >>> from batchup.flow import Pipeline
+    >>> from batchup.flow import C, Pipeline
     >>> (C("size")[0] * 2 + 1).get(pipeline=Pipeline(config=config))
     7
     """
@@ -51,7 +52,7 @@ class Expr:
     def __init__(self, fn: Callable[..., Any], *operands: Any, mode: str = "w") -> None:
         self._fn = fn
         self._operands = operands
-        self._mode = _mode_named(mode)
+        self._mode = mode_named(mode)
 
     def get(self, batch: Any = None, pipeline: Any = None) -> Any:
         """The value, for this batch and this pipeline."""
@@ -78,7 +79,7 @@ class Expr:
         return Expr(operator.getitem, self, key)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Expr:
-        return Expr(_called, self, args, kwargs)
+        return Expr(called, self, args, kwargs)
 
     def __iter__(self) -> Any:
         raise TypeError("an expression has no items before it is evaluated: take them with [0], [1], …")
@@ -92,10 +93,11 @@ class Expr:
         return f"Expr({getattr(self._fn, '__name__', self._fn)}, {', '.join(map(repr, self._operands))})"
 
     def __reduce__(self) -> Any:
-        return _restored, (type(self), self._fn, self._operands, self._mode)
+        return restored, (type(self), self._fn, self._operands, self._mode)
 
 
-def _restored(kind: type[Expr], fn: Any, operands: tuple[Any, ...], mode: str) -> Expr:
+def restored(kind: type[Expr], fn: Any, operands: tuple[Any, ...], mode: str) -> Expr:
+    """An expression of this kind, from its parts."""
     expression = object.__new__(kind)
     Expr.__init__(expression, fn, *operands, mode=mode)
     return expression
@@ -132,21 +134,13 @@ def _operators() -> None:
 _operators()
 
 
-def _called(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def called(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``fn`` of these arguments."""
     return fn(*args, **kwargs)
 
 
 def _formatted(value: Any, template: str) -> str:
     return template.format(value)
-
-
-MODES = {"w": "w", "write": "w", "a": "a", "append": "a", "e": "e", "extend": "e", "u": "u", "update": "u"}
-
-
-def _mode_named(mode: str) -> str:
-    if mode not in MODES:
-        raise ValueError(f"mode should be w (write), a (append), e (extend) or u (update), not {mode!r}")
-    return MODES[mode]
 
 
 class Root(Expr):
@@ -155,218 +149,10 @@ class Root(Expr):
     __slots__ = ()
 
 
-class _Here(Root):
-    """`B`, and the like: ``B.name`` and ``B("name")`` are things in it; the object is as it stands."""
+class Raw(Root):
+    """A root that evaluates its operands as it needs them."""
 
     __slots__ = ()
-
-    def __getattr__(self, name: Any) -> Expr:
-        if name.startswith("_"):
-            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
-        return self(name)
-
-    def __call__(self, name: Any = None, mode: Any = "w", **options: Any) -> Expr:
-        return Root(self._fn, name, options, mode=mode)
-
-
-def _batch(context: Context, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
-    if context.batch is None:
-        raise ValueError("B stands for the batch, and there is none here")
-    if name is None:
-        return context.batch.deepcopy() if options.get("copy") else context.batch
-    return getattr(context.batch, name)
-
-
-def _pipeline(context: Context, letter: str) -> Any:
-    if context.pipeline is None:
-        raise ValueError(f"{letter} asks the pipeline, and there is none here: give get() one, or run a pipeline")
-    return context.pipeline
-
-
-def _config(context: Context, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
-    pipeline = options.get("pipeline") or _pipeline(context, "C")
-    found: Any = pipeline.config or {}
-    for part in [] if name is None else str(name).split("/"):
-        if not isinstance(found, Mapping) or part not in found:
-            if "default" in options:
-                return options["default"]
-            raise KeyError(
-                f"the config has no {name!r}; it has {', '.join(map(str, pipeline.config or {})) or 'nothing'}"
-            )
-        found = found[part]
-    return evaluate(found, context.batch, context.pipeline)
-
-
-def _dataset(context: Context, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
-    dataset = getattr(context.batch, "dataset", None)
-    dataset = getattr(context.pipeline, "dataset", None) if dataset is None else dataset
-    if dataset is None:
-        raise ValueError("D stands for the dataset, and there is none here")
-    if name is None:
-        return dataset
-    if not hasattr(dataset, name):
-        raise KeyError(f"the dataset has no attribute {name!r}")
-    return getattr(dataset, name)
-
-
-def _variable(context: Context, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
-    return _pipeline(context, "V").get_variable(name)
-
-
-def _model(context: Context, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
-    return _pipeline(context, "M").get_model_by_name(name, batch=context.batch)
-
-
-def _iteration(context: Context, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
-    number, total = context.batch.iteration, context.batch.n_iters
-    asked = {"c": "current", "m": "max", "r": "ratio"}.get(name or "c", name)
-    if asked not in ("current", "max", "ratio"):
-        raise ValueError(f"I should be asked for current, max or ratio, not {name!r}")
-    if asked == "ratio" and total is None:
-        raise ValueError("I('ratio') needs to know how many batches there will be: give n_iters or n_epochs")
-    return {"current": number, "max": total, "ratio": None if total is None else number / total}[asked]
-
-
-B = _Here(_batch)
-C = _Here(_config)
-D = _Here(_dataset)
-I = _Here(_iteration)  # noqa: E741
-M = _Here(_model)
-V = _Here(_variable)
-
-
-class F(Expr):
-    """A function: ``F(fn)`` is what ``fn()`` returns, ``F(fn)(…)`` what it returns for these arguments."""
-
-    __slots__ = ()
-
-    def __init__(self, fn: Any) -> None:
-        super().__init__(_called, fn, (), {})
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Expr:
-        expression: Expr = _restored(F, _called, (self._operands[0], args, kwargs), "w")
-        return expression if not self._operands[1] and not self._operands[2] else Expr(_called, self, args, kwargs)
-
-
-class L(Expr):
-    """A list of things, whose attributes, items and calls are taken for each: ``L(B.images).shape``."""
-
-    __slots__ = ()
-
-    def __init__(self, of: Any) -> None:
-        super().__init__(list, B(of) if isinstance(of, str) else of)
-
-    def __getattr__(self, name: Any) -> Expr:
-        if name.startswith("_"):
-            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
-        return _restored(L, _each_attribute, (self, name), "w")
-
-    def __getitem__(self, key: Any) -> Expr:
-        return _restored(L, _each_item, (self, key), "w")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Expr:
-        return _restored(L, _each_called, (self, args, kwargs), "w")
-
-
-def _each_attribute(things: Any, name: str) -> list[Any]:
-    return [getattr(thing, name) for thing in things]
-
-
-def _each_item(things: Any, key: Any) -> list[Any]:
-    return [thing[key] for thing in things]
-
-
-def _each_called(things: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    return [thing(*args, **kwargs) for thing in things]
-
-
-LEGACY = {"randint": "integers", "random_integers": "integers", "rand": "random", "random_sample": "random"}
-LEGACY.update({"ranf": "random", "sample": "random", "randn": "standard_normal"})
-
-
-class R(Root):
-    """A random value, drawn anew for each batch: ``R("uniform", 0, 1)``, or one of a list, ``R([-1, 1])``.
-
-    Parameters
-    ----------
-    name : str or sequence
-        A method of `numpy.random.Generator`, or what to choose from.
-    *args, **kwargs
-        Of that method.
-    size : int or tuple of int, optional
-    seed : int, optional
-        Without it the draw depends on the seed of the run; always on the number of the batch.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, name: Any, *args: Any, size: Any = None, seed: int | None = None, **kwargs: Any) -> None:
-        if isinstance(name, str):
-            name = LEGACY.get(name, name)
-            if name.startswith("_") or not callable(getattr(np.random.Generator, name, None)):
-                raise ValueError(f"{name!r} should be a method of numpy.random.Generator, such as 'uniform'")
-        elif not isinstance(name, Expr):
-            args, name = (name, *args), "choice"
-        super().__init__(_random, name, args, kwargs, size, seed)
-
-
-def _random(context: Context, name: Any, args: tuple[Any, ...], kwargs: Any, size: Any, seed: int | None) -> Any:
-    batch = context.batch
-    if batch is None:
-        raise ValueError("R draws for a batch, and there is none here")
-    rng = batch.random if seed is None else rng_at(seed, batch.iteration)
-    if context.n is not None:
-        size = (context.n, *(() if size is None else (size,) if np.ndim(size) == 0 else size))
-    if isinstance(name, str):
-        return getattr(rng, name)(*args, size=size, **kwargs)
-    choice: Any = rng.choice
-    return choice(name, *args, size=size, **kwargs)
-
-
-class P(Root):
-    """One value for each item of the batch: of `R` as many draws; anything else should have as many values."""
-
-    __slots__ = ()
-
-    def __init__(self, of: Any) -> None:
-        super().__init__(_per_item, of)
-
-
-class PP(Root):
-    """One value for each item of the batch: the expression is evaluated as often as there are items."""
-
-    __slots__ = ()
-
-    def __init__(self, of: Any) -> None:
-        super().__init__(_item_by_item, of)
-
-
-class W(Root):
-    """An expression that is given to an action as it is, not evaluated."""
-
-    __slots__ = ()
-
-    def __init__(self, of: Any) -> None:
-        super().__init__(_itself, of)
-
-
-def _per_item(context: Context, of: Any) -> PerItem:
-    n = context.batch.size
-    values = _value(of, context._replace(n=n))
-    if not hasattr(values, "__len__") or isinstance(values, (str, bytes)) or len(values) != n:
-        raise ValueError(f"P should have a value for each of {n} items, not {values!r}")
-    return PerItem(values)
-
-
-def _item_by_item(context: Context, of: Any) -> PerItem:
-    return PerItem(_value(of, context) for _ in range(context.batch.size))
-
-
-def _itself(context: Context, of: Any) -> Any:
-    return of
-
-
-RAW = {_per_item, _item_by_item, _itself}  # they evaluate their operand as they need it
 
 
 def evaluate(obj: Any, batch: Any = None, pipeline: Any = None) -> Any:
@@ -383,24 +169,25 @@ def evaluate(obj: Any, batch: Any = None, pipeline: Any = None) -> Any:
 
     Examples
     --------
-    >>> from batchup.flow import Batch
+    >>> from batchup.flow import B, Batch
     >>> evaluate({"size": B.size, "ids": [B.indices[0]]}, Batch([5, 6]))
     {'size': 2, 'ids': [np.int64(5)]}
     """
-    return _value(obj, Context(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline))
+    return value_of(obj, Context(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline))
 
 
-def _value(obj: Any, context: Context) -> Any:
+def value_of(obj: Any, context: Context) -> Any:
+    """`evaluate`, in a context."""
     if isinstance(obj, Root):
-        if obj._fn in RAW:
+        if isinstance(obj, Raw):
             return obj._fn(context, *obj._operands)
-        return obj._fn(context, *[_value(each, context) for each in obj._operands])
+        return obj._fn(context, *[value_of(each, context) for each in obj._operands])
     if isinstance(obj, Expr):
-        operands = [_value(each, context) for each in obj._operands]
+        operands = [value_of(each, context) for each in obj._operands]
         if any(isinstance(each, PerItem) for each in operands):
             return _for_each(obj._fn, operands)
         return obj._fn(*operands)
-    return _rebuilt(obj, lambda each: _value(each, context)) if lazy(obj) else obj
+    return _rebuilt(obj, lambda each: value_of(each, context)) if lazy(obj) else obj
 
 
 def _for_each(fn: Callable[..., Any], operands: list[Any]) -> PerItem:
@@ -421,6 +208,7 @@ def _rebuilt(obj: Any, value: Callable[[Any], Any]) -> Any:
 def lazy(obj: Any) -> bool:
     """Whether there is an expression in `obj`, be it inside lists, tuples, dicts or slices.
 
+    >>> from batchup.flow import B
     >>> lazy([1, {"a": B.images}]), lazy([1, 2])
     (True, False)
     """
@@ -434,20 +222,14 @@ def lazy(obj: Any) -> bool:
 
 
 def uses(obj: Any) -> set[Any]:
-    """The functions of all expressions inside `obj`, from which can be told what they depend on."""
+    """The functions and the kinds of all expressions inside `obj`, which tell what it depends on."""
     if isinstance(obj, Expr):
-        kind = {F} if isinstance(obj, F) else {obj._fn}
-        return kind.union(*map(uses, obj._operands))
+        return {obj._fn, type(obj)}.union(*map(uses, obj._operands))
     if isinstance(obj, dict):
         return set().union(*map(uses, obj), *map(uses, obj.values()))
     if isinstance(obj, slice):
         return uses((obj.start, obj.stop, obj.step))
     return set().union(*map(uses, obj)) if isinstance(obj, (list, tuple)) else set()
-
-
-def depends_on_order(obj: Any) -> bool:
-    """Whether the value may differ with what was done before: a variable, a model, a function of the user's."""
-    return not uses(obj).isdisjoint({_variable, _model, F})
 
 
 def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> None:
@@ -472,53 +254,26 @@ def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> N
     elif isinstance(where, np.ndarray):
         where[...] = value
     elif isinstance(where, Expr):
-        _put(where, value, Context(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline))
+        context = Context(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline)
+        if where._fn not in WRITERS:
+            raise TypeError(
+                f"a value can be put into a component, a variable, an attribute or an item, not into {where!r}"
+            )
+        WRITERS[where._fn](context, [value_of(each, context) for each in where._operands], where._mode, value)
     else:
         raise TypeError(f"save_to should be an expression such as V('name') or B.name, not {where!r}")
 
 
-def _put(where: Expr, value: Any, context: Context) -> None:
-    fn, mode = where._fn, where._mode
-    operands = [_value(each, context) for each in where._operands]
-    if fn is _variable:
-        _pipeline(context, "V").set_variable(operands[0], value, mode=mode)
-    elif fn is _batch and operands and operands[0] is not None:
-        setattr(context.batch, operands[0], _changed(mode, value, lambda: getattr(context.batch, operands[0])))
-    elif fn is _dataset and operands and operands[0] is not None:
-        setattr(_dataset(context), operands[0], value)
-    elif fn is getattr:
-        setattr(operands[0], operands[1], value)
-    elif fn is operator.getitem:
-        operands[0][operands[1]] = value
-    elif fn is _each_attribute:
-        for thing, its in zip(operands[0], value, strict=True):
-            setattr(thing, operands[1], its)
-    elif fn is _each_item:
-        for thing, its in zip(operands[0], value, strict=True):
-            thing[operands[1]] = its
-    else:
-        raise TypeError(f"a value can be put into a component, a variable, an attribute or an item, not into {where!r}")
+def _into_attribute(context: Context, operands: list[Any], mode: str, value: Any) -> None:
+    setattr(operands[0], operands[1], value)
 
 
-def _changed(mode: str, value: Any, old: Callable[[], Any]) -> Any:
-    return value if mode == "w" else changed(old(), mode, value)
+def _into_item(context: Context, operands: list[Any], mode: str, value: Any) -> None:
+    operands[0][operands[1]] = value
 
 
-def changed(old: Any, mode: str, value: Any) -> Any:
-    """A variable after it was written (w), appended to (a), extended (e) or updated (u).
-
-    >>> changed([1], "a", 2), changed([1], "e", [2, 3]), changed({"x": 1}, "u", {"y": 2})
-    ([1, 2], [1, 2, 3], {'x': 1, 'y': 2})
-    """
-    if mode == "w":
-        return value
-    if mode == "a":
-        old = [] if old is None else old
-        old.append(value)
-    elif mode == "e":
-        old = [] if old is None else old
-        old.extend(value)
-    else:
-        old = {} if old is None else old
-        (old.add(value) if isinstance(old, set) and not hasattr(value, "__iter__") else old.update(value))
-    return old
+# Where a value can be put, by the function that would read it.
+WRITERS: dict[Callable[..., Any], Callable[[Context, list[Any], str, Any], None]] = {
+    getattr: _into_attribute,
+    operator.getitem: _into_item,
+}

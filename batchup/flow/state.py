@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from .expressions import changed, evaluate
+from .expressions import evaluate
 from .models import as_model, built
+from .modes import changed
 
 __all__ = ["ModelOf", "State", "Variable"]
 
@@ -31,10 +31,28 @@ class Variable:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelOf:
-    """A model as a pipeline declares it."""
+    """A model as a pipeline declares it: a class with a config, an object, or another pipeline that has it."""
 
     name: str
-    make: Callable[[Any, Any], Any]  # of the batch at hand and the pipeline
+    model_class: Any = None
+    config: Any = None
+    source: Any = None
+    shared: bool = False  # whether the source itself is the model, not a copy
+    path: Any = None  # of the file that it is read from
+
+    def make(self, batch: Any, pipeline: Any) -> Any:
+        """The model, with the batch at hand."""
+        if self.source is None:
+            config = evaluate(self.config, batch, pipeline)
+            model = built(evaluate(self.model_class, batch, pipeline), config)
+        else:
+            source = evaluate(self.source, batch, pipeline)
+            if hasattr(source, "get_model_by_name"):
+                return source.get_model_by_name(self.name, batch=batch)
+            model = as_model(source if self.shared else copy.deepcopy(source))
+        if self.path is not None:
+            model.load(evaluate(self.path, batch, pipeline))
+        return model
 
 
 class State:
@@ -119,19 +137,3 @@ class State:
                     have = ", ".join(sorted({repr(each.name) for each in declared})) or "none"
                     raise KeyError(f"there is no model {name!r}; there are {have}: init_model() makes one")
             return self.models[name]
-
-
-def maker(model_class: Any, config: Any, source: Any, name: str, shared: bool = False) -> Callable[[Any, Any], Any]:
-    """What makes a model from its declaration: a class with a config, an object, or another pipeline."""
-
-    def make(batch: Any, pipeline: Any) -> Any:
-        if source is None:
-            settings = evaluate(config, batch, pipeline)
-            settings = dict(settings) if isinstance(settings, Mapping) else settings
-            return built(evaluate(model_class, batch, pipeline), settings)
-        origin = evaluate(source, batch, pipeline)
-        if hasattr(origin, "get_model_by_name"):
-            return origin.get_model_by_name(name, batch=batch)
-        return as_model(origin if shared else copy.deepcopy(origin))
-
-    return make

@@ -11,7 +11,8 @@ from typing import Any
 from ..errors import noted
 from .actions import marked
 from .batch import Batch
-from .expressions import Expr, _batch, _dataset, assign, depends_on_order, evaluate, lazy, uses
+from .expressions import Expr, assign, evaluate, lazy
+from .names import depends_on_order, is_in_batch
 from .parallel import Chance
 
 __all__ = [
@@ -146,14 +147,7 @@ def _into_the_batch(save_to: Any) -> bool:
         return all(map(_into_the_batch, save_to))
     if isinstance(save_to, dict):
         return all(map(_into_the_batch, save_to.values()))
-    if save_to is None:
-        return True
-    return (
-        isinstance(save_to, Expr)
-        and _batch in uses(save_to)
-        and _dataset not in uses(save_to)
-        and not (depends_on_order(save_to))
-    )
+    return save_to is None or (isinstance(save_to, Expr) and is_in_batch(save_to))
 
 
 class Call(Step):

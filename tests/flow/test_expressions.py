@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from batchup.flow import PP, B, Batch, C, D, Dataset, F, I, L, M, P, Pipeline, R, V, W
-from batchup.flow.expressions import evaluate, lazy
+from batchup.flow.expressions import assign, evaluate, lazy
 
 
 class Points(Batch):
@@ -215,8 +215,6 @@ def test_expressions_have_no_value_yet(misuse):
 )
 def test_where_values_can_be_put(batch, where, value, read):
     """Components, attributes, items, variables; lists of values into lists of places, dicts into dicts."""
-    from batchup.flow.expressions import assign
-
     assign(where, value, batch)
 
     assert 7 == read.get(batch)
@@ -225,8 +223,6 @@ def test_where_values_can_be_put(batch, where, value, read):
 @pytest.mark.parametrize(("where", "error"), [(B.x + 1, TypeError), (5, TypeError), ([B.a], ValueError)])
 def test_where_no_value_can_be_put(batch, where, error):
     """A sum, a number, fewer places than values."""
-    from batchup.flow.expressions import assign
-
     with pytest.raises(error):
         assign(where, [1, 2], batch)
     with pytest.raises(ValueError, match="mode should be"):
@@ -235,8 +231,6 @@ def test_where_no_value_can_be_put(batch, where, error):
 
 def test_an_array_is_written_into(batch):
     """As the place of a value, it keeps what it is."""
-    from batchup.flow.expressions import assign
-
     out = np.zeros(3)
     assign(out, [1, 2, 3], batch)
 
