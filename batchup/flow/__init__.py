@@ -21,6 +21,7 @@ from .actions import action, apply_parallel, inbatch_parallel
 from .apply import any_action_failed
 from .batch import Batch
 from .dataset import Dataset
+from .distributions import HistoSampler, NumpySampler, ScipySampler
 from .files_index import FilesIndex
 from .formats import PerFile, Table, register_format
 from .images import ImagesBatch
@@ -32,7 +33,7 @@ from .pipeline import Pipeline
 from .record import Record
 from .run import EmptyBatchSequence
 from .steps import SkipBatchException, StopPipeline
-from .values import ConstantSampler, HistoSampler, NumpySampler, Sampler, ScipySampler
+from .values import ConstantSampler, Sampler
 
 __all__ = [
     "PP",

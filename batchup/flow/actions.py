@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..engine.checks import no_keywords
-from .apply import SERVICES, apply, inbatch
+from .apply import SERVICES, apply
+from .inbatch import inbatch
 
 __all__ = ["Action", "action", "apply_parallel", "inbatch_parallel", "marked"]
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from . import formats
+from . import file_formats, formats  # noqa: F401 - the first registers its formats
 from .actions import action
 from .actions import apply_parallel as for_each_item
 from .apply import apply, assemble

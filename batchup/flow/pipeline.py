@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from .expressions import evaluate
+from .lookup import functions_of
 from .plan import Next, Plan, Stock
 from .profile import shown, totals
 from .recipe import Recipe, Spec
 from .run import Options, Run
 from .state import State
-from .steps import Place, Rebatch, functions_of, perform
+from .steps import Place, Rebatch, perform
 
 __all__ = ["Pipeline"]
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from .lookup import check_steps
 from .state import ModelOf, Variable
 from .steps import (
     Call,
@@ -20,7 +21,6 @@ from .steps import (
     Step,
     Times,
     Update,
-    check_steps,
 )  # fmt: skip
 
 __all__ = ["Recipe", "Spec"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import noted
@@ -18,7 +17,7 @@ from .parallel import Chance
 __all__ = [
     "Ahead", "Call", "Join", "Merge", "ModelStep", "Named", "Place", "Print", "Rebatch", "SaveModel",
     "SkipBatchException",
-    "Sometimes", "Step", "StopPipeline", "Times", "Update", "check_steps", "find_function", "functions_of",
+    "Sometimes", "Step", "StopPipeline", "Times", "Update",
     "perform",
 ]  # fmt: skip
 
@@ -271,30 +270,6 @@ def _of(batch: Any) -> str:
     return f", with batch {batch.iteration} (items {some}{', …' if batch.size > 8 else ''})"
 
 
-def find_function(name: str, namespaces: Sequence[Any], dataset: Any) -> Callable[..., Any] | None:
-    """The function that a step is called by: of the namespaces, of the main program, of the dataset."""
-    for space in [*namespaces, sys.modules.get("__main__"), dataset]:
-        found = space.get(name) if isinstance(space, Mapping) else getattr(space, name, None)
-        if callable(found):
-            return found  # type: ignore[no-any-return]
-    return None
-
-
-def functions_of(spec: Any) -> dict[str, Callable[..., Any]]:
-    """The functions that steps of a pipeline may be called by."""
-    names = set(_names((*spec.before, *spec.steps, *spec.after)))
-    found = {name: find_function(name, spec.namespaces, spec.dataset) for name in names}
-    return {name: fn for name, fn in found.items() if fn is not None}
-
-
-def _names(steps: Iterable[Step]) -> Iterator[str]:
-    for step in steps:
-        if isinstance(step, Times):
-            yield from _names(step.steps)
-        elif isinstance(step, Named):
-            yield step.name
-
-
 def unknown(name: str, batch_class: Any) -> Exception:
     """What is wrong with a step that is nowhere to be found."""
     if getattr(batch_class, name, None) is not None:
@@ -303,27 +278,3 @@ def unknown(name: str, batch_class: Any) -> Exception:
         f"there is no step {name!r}: no action of {batch_class.__name__}, and no function in the namespaces, in "
         "__main__ or of the dataset"
     )
-
-
-def check_steps(steps: Sequence[Step], namespaces: Sequence[Any], dataset: Any) -> None:
-    """Refuse steps that a batch of the dataset cannot go through.
-
-    Raises
-    ------
-    AttributeError, ValueError
-    """
-    batch_class = getattr(dataset, "batch_class", None)
-    for number, step in enumerate(steps):
-        if isinstance(step, Times):
-            check_steps(step.steps, namespaces, dataset)
-        if not isinstance(step, Named) or batch_class is None or marked(getattr(batch_class, step.name, None)):
-            continue
-        if find_function(step.name, namespaces, dataset) is None:
-            elsewhere = number > 0 and not hasattr(batch_class, step.name) and _is_somewhere(step.name, Batch)
-            if not elsewhere:  # an action before may return a batch of the class that has it
-                raise unknown(step.name, batch_class)
-
-
-def _is_somewhere(name: str, kind: type) -> bool:
-    below: list[type] = kind.__subclasses__()
-    return marked(getattr(kind, name, None)) is not None or any(_is_somewhere(name, each) for each in below)
