@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data_source.rows import rows
+from ..engine.checks import index_array
 
 __all__ = ["ById", "assembled", "at", "by_name", "filled", "items_of", "named", "put", "spread", "take"]
 
@@ -46,6 +47,8 @@ def take(container: Any, ids: npt.NDArray[Any]) -> Any:
             f"the ids should be integers to take items from {_a(container)}, not such as {ids[0]!r}; "
             "give a mapping by id, or a data frame with the ids as its index"
         )
+    if isinstance(container, (np.ndarray, list, tuple)):
+        ids = index_array("ids", ids, below=len(container))  # a negative one would be taken from the end
     if isinstance(container, (list, tuple)):
         return assembled([container[each] for each in ids.tolist()])
     return rows(container, ids)

@@ -34,6 +34,15 @@ class PerItem(tuple):  # type: ignore[type-arg]
     __slots__ = ()
 
 
+def _binary(fn: Callable[[Any, Any], Any]) -> tuple[Callable[[Any, Any], Expr], Callable[[Any, Any], Expr]]:
+    """The methods for an operator between two, from either side."""
+    return lambda self, other: Expr(fn, self, other), lambda self, other: Expr(fn, other, self)
+
+
+def _unary(fn: Callable[[Any], Any]) -> Callable[[Any], Expr]:
+    return lambda self: Expr(fn, self)
+
+
 class Expr:
     """An expression. Its attributes, items, calls and sums are expressions too.
 
@@ -87,6 +96,24 @@ class Expr:
     def __bool__(self) -> bool:
         raise TypeError("an expression is neither true nor false before it is evaluated")
 
+    __add__, __radd__ = _binary(operator.add)
+    __sub__, __rsub__ = _binary(operator.sub)
+    __mul__, __rmul__ = _binary(operator.mul)
+    __truediv__, __rtruediv__ = _binary(operator.truediv)
+    __floordiv__, __rfloordiv__ = _binary(operator.floordiv)
+    __mod__, __rmod__ = _binary(operator.mod)
+    __pow__, __rpow__ = _binary(operator.pow)
+    __matmul__, __rmatmul__ = _binary(operator.matmul)
+    __and__, __rand__ = _binary(operator.and_)
+    __or__, __ror__ = _binary(operator.or_)
+    __xor__, __rxor__ = _binary(operator.xor)
+    __lshift__, __rlshift__ = _binary(operator.lshift)
+    __rshift__, __rrshift__ = _binary(operator.rshift)
+    __lt__, __gt__ = _binary(operator.lt)[0], _binary(operator.gt)[0]
+    __le__, __ge__ = _binary(operator.le)[0], _binary(operator.ge)[0]
+    __eq__, __ne__ = _binary(operator.eq)[0], _binary(operator.ne)[0]  # type: ignore[assignment]
+    __neg__, __pos__ = _unary(operator.neg), _unary(operator.pos)
+    __abs__, __invert__ = _unary(operator.abs), _unary(operator.invert)
     __hash__ = object.__hash__
 
     def __repr__(self) -> Any:
@@ -101,37 +128,6 @@ def restored(kind: type[Expr], fn: Any, operands: tuple[Any, ...], mode: str) ->
     expression = object.__new__(kind)
     Expr.__init__(expression, fn, *operands, mode=mode)
     return expression
-
-
-def _operators() -> None:
-    names = [
-        "add",
-        "sub",
-        "mul",
-        "truediv",
-        "floordiv",
-        "mod",
-        "pow",
-        "matmul",
-        "and_",
-        "or_",
-        "xor",
-        "lshift",
-        "rshift",
-    ]
-    for name in names:
-        fn, plain = getattr(operator, name), name.rstrip("_")
-        setattr(Expr, f"__{plain}__", lambda self, other, fn=fn: Expr(fn, self, other))
-        setattr(Expr, f"__r{plain}__", lambda self, other, fn=fn: Expr(fn, other, self))
-    for name in ["eq", "ne", "lt", "le", "gt", "ge"]:
-        fn = getattr(operator, name)
-        setattr(Expr, f"__{name}__", lambda self, other, fn=fn: Expr(fn, self, other))
-    for name in ["neg", "pos", "abs", "invert"]:
-        fn = getattr(operator, name)
-        setattr(Expr, f"__{name}__", lambda self, fn=fn: Expr(fn, self))
-
-
-_operators()
 
 
 def called(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

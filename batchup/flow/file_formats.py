@@ -1,4 +1,7 @@
-"""The formats of files that batchup knows: csv, feather, hdf5, blosc."""
+"""The formats of files that batchup knows: csv, feather, hdf5, blosc.
+
+A blosc file of anything but plain arrays is a pickle: load only files that you trust.
+"""
 
 from __future__ import annotations
 

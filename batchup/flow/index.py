@@ -197,7 +197,7 @@ class DatasetIndex:
         DatasetIndex
             Of the same kind.
         """
-        return map(self.create_batch, Plan(len(self), batch_size, shuffle, **options))
+        return (self.create_batch(positions) for positions in Plan(len(self), batch_size, shuffle, **options))
 
     def next_batch(self, batch_size: int, shuffle: Shuffle = False, **options: Any) -> Self:
         """The index of the next batch; called with other options than before, it begins anew.

@@ -117,6 +117,8 @@ def run_calls(
     [(3, 1), ZeroDivisionError('integer division or modulo by zero')]
     """
     target = target_named(target)
+    if not calls:
+        return []
     if target == "async" or _is_coroutine(fn):
         return _in_a_loop(fn, calls)
     if target == "for" or _item.get() is not None:  # within an item: its own pool would wait for itself

@@ -20,6 +20,14 @@ __all__ = ["ConstantSampler", "Points", "Sampler"]
 Points = npt.NDArray[Any]
 
 
+def _binary(fn: Callable[[Any, Any], Any]) -> tuple[Callable[[Any, Any], Sampler], Callable[[Any, Any], Sampler]]:
+    """The methods for an operator between two samplers, or a sampler and a number, from either side."""
+    return (
+        lambda self, other: Of(fn, [self, _sampler(other)]),
+        lambda self, other: Of(fn, [_sampler(other), self]),
+    )
+
+
 class Sampler:
     """What draws points. To write your own, give it `draw`.
 
@@ -61,6 +69,14 @@ class Sampler:
     def _points(self, size: int) -> Points:
         points = np.asarray(self.draw(size, self.rng))
         return points[:, np.newaxis] if points.ndim == 1 else points
+
+    __add__, __radd__ = _binary(operator.add)
+    __sub__, __rsub__ = _binary(operator.sub)
+    __mul__, __rmul__ = _binary(operator.mul)
+    __truediv__, __rtruediv__ = _binary(operator.truediv)
+    __floordiv__, __rfloordiv__ = _binary(operator.floordiv)
+    __mod__, __rmod__ = _binary(operator.mod)
+    __pow__, __rpow__ = _binary(operator.pow)
 
     def __and__(self, other: Any) -> Sampler:
         return self._weighted(other) if np.isscalar(other) else Beside([self, _sampler(other)])
@@ -114,16 +130,6 @@ class Sampler:
             While drawing, if too few points lie within.
         """
         return Truncated(self, high, low, expr, prob, max_iters, sample_anyways)
-
-
-def _operators() -> None:
-    for name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow"]:
-        fn = getattr(operator, name)
-        setattr(Sampler, f"__{name}__", lambda self, other, fn=fn: Of(fn, [self, _sampler(other)]))
-        setattr(Sampler, f"__r{name}__", lambda self, other, fn=fn: Of(fn, [_sampler(other), self]))
-
-
-_operators()
 
 
 def _sampler(obj: Any) -> Sampler:

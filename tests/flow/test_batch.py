@@ -290,6 +290,14 @@ def test_options_that_nothing_takes_are_refused(extra):
         One(2, preloaded=(LABELS,)).dump(dst=np.zeros(9), **extra)
 
 
+@pytest.mark.parametrize("source", [LABELS, LABELS.tolist()])
+@pytest.mark.parametrize("ids", [[-1, 2], [2, 10]])
+def test_ids_that_the_data_do_not_have(source, ids):
+    """Are an IndexError; a negative one is not taken from the end."""
+    with pytest.raises(IndexError, match="ids should be"):
+        Batch(ids).load(src=source)
+
+
 def test_string_ids_do_not_index_an_array():
     """The error says what would do."""
     with pytest.raises(IndexError, match="give a mapping by id"):
