@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from ..engine.checks import no_keywords
 from .apply import SERVICES, apply
@@ -31,9 +31,18 @@ class Action:
     use_lock: str | None = None
 
 
-def action(
-    fn: Callable[..., Any] | None = None, *, use_lock: bool | str | None = None, no_eval: str | Iterable[str] = ()
-) -> Any:
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+@overload
+def action(fn: Method, /) -> Method: ...
+
+
+@overload
+def action(*, use_lock: bool | str | None = None, no_eval: str | Iterable[str] = ()) -> Callable[[Method], Method]: ...
+
+
+def action(fn: Any = None, /, *, use_lock: bool | str | None = None, no_eval: str | Iterable[str] = ()) -> Any:
     """Make a method a step of pipelines. Called by hand, it is the method that it was.
 
     Parameters
@@ -64,7 +73,7 @@ def action(
         fn.about = about
         return fn
     if lock is None:
-        fn.action = about  # type: ignore[attr-defined]
+        fn.action = about
         return fn
 
     @functools.wraps(fn)
@@ -91,7 +100,7 @@ def inbatch_parallel(
     debug: bool = False,
     n_workers: int | None = None,
     **options: Any,
-) -> Callable[[Callable[..., Any]], Any]:
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Run a method for each item of the batch.
 
     Parameters
@@ -126,7 +135,7 @@ def inbatch_parallel(
     """
     every = {**options, "target": target, "debug": debug, "n_workers": n_workers}
 
-    def decorate(method: Callable[..., Any]) -> Any:
+    def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def for_each_item(self: Any, *args: Any, **kwargs: Any) -> Any:
             return inbatch(self, method, init, post, every, args, kwargs)
@@ -166,7 +175,15 @@ def _bound(batch: Any, name: str) -> Any:
     return functools.partial(method.__func__, batch) if inspect.ismethod(method) else method
 
 
-def apply_parallel(fn: Any = None, **defaults: Any) -> Any:
+@overload
+def apply_parallel(fn: Callable[..., Any], /) -> Callable[..., Any]: ...
+
+
+@overload
+def apply_parallel(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+
+
+def apply_parallel(fn: Any = None, /, **defaults: Any) -> Any:
     """Make a function of one item an action on all items. The function itself stays there as ``_name_``.
 
     Parameters

@@ -151,7 +151,7 @@ class Batch(Items):
     @action
     def save(self, *args: Any, **kwargs: Any) -> Self:
         """Another name of `dump`."""
-        return self.dump(*args, **kwargs)  # type: ignore[no-any-return]
+        return self.dump(*args, **kwargs)
 
     @action
     def do_nothing(self, *args: Any, **kwargs: Any) -> Self:
@@ -269,7 +269,7 @@ class Batch(Items):
         """As the `init` of a parallel method: it is called once, for the whole batch."""
         return [[]]
 
-    @for_each_item(src="images", dst="images")  # type: ignore[untyped-decorator]
+    @for_each_item(src="images", dst="images")
     def to_array(self, comp: Any, dtype: Any = np.float32, channels: str | None = "last") -> npt.NDArray[Any]:
         """Make arrays of images, or of other items.
 
