@@ -225,7 +225,7 @@ class Dataset:
         parts = np.array_split(order_of(len(self), shuffle), n_splits)
         folds = []
         for number, part in enumerate(parts):
-            fold = self.create_subset(self.index.create_subset(self.indices))
+            fold = self.create_subset(self.index.create_batch(slice(None)))
             others = [other for place, other in enumerate(parts) if place != number]
             fold.test = self.create_subset(self.index.create_batch(part))
             fold.train = self.create_subset(self.index.create_batch(np.concatenate(others)))

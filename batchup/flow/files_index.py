@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from .index import DatasetIndex, _plain
 
@@ -85,12 +86,9 @@ class FilesIndex(DatasetIndex):
             self.get_pos(key)  # says which there are
             raise
 
-    def create_subset(self, index: Any) -> Self:
-        subset = super().create_subset(index)
-        paths = index.paths if isinstance(index, FilesIndex) else self.paths
-        subset.paths = {key: paths[key] for key in subset.indices.tolist() if key in paths}
-        if len(subset.paths) < len(set(subset.indices.tolist())):
-            self.get_pos(subset.indices)  # says which is not there
+    def _subset(self, ids: npt.NDArray[Any]) -> Self:
+        subset = super()._subset(ids)
+        subset.paths = {key: self.paths[key] for key in map(str, ids.tolist())}
         return subset
 
     def __add__(self, other: Any) -> Self:
@@ -98,7 +96,7 @@ class FilesIndex(DatasetIndex):
             return NotImplemented
         for key in self.paths.keys() & other.paths.keys():
             raise ValueError(_clash(key, self.paths[key], other.paths[key]))
-        joined = self.create_subset(self)
+        joined = self._subset(self.indices)
         joined._indices = np.concatenate([self.indices, other.indices])
         joined.paths = {**self.paths, **other.paths}
         return joined

@@ -127,27 +127,37 @@ class DatasetIndex:
         return np.atleast_1d(self._indices[pos])
 
     def create_subset(self, index: Any) -> Self:
-        """An index of the same kind over some ids.
+        """An index of the same kind over some of the ids.
 
         Parameters
         ----------
         index : array-like of ids, or DatasetIndex
+
+        Raises
+        ------
+        KeyError
+            If one of them is not here.
         """
+        ids = _ids(index)
+        for each in ids.tolist():
+            self._place(each)
+        return self._subset(ids)
+
+    def _subset(self, ids: npt.NDArray[Any]) -> Self:
         subset = copy.copy(self)
         for name in ("train", "test", "validation"):
             subset.__dict__.pop(name, None)
-        subset._places, subset._next = None, Next()
-        subset._indices = _ids(_plain(index))
+        subset._places, subset._next, subset._indices = None, Next(), ids
         return subset
 
     def create_batch(self, index: Any, pos: bool = True) -> Self:
         """An index over the ids at some places, or, with ``pos=False``, over these ids."""
-        return self.create_subset(self.subset_by_pos(index) if pos else index)
+        return self._subset(self.subset_by_pos(index)) if pos else self.create_subset(index)
 
     def __add__(self, other: Any) -> Self:
         if not isinstance(other, DatasetIndex):
             return NotImplemented
-        joined = self.create_subset(np.concatenate([self._indices, other.indices]))
+        joined = self._subset(np.concatenate([self._indices, other.indices]))
         if len(np.unique(joined.indices)) < joined.size:
             warnings.warn("the two indices have an id in common", stacklevel=2)
         return joined

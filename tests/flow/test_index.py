@@ -74,6 +74,17 @@ def test_subsets_are_of_the_same_kind():
         assert (Names, ["Z", "X"], True) == (type(subset), subset.indices.tolist(), subset.shout)
 
 
+def test_a_subset_has_no_other_ids():
+    """So that no item of the test part gets into a batch of the train part."""
+    dataset = Dataset(10, preloaded=np.arange(10))
+    dataset.split(0.8)
+
+    assert [5] == dataset.train.create_batch([5]).data.tolist()
+    for asked in (dataset.train.create_batch, dataset.train.create_subset, dataset.train.index.create_subset):
+        with pytest.raises(KeyError, match="no item 0 here"):
+            asked([5, 0])
+
+
 def test_two_indices_are_joined():
     """With a warning when they share an id."""
     assert [1, 2, 5] == (DatasetIndex([1, 2]) + DatasetIndex([5])).indices.tolist()
