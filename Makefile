@@ -47,6 +47,7 @@ $(VENV)/has-peers: $(MADE)
 	-$(PY) -m pip install --quiet --disable-pip-version-check spdl_core
 	-$(PY) -m pip install --quiet --disable-pip-version-check grain
 	-$(PY) -m pip install --quiet --disable-pip-version-check deep_pipe
+	-$(PY) -m pip install --quiet --disable-pip-version-check batchflow pandas
 	@touch $@
 
 # One environment; another PYTHON makes it anew. A file has-EXTRA says that the extra is installed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -57,6 +58,8 @@ def nothing_is_left_behind() -> Iterator[None]:
     """After the last test: no process, thread, shared memory or memory file that was not there before the first."""
     before = census()
     yield
+    if "batchup.flow" in sys.modules:
+        sys.modules["batchup.flow"].close_workers()  # those that batches share stay until somebody says so
     assert {} == leftovers(before)
 
 

@@ -1,6 +1,8 @@
 """The examples of the README and of the documentation run, and print what stands there."""
 
 import doctest
+import importlib
+import re
 import sys
 import types
 from pathlib import Path
@@ -20,6 +22,7 @@ PAGES = [
 ]
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+NEEDS = re.compile(r"^\.\. needs: (.+)$", re.MULTILINE)  # a comment of pages that use optional libraries
 READER = Sybil(parsers=[DocTestParser(OPTIONS), PythonCodeBlockParser()])
 
 
@@ -29,10 +32,20 @@ def empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def needs(page):
+    """The libraries that a page says it needs: ``.. needs: torch, timm``."""
+    return [name for names in NEEDS.findall((ROOT / page).read_text()) for name in names.split(", ")]
+
+
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.usefixtures("empty_folder")
 def test_the_examples_of_a_page_run(page):
     """Each example of a page gives what the page says, from the first to the last in one session."""
+    for name in needs(page):
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            pytest.skip(f"{name} cannot be imported: {error}")
     document = READER.parse(ROOT / page)
     try:
         for example in document.examples():

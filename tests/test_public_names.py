@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import batchup
-from batchup import batch_iter, data_source, errors, sampling, work_pool
+from batchup import batch_iter, data_source, errors, flow, loader, sampling, work_pool
 
 # What users write. The parameters come first and in this order; batchup may take more after them, with defaults.
 FIXED = {
@@ -137,7 +137,7 @@ def test_is_random_access_is_a_property(source):
 
 PUBLIC = [
     pytest.param(module, name, id=f"{module.__name__}.{name}")
-    for module in (batchup, batch_iter, data_source, errors, sampling, work_pool)
+    for module in (batchup, batch_iter, data_source, errors, flow, loader, sampling, work_pool)
     for name in module.__all__
 ]
 

@@ -1,0 +1,203 @@
+"""Files that batches are loaded from and dumped to, by the names of their formats: csv, hdf5, feather, blosc, …
+
+A format has ``load(batch, src, names, …)`` and ``dump(batch, dst, names, …)``. There are two kinds: a `Table` is one
+file for all items, found in it by id; of `PerFile` each item is a file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from .columns import assembled, items_of, spread
+from .files_index import FilesIndex
+from .parallel import Call, run_calls
+
+__all__ = ["Format", "PerFile", "Table", "named", "register_format"]
+
+
+class Format(Protocol):
+    """What `register_format` takes."""
+
+    def load(self, batch: Any, src: Any, names: Any, *args: Any, **kwargs: Any) -> None:
+        """Put into the components `names` of the batch (None for all) what `src` has for its items."""
+
+    def dump(self, batch: Any, dst: Any, names: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+        """Write these components of the batch to `dst`; the name None stands for data without components."""
+
+
+FORMATS: dict[str, Format] = {}
+
+
+def register_format(name: str, fmt: Format) -> None:
+    """Have `load` and `dump` know a format.
+
+    Parameters
+    ----------
+    name : str
+    fmt : Format
+        A `Table`, a `PerFile`, or an object with the same two methods.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from batchup.flow import Batch, register_format
+    >>> def read(path, **options):
+    ...     return {"x": np.load(path)}
+    >>> def write(path, columns, ids, **options):
+    ...     np.save(path, columns["x"])
+    >>> register_format("npy", Table(read, write))
+    >>> path = tempfile.mkdtemp() + "/x.npy"
+    >>> batch = Batch(3).load(src=np.arange(3) * 10, dst="x").dump(path, "npy")
+    >>> Batch([2, 0]).load(path, "npy", dst="x").x
+    array([20,  0])
+    """
+    FORMATS[name] = fmt
+
+
+def named(fmt: str) -> Format:
+    """The format of this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if fmt not in FORMATS:
+        raise ValueError(f"fmt should be one of {', '.join(sorted(FORMATS))}, not {fmt!r}; register_format() adds more")
+    return FORMATS[fmt]
+
+
+def wanted(module: str, fmt: str, extra: str = "tables") -> Any:
+    """A module that a format needs."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"the format {fmt} needs {module}: pip install 'batchup[{extra}]'") from error
+
+
+class Table:
+    """One file for the items of all batches.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(path, **options)`` gives what items are taken from by id: a data frame, a dict of arrays by component, …
+    write : callable
+        ``write(path, columns, ids, **options)``, where `columns` is a dict of arrays by component.
+    """
+
+    def __init__(self, read: Callable[..., Any], write: Callable[..., None]) -> None:
+        self.read = read
+        self.write = write
+
+    def load(self, batch: Any, src: Any, names: Any, *args: Any, post: Any = None, **kwargs: Any) -> None:
+        """Read the file; ``post(table, src=…, fmt=…, dst=…)`` may change what was read before items are taken."""
+        table = self.read(src, *args, **kwargs)
+        if post is not None:
+            table = post(table, src=src, fmt=self, dst=names)
+        batch.take_from(table, (names,) if isinstance(table, dict) and isinstance(names, str) else names)
+
+    def dump(self, batch: Any, dst: Any, names: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+        """Write the components; those of several processes should go to files of their own."""
+        columns = {name or "data": batch.data if name is None else batch.column(name) for name in names}
+        missing = [name for name, column in columns.items() if column is None]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} should have data to be written, but is None")
+        with _lock_of(dst):
+            self.write(dst, columns, batch.indices, *args, **kwargs)
+
+
+_locks: dict[str, Any] = {}
+_locking = threading.Lock()
+
+
+def _lock_of(path: Any) -> Any:
+    """Held while a file is written: batches of several threads may go to the same."""
+    key = os.path.abspath(path) if isinstance(path, (str, os.PathLike)) else repr(id(path))
+    with _locking:
+        return _locks.setdefault(key, threading.Lock())
+
+
+class PerFile:
+    """A file for each item.
+
+    Where it is: ``src`` or ``dst`` may be a `FilesIndex`, which knows; a folder, with files of the same names as those
+    of the batch's index (or, if its index is of folders, the name of a file in each); None for the indexed files.
+
+    Parameters
+    ----------
+    unpack : callable
+        ``unpack(bytes, **options)`` gives a dict of values by component, or one value.
+    pack : callable
+        ``pack(values, **options)``, of a dict of values by component, gives bytes.
+    """
+
+    def __init__(self, unpack: Callable[..., Any], pack: Callable[..., bytes]) -> None:
+        self.unpack = unpack
+        self.pack = pack
+
+    def load(self, batch: Any, src: Any, names: Any, **kwargs: Any) -> None:
+        """Read the files of the items, by several threads."""
+        calls: list[Call] = [((self.unpack, path, kwargs), {}, None) for path in _paths(batch, src)]
+        items = _succeeded(batch, run_calls(_read_file, calls, "threads"))
+        if isinstance(items[0], dict):
+            columns = {name: assembled([item[name] for item in items]) for name in items[0]}
+            wanted_names = (names,) if isinstance(names, str) else names or batch.components
+            if wanted_names:
+                columns = spread(columns, wanted_names, exactly=names is not None)
+                for name, column in columns.items():
+                    batch.set_column(name, column)
+            else:
+                batch.put_into_data(next(iter(columns.values())) if len(columns) == 1 else columns)
+        else:
+            one = names if names is None or isinstance(names, str) else names[0]
+            batch.put_into_data(assembled(items), one)
+
+    def dump(self, batch: Any, dst: Any, names: Sequence[Any], **kwargs: Any) -> None:
+        """Write a file for each item, by several threads."""
+        columns = {name or "data": items_of(batch.data if name is None else batch.column(name)) for name in names}
+        paths = _paths(batch, dst)
+        rows = [{name: column[place] for name, column in columns.items()} for place in range(len(paths))]
+        calls: list[Call] = [((self.pack, path, row, kwargs), {}, None) for path, row in zip(paths, rows, strict=True)]
+        _succeeded(batch, run_calls(_write_file, calls, "threads"))
+
+
+def _read_file(unpack: Callable[..., Any], path: str, options: dict[str, Any]) -> Any:
+    with open(path, "rb") as file:
+        return unpack(file.read(), **options)
+
+
+def _write_file(pack: Callable[..., bytes], path: str, values: dict[str, Any], options: dict[str, Any]) -> None:
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(pack(values, **options))
+
+
+def _succeeded(batch: Any, results: list[Any]) -> list[Any]:
+    """The results, if none is an exception; else the first exception, with the item's id."""
+    for each, result in zip(batch.indices.tolist(), results, strict=True):
+        if isinstance(result, BaseException):
+            result.add_note(f"for item {each!r}")
+            raise result
+    return results
+
+
+def _paths(batch: Any, where: Any) -> list[str]:
+    ids = batch.indices.tolist()
+    if isinstance(where, FilesIndex):
+        return [where.get_fullpath(each) for each in ids]
+    if not isinstance(batch.index, FilesIndex):
+        raise ValueError("files for each item need a FilesIndex: as the index of the batch, or as src or dst")
+    own = [batch.index.get_fullpath(each) for each in ids]
+    if where is None:
+        return own
+    if not isinstance(where, (str, os.PathLike)):
+        raise ValueError(f"files should be in a folder, or those of a FilesIndex, not of {where!r}")
+    if batch.index.dirs:
+        return [os.path.join(path, os.fspath(where)) for path in own]
+    return [os.path.join(os.fspath(where), os.path.basename(path)) for path in own]

@@ -1,0 +1,57 @@
+"""One batch from several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .columns import at
+from .index import DatasetIndex
+
+__all__ = ["merged", "merged_component"]
+
+Columns = dict[str | None, Any]
+
+
+def merged(batches: Sequence[Any], batch_size: int | None, components: Any, batch_class: Any) -> tuple[Any, Any]:
+    """A batch of the first items of all, and one of the rest, or None; see `Batch.merge`."""
+    if not batches:
+        raise ValueError("batches should be at least one")
+    first = batches[0]
+    names = (components,) if isinstance(components, str) else components or first.components or (None,)
+    columns = {name: _merged_column(batches, name) for name in names}
+    total = sum(each.size for each in batches)
+    size = total if batch_size is None else min(batch_size, total)
+    kind = batch_class or type(first)
+    rest = _part_of(first, kind, columns, slice(size, total)) if size < total else None
+    return _part_of(first, kind, columns, slice(0, size)), rest
+
+
+def _merged_column(batches: Sequence[Any], name: str | None) -> Any:
+    columns = [each.data if name is None else each.column(name) for each in batches]
+    missing = [column is None for column in columns]
+    if any(missing) and not all(missing):
+        raise ValueError(f"{name or 'the data'} should be there in all batches or in none: it is None in some")
+    return None if all(missing) else batches[0].merge_component(name, columns)
+
+
+def _part_of(first: Any, kind: Any, columns: Columns, part: slice) -> Any:
+    batch = kind(DatasetIndex(part.stop - part.start))
+    batch.follow(first)
+    for name, column in columns.items():
+        batch.set_column(name, None if column is None else at(column, part))
+    if first.get_attrs():
+        batch.create_attrs(**first.get_attrs())
+    return batch
+
+
+def merged_component(name: str | None, columns: Sequence[Any]) -> Any:
+    """Arrays, or lists, one after the other."""
+    if all(isinstance(each, np.ndarray) for each in columns):
+        return np.concatenate(columns)
+    if all(isinstance(each, list) for each in columns):
+        return [item for each in columns for item in each]
+    kinds = ", ".join(sorted({type(each).__name__ for each in columns}))
+    raise TypeError(f"{name or 'data'} should be arrays to be merged, not {kinds}: override merge_component")

@@ -1,0 +1,179 @@
+"""Models: anything with ``train`` and ``predict``; scikit-learn estimators and torch modules are made so."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from .offers import takes
+
+__all__ = ["SklearnModel", "TorchModel", "as_model", "built"]
+
+
+def as_model(obj: Any) -> Any:
+    """`obj` as a model.
+
+    Parameters
+    ----------
+    obj : object
+        With `train` and `predict`, it is a model as it is. An estimator of scikit-learn, or what is like one, becomes a
+        `SklearnModel`; a ``torch.nn.Module`` a `TorchModel`.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    if _is_torch(obj):  # it has a `train` of its own, which means something else
+        return TorchModel({"module": obj})
+    if callable(getattr(obj, "train", None)) and callable(getattr(obj, "predict", None)):
+        return obj
+    if hasattr(obj, "fit") or hasattr(obj, "partial_fit"):
+        return SklearnModel(obj)
+    raise TypeError(
+        f"a model should have train() and predict(), or fit(), or be a torch module; a {type(obj).__name__} is not"
+    )
+
+
+def built(model_class: Any, config: Any = None) -> Any:
+    """A model of a class, with its config: as its one argument if it takes a ``config``, else as keyword arguments.
+
+    Raises
+    ------
+    TypeError
+        If there is no class.
+    """
+    if model_class is None:
+        config = dict(config or {})
+        model_class = config.pop("model", TorchModel if "module" in config else None)
+    if not callable(model_class):
+        raise TypeError("a model needs its class, or a source=, or a config with a 'module' of torch")
+    if isinstance(model_class, type) and _is_torch_class(model_class):
+        return TorchModel({**(config or {}), "module": model_class})
+    if "config" in takes(model_class).names:
+        return as_model(model_class(config=config))
+    return as_model(model_class(**(config or {})))
+
+
+def _is_torch(obj: Any) -> bool:
+    return _is_torch_class(type(obj))
+
+
+def _is_torch_class(kind: type) -> bool:
+    return any(base.__module__ == "torch.nn.modules.module" and base.__name__ == "Module" for base in kind.__mro__)
+
+
+class SklearnModel:
+    """An estimator of scikit-learn as a model: `train` is ``partial_fit`` where there is one, else ``fit``.
+
+    Parameters
+    ----------
+    estimator : object
+
+    Examples
+    --------
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> model = SklearnModel(GaussianNB())
+    >>> model.train([[0.0], [1.0]], [0, 1], classes=[0, 1])
+    >>> model.predict([[0.9]])
+    array([1])
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def train(self, *args: Any, **kwargs: Any) -> None:
+        """Fit to one more batch."""
+        step = getattr(self.estimator, "partial_fit", None) or self.estimator.fit
+        step(*args, **kwargs)
+
+    def predict(self, *args: Any, fetches: str = "predict", **kwargs: Any) -> Any:
+        """What the estimator predicts; `fetches` names another method, such as ``'predict_proba'``."""
+        return getattr(self.estimator, fetches)(*args, **kwargs)
+
+    def save(self, path: Any) -> None:
+        """Write the estimator to a file."""
+        with open(path, "wb") as file:
+            pickle.dump(self.estimator, file)
+
+    def load(self, path: Any) -> None:
+        """Read the estimator from a file that you trust: it is a pickle."""
+        with open(path, "rb") as file:
+            self.estimator = pickle.load(file)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "estimator":
+            raise AttributeError(name)
+        return getattr(self.estimator, name)
+
+
+class TorchModel:
+    """A torch module as a model: `train` is one step of its optimizer.
+
+    Parameters
+    ----------
+    config : dict
+        ``module`` : a ``torch.nn.Module``, or what makes one, called with ``module_options``;
+        ``loss`` : a function of predictions and targets, or its name in ``torch.nn.functional``, default
+        ``'cross_entropy'``;
+        ``optimizer`` : the name of a class in ``torch.optim``, default ``'Adam'``, or a function of the parameters;
+        ``optimizer_options`` : dict;
+        ``device`` : default ``'cpu'``.
+    """
+
+    def __init__(self, config: Any) -> None:
+        torch = _torch()
+        config = dict(config)
+        module = config.pop("module")
+        options = config.pop("module_options", {})
+        self.device = config.pop("device", "cpu")
+        self.module = (module if isinstance(module, torch.nn.Module) else module(**options)).to(self.device)
+        loss = config.pop("loss", "cross_entropy")
+        self.loss: Callable[..., Any] = getattr(torch.nn.functional, loss) if isinstance(loss, str) else loss
+        make = config.pop("optimizer", "Adam")
+        make = getattr(torch.optim, make) if isinstance(make, str) else make
+        self.optimizer = make(self.module.parameters(), **config.pop("optimizer_options", {}))
+        if config:
+            raise TypeError(f"a TorchModel takes module, loss, optimizer and device, not {', '.join(map(str, config))}")
+
+    def train(self, inputs: Any, targets: Any) -> float:
+        """One step; the loss before it."""
+        self.module.train()
+        self.optimizer.zero_grad()
+        loss = self.loss(self.module(self._tensor(inputs)), self._tensor(targets))
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def predict(self, inputs: Any) -> Any:
+        """The output of the module, as an array (or a tuple of arrays)."""
+        self.module.eval()
+        with _torch().no_grad():
+            found = self.module(self._tensor(inputs))
+        return tuple(map(_array, found)) if isinstance(found, (tuple, list)) else _array(found)
+
+    def save(self, path: Any) -> None:
+        """Write the state of module and optimizer to a file."""
+        _torch().save({"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}, path)
+
+    def load(self, path: Any) -> None:
+        """Read the state from a file."""
+        state = _torch().load(path, map_location=self.device, weights_only=True)
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _tensor(self, values: Any) -> Any:
+        return _torch().as_tensor(values, device=self.device)
+
+
+def _array(tensor: Any) -> Any:
+    return tensor.detach().cpu().numpy()
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError("a model of torch needs torch: pip install torch") from error
+    return torch

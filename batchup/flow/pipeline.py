@@ -1,0 +1,257 @@
+"""Pipelines: what is to be done with batches is written down first, and done when it is asked for."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+from collections.abc import Iterator
+from typing import Any, Self
+
+from .expressions import evaluate
+from .lookup import functions_of
+from .plan import Next, Plan, Stock
+from .profile import shown, totals
+from .recipe import Recipe, Spec
+from .run import Options, Run
+from .state import State
+from .steps import Place, Rebatch, perform
+
+__all__ = ["Pipeline"]
+
+PLAN = tuple(field.name for field in dataclasses.fields(Plan))[2:]
+OPTIONS = tuple(field.name for field in dataclasses.fields(Options))
+
+
+class Pipeline(Recipe):
+    """Steps that batches of a dataset go through. A step is added by calling it: an action of the batch class, or a
+    function of the main program or of a namespace.
+
+    A pipeline is never changed: each call gives a new one. What does change in a run, variables and models, belongs to
+    the very pipeline that is run.
+
+    Parameters
+    ----------
+    dataset : Dataset, optional
+    config : dict, optional
+        What the expression `C` finds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from batchup.flow import B, Batch, C, Dataset, V
+    >>> class Rows(Batch):
+    ...     components = "x",
+    >>> template = (Pipeline().init_variable("sums", [])
+    ...             .update(B.x, B.x * C("scale"))
+    ...             .save_to(V("sums", mode="a"), B.x.sum()))
+    >>> pipeline = template << Dataset(4, Rows, preloaded=(np.arange(4),)) << {"scale": 10}
+    >>> [int(x) for x in pipeline.run(2).v("sums")]
+    [10, 50]
+    """
+
+    def __init__(self, dataset: Any = None, config: Any = None) -> None:
+        self.spec = Spec(dataset=dataset, config=dict(config or {}))
+        self._begin()
+
+    def _begin(self) -> None:
+        self.state = State()
+        self._next = Next()
+
+    # ---- variables and models
+
+    def get_variable(self, name: str) -> Any:
+        """The value of a variable.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        self.state.begin(self, self.spec.variables)
+        return self.state.variable(name)
+
+    v = get_variable
+
+    def set_variable(self, name: str, value: Any, mode: str = "w", batch: Any = None) -> None:
+        """Set a variable now, append to it (``mode="a"``), extend it (``"e"``) or update it (``"u"``)."""
+        self.state.begin(self, self.spec.variables)
+        self.state.write(name, evaluate(value, batch, self), mode)
+
+    def has_variable(self, name: str) -> bool:
+        """Whether there is a variable of that name."""
+        self.state.begin(self, self.spec.variables)
+        return name in self.state.variables
+
+    def lock(self, name: str) -> Any:
+        """The lock of this name, a context manager."""
+        return self.state.lock(name)
+
+    def save_model_now(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Write a model to a file at once."""
+        self.get_model_by_name(name).save(*args, **kwargs)
+
+    def get_model_by_name(self, name: str, batch: Any = None) -> Any:
+        """A model, built if it was not needed before.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        self.state.begin(self, self.spec.variables)
+        return self.state.model(name, self.spec.models, batch, self)
+
+    m = get_model_by_name
+
+    # ---- runs
+
+    def gen_batch(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Iterator[Any]:
+        """The batches of a run, after all steps. Without `n_iters` and `n_epochs` there is no end.
+
+        Parameters
+        ----------
+        batch_size : int
+        shuffle, n_iters, n_epochs, drop_last, sampler, seed
+            See `Plan`.
+        prefetch, target, profile, ignore_exceptions, bar
+            See `Options`.
+        reset : str or list of str, optional
+            ``'vars'`` or ``'models'``: forget these first.
+        **kwargs
+            For the constructor of batches.
+
+        Yields
+        ------
+        Batch
+        """
+        return self._batches(*self._prepare(batch_size, shuffle=shuffle, **options))
+
+    def _batches(self, plan: Plan, given: Options, kwargs: dict[str, Any], positions: Any = None) -> Iterator[Any]:
+        return iter(Run(self, plan, plan if positions is None else positions, given, kwargs))
+
+    def _prepare(self, batch_size: Any, **options: Any) -> tuple[Plan, Options, dict[str, Any]]:
+        if self.spec.dataset is None:
+            raise ValueError("the pipeline has no dataset: bind it to one with pipeline << dataset")
+        known = {*PLAN, *OPTIONS, "reset"}
+        told = {name: value for name, value in options.items() if value is not None or name not in known}
+        options = {**(self.spec.later or {}), **told}
+        size = options.pop("batch_size", None) if batch_size is None else batch_size
+        options.pop("batch_size", None)
+        if size is None:
+            raise ValueError("batch_size should be given, to the run or to run_later() before")
+        for what in _listed(options.pop("reset", None)):
+            self.state.forget(what)
+        plan = {name: options.pop(name) for name in PLAN if name in options}
+        given = {name: options.pop(name) for name in OPTIONS if name in options}
+        for name in options:
+            close = difflib.get_close_matches(name, (*PLAN, *OPTIONS, "batch_size", "reset"), n=1, cutoff=0.75)
+            if close:
+                raise TypeError(f"a run does not take {name!r}; did you mean {close[0]!r}?")
+        if given.get("profile") and self.state.profile is None:
+            self.state.profile = []
+        return Plan(len(self.spec.dataset), size, **plan), Options(**given), options
+
+    def next_batch(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Any:
+        """The next batch, after all steps; called with other options than before, it begins anew.
+
+        Raises
+        ------
+        StopIteration
+            After `n_iters` batches or `n_epochs` epochs.
+        """
+        plan, given, kwargs = self._prepare(batch_size, shuffle=shuffle, **options)
+
+        def begin(stock: Stock) -> Iterator[Any]:
+            return self._batches(plan, given, kwargs, stock)
+
+        return self._next(plan, {**kwargs, **vars(given)}, begin)
+
+    def run(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Self:
+        """Take all batches through all steps, for one epoch unless `n_epochs` or `n_iters` says otherwise.
+
+        Parameters
+        ----------
+        As of `gen_batch`.
+
+        Returns
+        -------
+        Pipeline
+            This one, with its variables and models.
+        """
+        later = self.spec.later or {}
+        if not any(
+            name in given and given[name] is not None for name in ("n_iters", "n_epochs") for given in (options, later)
+        ):
+            options["n_epochs"] = 1
+        if self.state.profile is not None and options.get("profile"):
+            self.state.profile = None  # of this run
+        for _ in self.gen_batch(batch_size, shuffle=shuffle, **options):
+            pass
+        return self
+
+    run_now = run
+
+    def execute_for(self, batch: Any) -> Any:
+        """Take one batch, made by hand, through all steps; the batch after that."""
+        for step in self.spec.steps:
+            if isinstance(step, Rebatch):
+                raise ValueError("a pipeline with a rebatch needs more than one batch: run it over a dataset")
+        self.state.begin(self, self.spec.variables)
+        batch.pipeline = self
+        return perform(batch, self.spec.steps, Place(self, functions_of(self.spec), batch.random_seed, (1, 0)))
+
+    def begin_run(self) -> None:
+        """Called at the beginning of a run: variables get their first values."""
+        self.state.begin(self, self.spec.variables)
+        self.state.begin(self, self.spec.variables, new_run=True)
+
+    def evaluated(self, value: Any, batch: Any) -> Any:
+        """The value of an expression, in this pipeline."""
+        return evaluate(value, batch, self)
+
+    def reset(self, *what: Any) -> Self:
+        """Forget ``'vars'``, ``'models'``, or, ``'iter'``, where `next_batch` is; all of that, if nothing is named."""
+        for each in [name for names in what for name in _listed(names)] or ["iter", "vars", "models"]:
+            self.state.forget(each)
+            if each == "iter":
+                self._next.reset()
+        return self
+
+    @property
+    def profile_info(self) -> Any:
+        """How long each step took for each batch of the profiled runs: a data frame, or dicts without pandas."""
+        return shown(self._profile())
+
+    def show_profile_info(self, per_iter: bool = False) -> Any:
+        """How long steps took: for each step calls, sum, mean and longest, in seconds; or for each batch.
+
+        Raises
+        ------
+        ValueError
+            If no run was profiled.
+        """
+        return shown(self._profile() if per_iter else totals(self._profile()))
+
+    def _profile(self) -> list[dict[str, Any]]:
+        if self.state.profile is None:
+            raise ValueError("no run was profiled: give run(…, profile=True)")
+        return self.state.profile
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __copy__(self) -> Self:
+        return self._with()
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        new = self._with()
+        new.state = copy.deepcopy(self.state, memo)
+        return new
+
+
+def _listed(what: Any) -> list[Any]:
+    return [] if not what else [what] if isinstance(what, str) else list(what)

@@ -1,0 +1,194 @@
+"""Which items each batch is made of: the order of a run, decided before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..engine.checks import Indices, whole
+from ..engine.rng import Rng, Shuffle, as_rng, entropy_of, global_rng, rng_at
+from ..sampling import AbstractSampler, StandardSampler, num_batches
+
+__all__ = ["Next", "Plan"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The batches of a run, as arrays of positions.
+
+    Parameters
+    ----------
+    n_items : int
+        How many items there are.
+    batch_size : int
+        Items per batch; the last batch may have fewer.
+    shuffle : bool, int, SeedSequence, RandomState or Generator, default False
+        As for a data source. A negative seed keeps the order, and seeds what is drawn for the batches.
+    n_iters : int, optional
+        How many batches.
+    n_epochs : int, optional
+        How many times to go through the items; batches run across the joints. Without it, and without `n_iters`, there
+        is no end.
+    drop_last : bool, default False
+        Leave out the short batch at the end of each epoch.
+    sampler : AbstractSampler, optional
+        Draws the positions.
+    seed : int or SeedSequence, optional
+        For what is drawn for the batches, and for the order if `shuffle` is True.
+
+    Examples
+    --------
+    >>> [batch.tolist() for batch in Plan(4, 3, n_epochs=2)]
+    [[0, 1, 2], [3, 0, 1], [2, 3]]
+    >>> [batch.tolist() for batch in Plan(4, 3, n_epochs=2, drop_last=True)]
+    [[0, 1, 2], [0, 1, 2]]
+    """
+
+    n_items: int
+    batch_size: int
+    shuffle: Shuffle = False
+    n_iters: int | None = None
+    n_epochs: int | None = None
+    drop_last: bool = False
+    sampler: Any = None
+    seed: Any = None
+
+    def __post_init__(self) -> None:
+        whole("batch_size", self.batch_size)
+        for name in ("n_iters", "n_epochs"):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name))
+        if self.n_iters is not None and self.n_epochs is not None:
+            raise ValueError("either n_iters or n_epochs should be given, not both: each says when to end")
+        if self.seed is not None and not isinstance(self.seed, np.random.SeedSequence):
+            whole("seed", self.seed, least=0)
+        if isinstance(self.sampler, AbstractSampler):
+            self.sampler._should_fit(self.n_items)
+        if self.n_epochs is not None and self._per_epoch() == np.inf:
+            raise ValueError(f"{self.sampler!r} draws without end, so it has no epochs: give n_iters, not n_epochs")
+        if self.drop_last and self.sampler is None and self.n_items < self.batch_size:
+            raise ValueError(
+                f"batch_size should be at most {self.n_items}, the number of items, not {self.batch_size}: "
+                "drop_last would leave no batch"
+            )
+
+    def __iter__(self) -> Iterator[Indices]:
+        return itertools.islice(self._batches(self._order()), self.n_iters)
+
+    @property
+    def total(self) -> int | None:
+        """How many batches there will be; None if there is no end, or none that is known."""
+        if self.n_iters is not None or self.n_epochs is None:
+            return self.n_iters
+        per_epoch = self._per_epoch()
+        if per_epoch is None:
+            return None
+        if self.drop_last:
+            return self.n_epochs * (int(per_epoch) // self.batch_size)
+        if self.sampler is not None:
+            return self.n_epochs * num_batches(int(per_epoch), self.batch_size)
+        return num_batches(self.n_items * self.n_epochs, self.batch_size)
+
+    def root(self) -> np.random.SeedSequence:
+        """The seed of all that is drawn for the batches. Asked twice it may differ, if nothing was seeded."""
+        if self.seed is not None:
+            return self.seed if isinstance(self.seed, np.random.SeedSequence) else np.random.SeedSequence(self.seed)
+        if isinstance(self.shuffle, np.random.SeedSequence):
+            return self.shuffle
+        if self.shuffle is None or isinstance(self.shuffle, (bool, np.bool_)):
+            return np.random.SeedSequence(int.from_bytes(global_rng().bytes(16), "little"))
+        return np.random.SeedSequence(abs(entropy_of(self.shuffle)))
+
+    def _order(self) -> Rng | None:
+        if self.shuffle is True and self.seed is not None:
+            return rng_at(self.seed, 0)
+        return None if _is_negative(self.shuffle) else as_rng(self.shuffle)
+
+    def _per_epoch(self) -> int | float | None:
+        length: int | float | None = self.n_items if self.sampler is None else self.sampler.num_indices_generated()
+        return length
+
+    def _batches(self, rng: Rng | None) -> Iterator[Indices]:
+        repeats = -1 if self.n_epochs is None else self.n_epochs
+        if self.sampler is None and not self.drop_last:
+            return _drawn(StandardSampler(self.n_items, repeats), self.batch_size, rng)
+        return self._epochs(repeats, rng)
+
+    def _epochs(self, repeats: int, rng: Rng | None) -> Iterator[Indices]:
+        sampler = StandardSampler(self.n_items) if self.sampler is None else self.sampler
+        for _ in itertools.count() if repeats == -1 else range(repeats):
+            given = 0
+            for positions in _drawn(sampler, self.batch_size, rng):
+                if not self.drop_last or len(positions) == self.batch_size:
+                    given += 1
+                    yield positions
+            if not given and repeats == -1:
+                raise ValueError(f"{sampler!r} gives no batch of {self.batch_size}: going on would never end")
+
+
+def _drawn(sampler: Any, batch_size: int, rng: Rng | None) -> Iterator[Indices]:
+    if rng is None:
+        return sampler.in_order_indices_batch_iterator(batch_size)  # type: ignore[no-any-return]
+    return sampler.shuffled_indices_batch_iterator(batch_size, rng)  # type: ignore[no-any-return]
+
+
+def _is_negative(shuffle: Any) -> bool:
+    return isinstance(shuffle, (int, np.integer)) and not isinstance(shuffle, bool) and bool(shuffle < 0)
+
+
+class Stock(Iterator[Any]):
+    """Positions still to come, in batches of `batch_size`, which may be changed between batches."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.batch_size = plan.batch_size
+        self._drop_last = plan.drop_last
+        self._batches = iter(plan)
+        self._rest = np.empty(0, dtype=np.intp)
+
+    def __next__(self) -> Indices:
+        while len(self._rest) < self.batch_size:
+            more = next(self._batches, None)
+            if more is None:
+                break
+            self._rest = np.concatenate([self._rest, more]) if len(self._rest) else more
+        batch, self._rest = self._rest[: self.batch_size], self._rest[self.batch_size :]
+        if len(batch) == 0 or (self._drop_last and len(batch) < self.batch_size):
+            raise StopIteration
+        return batch
+
+
+class Next:
+    """Where ``next_batch`` goes on: with the same options, behind the last batch; with others it begins anew."""
+
+    def __init__(self) -> None:
+        self._options: dict[str, Any] | None = None
+
+    def __call__(self, plan: Plan, options: dict[str, Any], begin: Callable[[Stock], Iterator[Any]]) -> Any:
+        options = {**options, **vars(plan), "batch_size": None}
+        if self._options is None or not _same(options, self._options):
+            self.reset()
+            self._options = options
+            self._stock = Stock(plan)
+            self._batches = begin(self._stock)
+        self._stock.batch_size = plan.batch_size
+        return next(self._batches)
+
+    def reset(self) -> None:
+        """The next call begins anew."""
+        if self._options is not None and hasattr(self._batches, "close"):
+            self._batches.close()
+        self._options = None
+
+    def __reduce__(self) -> Any:
+        return Next, ()  # iterators stay where they are
+
+
+def _same(options: dict[str, Any], others: dict[str, Any]) -> bool:
+    def equal(a: Any, b: Any) -> bool:
+        return a is b or (isinstance(a, (int, float, str)) and type(a) is type(b) and a == b)
+
+    return options.keys() == others.keys() and all(equal(options[name], others[name]) for name in options)

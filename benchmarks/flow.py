@@ -1,0 +1,199 @@
+"""What a pipeline of `batchup.flow` costs, beside the same functions in a loop, and beside BatchFlow where that is.
+
+    python benchmarks/flow.py
+
+Asked for: five trivial actions cost at most 100 µs a batch more than five calls; at most a third of what BatchFlow
+takes; and `apply_parallel` with target "for" at most 3 µs an item more than a list comprehension.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from timing import about, in_turn, median, per_item, table
+
+import batchup.flow
+
+X = np.ones((1_000_000, 32), "float32")
+N_ITEMS = 256
+
+# What is asked for.
+MORE_A_BATCH = 100e-6  # seconds beside a loop
+RATIO = 3  # of BatchFlow's time to ours
+MORE_AN_ITEM = 3e-6  # seconds beside a list comprehension
+
+
+def actions_of(flow: ModuleType) -> type:
+    """A class of batches with five actions, each of which does next to nothing; and one for each item."""
+
+    class Rows(flow.Batch):  # type: ignore[name-defined,misc]
+        components = ("x",)
+
+        @flow.action
+        def first(self, by: float) -> Any:
+            self.a = by
+            return self
+
+        @flow.action
+        def second(self, by: float) -> Any:
+            self.b = self.a + by
+            return self
+
+        @flow.action
+        def third(self, by: float) -> Any:
+            self.c = self.b + by
+            return self
+
+        @flow.action
+        def fourth(self, by: float) -> Any:
+            self.d = self.c + by
+            return self
+
+        @flow.action
+        def fifth(self, by: float) -> Any:
+            self.e = self.d + by
+            return self
+
+    return Rows
+
+
+def pipeline_of(flow: ModuleType) -> Any:
+    """Five steps over a million rows."""
+    dataset = flow.Dataset(len(X), actions_of(flow), preloaded=(X,))
+    return dataset.p.first(1).second(by=2).third(3).fourth(by=4).fifth(5)
+
+
+def piped(pipeline: Any, batch_size: int) -> Iterator[Any]:
+    for batch in pipeline.gen_batch(batch_size, shuffle=7, n_epochs=1):
+        yield batch.x
+
+
+class Plain:
+    """What the five functions change."""
+
+
+def first(batch: Any, by: float) -> None:
+    batch.a = by
+
+
+def second(batch: Any, by: float) -> None:
+    batch.b = batch.a + by
+
+
+def third(batch: Any, by: float) -> None:
+    batch.c = batch.b + by
+
+
+def fourth(batch: Any, by: float) -> None:
+    batch.d = batch.c + by
+
+
+def fifth(batch: Any, by: float) -> None:
+    batch.e = batch.d + by
+
+
+def looped(batch_size: int) -> Iterator[Any]:
+    """The same without a library: a permutation, `take`, and five calls."""
+    order = np.random.default_rng(7).permutation(len(X))
+    for start in range(0, len(X), batch_size):
+        batch: Any = Plain()
+        batch.x = X.take(order[start : start + batch_size], 0)
+        first(batch, 1)
+        second(batch, by=2)
+        third(batch, 3)
+        fourth(batch, by=4)
+        fifth(batch, 5)
+        yield batch.x
+
+
+def peers() -> dict[str, ModuleType]:
+    """batchup.flow, and BatchFlow where it is."""
+    found = {"batchup.flow": batchup.flow}
+    if find_spec("batchflow"):
+        found["BatchFlow"] = import_module("batchflow")
+    else:
+        print("BatchFlow is not installed: left out", file=sys.stderr)
+    return found
+
+
+def compare_batches(rounds: int) -> None:
+    rows = []
+    pipelines = {name: pipeline_of(flow) for name, flow in peers().items()}
+    for batch_size in (256, 4096):
+        runs: dict[str, Callable[[], float]] = {"loop": lambda n=batch_size: per_item(lambda: looped(n))}
+        for name, pipeline in pipelines.items():
+            runs[name] = lambda p=pipeline, n=batch_size: per_item(lambda: piped(p, n))
+        found = in_turn(runs, rounds)
+        for name in pipelines:
+            more = median(b - a for a, b in zip(found["loop"], found[name], strict=True))
+            ratio = median(b / a for a, b in zip(found["batchup.flow"], found[name], strict=True))
+            ours = name == "batchup.flow"
+            rows.append(
+                [
+                    str(batch_size),
+                    name,
+                    f"{1e6 * median(found['loop']):.0f}",
+                    f"{1e6 * median(found[name]):.0f}",
+                    f"{1e6 * more:+.0f}",
+                    f"{ratio:.1f}",
+                    "at most +100 µs" if ours else "at least 3 times",
+                    "yes" if (more <= MORE_A_BATCH if ours else ratio >= RATIO) else "NO",
+                ]
+            )
+    table(
+        f"Five actions over 1,000,000 x 32 float32: microseconds per batch, medians of {rounds} epochs each, in turn",
+        ["batch", "pipeline of", "loop", "pipeline", "more", "times batchup.flow", "asked", "within"],
+        rows,
+    )
+
+
+def seconds(run: Callable[[], object], times: int) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        run()
+    return (time.perf_counter() - start) / times
+
+
+def increment(item: float) -> float:
+    return item + 1.0
+
+
+def compare_items(rounds: int) -> None:
+    class Items(batchup.flow.Batch):
+        components = "x", "y"
+
+    batch = Items(N_ITEMS, preloaded={"x": np.ones(N_ITEMS)})
+
+    def comprehension() -> object:
+        return np.array([increment(item) for item in batch.x])
+
+    def applied() -> object:
+        return batch.apply_parallel(increment, src="x", dst="y", target="for")
+
+    found = in_turn({"list": lambda: seconds(comprehension, 100), "apply": lambda: seconds(applied, 100)}, rounds)
+    more = median(b - a for a, b in zip(found["list"], found["apply"], strict=True))
+    table(
+        f"A cheap function over {N_ITEMS} items: microseconds an item, medians of {rounds} rounds of 100, in turn",
+        ["list comprehension", "apply_parallel", "more", "allowed", "within"],
+        [
+            [f"{1e6 * each / N_ITEMS:.2f}" for each in (median(found["list"]), median(found["apply"]), more)]
+            + [f"{1e6 * MORE_AN_ITEM:.2f}", "yes" if more / N_ITEMS <= MORE_AN_ITEM else "NO"]
+        ],
+    )
+
+
+def main(rounds: int = 9) -> None:
+    about()
+    compare_batches(rounds)
+    compare_items(rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Files: what is dumped is found again by its id, whatever the batch and the format."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from batchup.flow import Batch, Dataset, FilesIndex, PerFile, Table, register_format
+
+MODULES = {"csv": "pandas", "feather": "pyarrow", "hdf5": "h5py", "blosc": "blosc2"}
+
+
+class Rows(Batch):
+    components = "x", "y"
+
+
+def rows(ids):
+    n = 10
+    return Dataset(n, Rows, preloaded=(np.arange(n) * 1.5, np.arange(2 * n).reshape(n, 2))).create_batch(ids)
+
+
+@pytest.fixture
+def need():
+    def wanted(fmt):
+        pytest.importorskip("pandas")
+        pytest.importorskip(MODULES[fmt])
+
+    return wanted
+
+
+@pytest.mark.parametrize(("fmt", "options"), [("csv", {"index_col": 0}), ("feather", {}), ("hdf5", {})])
+def test_a_table_is_found_by_id(fmt, options, need, tmp_path):
+    """The ids are in the file, so a batch that was not the first is read rightly, in any order."""
+    need(fmt)
+
+    rows([4, 5, 6]).dump(tmp_path / "t", fmt, components="x")
+    batch = Rows([6, 4]).load(tmp_path / "t", fmt, dst=("x",), **options)
+
+    assert [9.0, 6.0] == batch.x.tolist()
+
+
+@pytest.mark.parametrize("fmt", ["csv", "feather"])
+def test_a_component_of_rows_becomes_columns(fmt, need, tmp_path):
+    """Called y0, y1; one of more dimensions is refused."""
+    need(fmt)
+    options = {"index_col": 0} if fmt == "csv" else {}
+
+    rows([4, 5]).dump(tmp_path / "t", fmt)
+    batch = Batch([5]).load(tmp_path / "t", fmt, dst=("y0", "y1"), **options)
+
+    assert (10, 11) == (batch.y0[0], batch.y1[0])
+    with pytest.raises(ValueError, match="1-D or 2-D"):
+        Batch(1).load(src=np.zeros((1, 2, 2)), dst="x").dump(tmp_path / "u", fmt)
+
+
+def test_options_of_the_reader(need, tmp_path):
+    """Go through; a function may change the table before items are taken from it."""
+    need("csv")
+    rows([4, 5]).dump(tmp_path / "t.csv", "csv", sep=";", index_label="id")
+
+    batch = Rows([5]).load(
+        tmp_path / "t.csv", "csv", dst=("x",), sep=";", index_col="id", post=lambda table, src, fmt, dst: table * 2
+    )
+
+    assert [15.0] == batch.x.tolist()
+
+
+def test_images_in_hdf5(need, tmp_path):
+    """Components of any shape; batches add to the file, and replace what they have already."""
+    need("hdf5")
+    images = np.random.rand(6, 4, 4)
+    dataset = Dataset(6, Rows, preloaded=(images, np.arange(6)))
+
+    for ids in ([0, 1, 2], [5, 4], [3]):
+        dataset.create_batch(ids).dump(tmp_path / "f.h5", "hdf5", key="train")
+    changed = dataset.create_batch([4, 0])
+    changed.y[:] = 40
+    changed.dump(tmp_path / "f.h5", "hdf5", key="train", components="y")
+    batch = Rows([5, 0, 4]).load(tmp_path / "f.h5", "hdf5", key="train")
+
+    assert (images[[5, 0, 4]] == batch.x).all()
+    assert [5, 40, 40] == batch.y.tolist()
+    with pytest.raises(KeyError, match="no group 'data'; it has train"):
+        Rows([5]).load(tmp_path / "f.h5", "hdf5")
+
+
+def test_string_ids_and_values_in_hdf5(need, tmp_path):
+    """Come back as strings."""
+    need("hdf5")
+    batch = Rows(["a", "b"], preloaded=({"a": 1, "b": 2}, {"a": "one", "b": "two"}))
+
+    batch.dump(tmp_path / "f.h5", "hdf5", components="x")
+    batch.dump(tmp_path / "f.h5", "hdf5", components="x")
+
+    assert [2, 1] == Rows(["b", "a"]).load(tmp_path / "f.h5", "hdf5").x.tolist()
+
+
+def test_hdf5_of_pandas(need, tmp_path):
+    """Is read where PyTables is installed, and not written over."""
+    need("hdf5")
+    pandas, _ = pytest.importorskip("pandas"), pytest.importorskip("tables")
+    pandas.DataFrame({"x": [1, 2, 3]}, index=[7, 8, 9]).to_hdf(tmp_path / "p.h5", key="data")
+
+    assert [3, 1] == Rows([9, 7]).load(tmp_path / "p.h5", "hdf5", dst=("x",)).x.tolist()
+    with pytest.raises(ValueError, match="a table of pandas"):
+        rows([1]).dump(tmp_path / "p.h5", "hdf5")
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name in ("a.dat", "b.dat", "c.dat"):
+        (tmp_path / name).write_bytes(name.encode())
+    return FilesIndex(path=tmp_path / "*.dat")
+
+
+def test_a_file_for_each_item(files, need, tmp_path):
+    """Of numbers without a pickle, of anything else with one; in another folder, by the same names."""
+    need("blosc")
+    batch = Rows(files)
+    batch.x, batch.y = np.arange(12.0).reshape(3, 4), [{"k": 1}, None, "text"]
+
+    batch.dump(str(tmp_path / "out"), "blosc").dump(str(tmp_path / "plain"), "blosc", components="x")
+    back = Rows(files.create_subset(["c.dat", "a.dat"])).load(str(tmp_path / "out"), "blosc")
+    plain = Rows(files).load(str(tmp_path / "plain"), "blosc", dst="x")
+
+    assert ([8, 9, 10, 11], ["text", {"k": 1}]) == (back.x[0].tolist(), back.y.tolist())
+    assert (batch.x == plain.x).all()
+    assert b"numpy._core" not in __import__("blosc2").decompress((tmp_path / "plain" / "a.dat").read_bytes())
+
+
+def raw(packed):
+    return {"x": packed.decode()}
+
+
+register_format("raw-test", PerFile(raw, lambda values: values["x"].upper().encode()))
+
+
+def test_where_the_files_are(files, tmp_path):
+    """Those that are indexed, those of another index, those in a folder; a file in each folder, of folders."""
+    (tmp_path / "deep" / "a.dat").mkdir(parents=True)
+    (tmp_path / "deep" / "a.dat" / "scan").write_bytes(b"in a folder")
+    other = FilesIndex(paths={"a.dat": tmp_path / "c.dat"})
+    folders = FilesIndex(path=tmp_path / "deep" / "*", dirs=True)
+    one = files.create_subset(["a.dat"])
+
+    def read(index, src):
+        return Rows(index).load(src=src, fmt="raw-test", dst="x").x.tolist()
+
+    Rows(files).load(fmt="raw-test").dump(str(tmp_path / "new"), "raw-test", components="x")
+
+    assert ["a.dat", "b.dat", "c.dat"] == read(files, None)
+    assert ["c.dat"] == read(one, other) == read(["a.dat"], other)
+    assert ["A.DAT"] == read(one, str(tmp_path / "new"))
+    assert ["in a folder"] == read(folders, "scan")
+    with pytest.raises(ValueError, match="need a FilesIndex"):
+        read(["a.dat"], str(tmp_path))
+    with pytest.raises(ValueError, match="should be in a folder"):
+        read(one, 5)
+
+
+def test_a_file_that_cannot_be_read(files, tmp_path):
+    """The error is that of the file, with the id of its item."""
+    (tmp_path / "b.dat").unlink()
+
+    with pytest.raises(FileNotFoundError) as error:
+        Rows(files).load(fmt="raw-test", dst="x")
+    assert ["for item 'b.dat'"] == error.value.__notes__
+
+
+def test_an_unknown_format():
+    """The error lists those there are."""
+    with pytest.raises(ValueError, match=r"fmt should be one of blosc, csv, feather, hdf5.*, not 'xml'"):
+        Rows(2).load("x", "xml")
+
+
+def test_a_format_whose_library_is_missing(monkeypatch):
+    """The error says what to install."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pandas", None)
+
+    with pytest.raises(ImportError, match=r"the format csv needs pandas: pip install 'batchup\[tables\]'"):
+        Rows(2).load("x", "csv")
+
+
+def test_an_empty_component_is_not_written(tmp_path):
+    """It is named."""
+    with pytest.raises(ValueError, match="x, y should have data"):
+        Rows(2).dump(tmp_path / "x", "csv")
+
+
+def test_writes_to_one_file_are_one_after_the_other():
+    """Though batches come from several threads; two files do not wait for each other."""
+    inside, most, both = [], [], threading.Barrier(2)
+
+    def write(path, columns, ids):
+        inside.append(path)
+        most.append(len(inside))
+        if path == "apart":
+            both.wait(10)
+        inside.remove(path)
+
+    register_format("slow-test", Table(None, write))
+    batch = rows([1, 2])
+
+    def dump(path):
+        batch.dump(path, "slow-test")
+
+    threads = [threading.Thread(target=dump, args=("same",)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert {1} == set(most)
+
+
+def test_a_dumped_batch_of_a_pipeline_by_threads(need, tmp_path):
+    """All items are in the file in the end."""
+    need("hdf5")
+    pipeline = Dataset(20, Rows, preloaded=(np.arange(20), np.arange(20))).p.dump(tmp_path / "f.h5", "hdf5")
+
+    pipeline.run(3, shuffle=1, prefetch=3)
+
+    assert list(range(20)) == Rows(20).load(tmp_path / "f.h5", "hdf5").x.tolist()

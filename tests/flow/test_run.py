@@ -1,0 +1,287 @@
+"""Runs ahead of the consumer: the same batches, whoever does the work and however far ahead."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from batchup.flow import (
+    B,
+    Batch,
+    Dataset,
+    F,
+    I,
+    NumpySampler,
+    P,
+    Pipeline,
+    R,
+    SkipBatchException,
+    StopPipeline,
+    V,
+    action,
+    apply_parallel,
+    inbatch_parallel,
+)
+from batchup.flow.plan import Plan
+from batchup.flow.run import Options, Run
+
+pytestmark = pytest.mark.timeout(90)
+N = 40
+WAYS = [(0, "threads"), (1, "threads"), (4, "threads"), (3, "mpc")]
+
+
+class Rows(Batch):
+    components = "x", "y"
+
+    @action
+    def add(self, n):
+        self.x = self.x + n
+        return self
+
+    @action
+    def draw(self):
+        self.y = self.random.normal(size=self.size)
+        return self
+
+    @apply_parallel(src="x", target="threads")
+    def noise(self, x, rng, scale=1):
+        return x + scale * rng.normal()
+
+    @inbatch_parallel(init="indices", post="keep", target="threads")
+    def by_id(self, number):
+        return self.random.normal()
+
+    def keep(self, results):
+        self.x = self.x + np.array(results)
+        return self
+
+    @action
+    def fail_at(self, number, error):
+        if self.iteration == number:
+            raise error
+        return self
+
+    @action
+    def count(self):
+        self.pipeline.set_variable("n", self.pipeline.v("n") * 2 + self.iteration)
+        self.y = np.full(self.size, self.pipeline.v("n"))
+        return self
+
+    @action
+    def count_in_silence(self):
+        try:
+            self.x = self.x + self.pipeline.v("n")
+        except Exception:
+            self.x = self.x * 0
+        return self
+
+    @action
+    def train(self, name):
+        model = self.get_model_by_name(name)
+        model.train(self.x)
+        self.y = np.full(self.size, model.state)
+        return self
+
+    @action
+    def whose(self):
+        self.y = np.full(self.size, os.getpid() * 1_000_000 + threading.get_ident() % 1_000_000)
+        return self
+
+
+class Order:
+    """A model whose state depends on the order that it was trained in."""
+
+    def __init__(self, config=None):
+        self.state = 1.0
+
+    def train(self, x):
+        self.state = self.state * 1.5 + x.sum()
+
+    def predict(self, x):
+        return x * self.state
+
+
+class Unlucky(Exception):
+    """An error of the user's own."""
+
+
+def rows():
+    return Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)))
+
+
+def results(pipeline, **options):
+    return [(b.iteration, b.indices.tolist(), b.x.tolist(), b.y.tolist()) for b in pipeline.gen_batch(6, **options)]
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Pipeline().noise(scale=R("uniform")).by_id().draw(),
+        lambda: Pipeline().noise(scale=P(R("uniform")), p=0.5) @ 0.5 + Pipeline().draw() * 2,
+        lambda: Pipeline().init_variable("n", 1).draw().count().add(1),
+        lambda: Pipeline().init_variable("n", 1).add(V("n")).update(V("n"), V("n") * 2 + I()).draw(),
+        lambda: Pipeline().init_model("m", Order).noise().train_model("m", B.x).predict_model("m", B.x, save_to=B.y),
+        lambda: Pipeline().init_model("m", Order).noise().train("m").add(1),
+        lambda: Pipeline().add(F(NumpySampler("n", seed=5).sample)(B.size)[:, 0]).draw(),
+    ],
+    ids=["items", "sometimes", "hidden variable", "variable", "model", "hidden model", "stateful function"],
+)
+def test_a_run_gives_the_same_whoever_does_the_work(make, prefetch, target):
+    """Random numbers, variables and models, though an action asks for them where nobody can see it."""
+    expected = results(make() << rows(), shuffle=3, n_epochs=2)
+
+    assert expected == results(make() << rows(), shuffle=3, n_epochs=2, prefetch=prefetch, target=target)
+
+
+def test_an_action_that_swallows_the_error_is_done_in_its_turn():
+    """What it would make of a pipeline that is not known yet is not used."""
+    pipeline = Pipeline().init_variable("n", 1).count_in_silence() << rows()
+
+    assert results(pipeline, n_epochs=1) == results(pipeline, n_epochs=1, prefetch=3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "ahead"),
+    [
+        (Pipeline().add(1).draw(), 2),
+        (Pipeline().add(1).update(V("n"), 1).draw(), 1),
+        (Pipeline().add(V("n")), 0),
+        (Pipeline().add(1).draw(save_to=V("n")), 1),
+        (Pipeline().add(1).draw(save_to=B.z), 2),
+        (Pipeline().add(1).call(print), 1),
+        (Pipeline().add_namespace({"f": len}).add(1).f(B.x, save_to=B.n), 2),
+        (Pipeline().add_namespace({"f": len}).add(1).f(B.x), 1),
+        (Pipeline().add(1) * 2 + Pipeline().add(V("n")) * 2, 1),
+        (Pipeline().add(1).rebatch(3).add(1), 1),
+        (Pipeline().add(F(len)(B.x)), 0),
+    ],
+)
+def test_steps_up_to_the_first_that_depends_on_order_are_done_ahead(steps, ahead):
+    """Variables, models and functions called for their effect wait for the turn of the batch."""
+    pipeline = steps << rows()
+
+    assert ahead == Run(pipeline, Plan(N, 6), [], Options(), {}).upto
+
+
+@pytest.mark.parametrize("target", ["threads", "mpc"])
+def test_workers_do_the_work(target):
+    """With prefetch it is others than the consumer's thread; with processes, other processes."""
+    me = os.getpid() * 1_000_000 + threading.get_ident() % 1_000_000
+
+    workers = {batch.y[0] for batch in rows().p.whose().gen_batch(6, n_epochs=1, prefetch=2, target=target)}
+
+    assert me not in workers
+    assert (target == "threads") == ({os.getpid()} == {int(worker) // 1_000_000 for worker in workers})
+    assert {me} == {batch.y[0] for batch in rows().p.whose().gen_batch(6, n_epochs=1)}
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_an_error_keeps_its_place(prefetch, target):
+    """The batches before it arrive, it is of its own type, and says which step and batch it was."""
+    pipeline = rows().p.add(1).fail_at(3, Unlucky("no"))
+    seen = []
+
+    with pytest.raises(Unlucky, match="no") as error:
+        seen.extend(batch.iteration for batch in pipeline.gen_batch(6, n_epochs=1, prefetch=prefetch, target=target))
+
+    assert [0, 1, 2] == seen
+    assert any(
+        "at step 1 of the pipeline, fail_at, with batch 3 (items 18, 19" in note for note in error.value.__notes__
+    )
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_skipping_and_stopping(prefetch, target):
+    """Leave out the very batch; end at it."""
+    options = {"n_epochs": 1, "prefetch": prefetch, "target": target}
+
+    skipped = rows().p.fail_at(3, SkipBatchException()).gen_batch(6, **options)
+    stopped = rows().p.fail_at(3, StopPipeline()).gen_batch(6, **options)
+
+    assert [0, 1, 2, 4, 5, 6] == [batch.iteration for batch in skipped]
+    assert [0, 1, 2] == [batch.iteration for batch in stopped]
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_failing_batches_are_left_out_if_asked(prefetch, target):
+    """With a warning; the others arrive in order."""
+    pipeline = rows().p.fail_at(3, Unlucky("no"))
+
+    with pytest.warns(RuntimeWarning, match="Unlucky"):
+        batches = list(pipeline.gen_batch(6, n_epochs=1, prefetch=prefetch, target=target, ignore_exceptions=True))
+
+    assert [0, 1, 2, 4, 5, 6] == [batch.iteration for batch in batches]
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_a_stop_iteration_of_the_users_is_an_error(prefetch, target):
+    """It does not end the loop in silence."""
+    with pytest.raises(RuntimeError):
+        rows().p.fail_at(2, StopIteration()).run(6, prefetch=prefetch, target=target)
+
+
+@pytest.mark.parametrize("target", ["threads", "mpc"])
+def test_batches_from_workers_belong_here(target):
+    """To this pipeline, this dataset, this class; their arrays can be written to."""
+    pipeline = rows().p.add(1)
+
+    for batch in pipeline.gen_batch(6, n_iters=2, prefetch=2, target=target):
+        batch.x[0] = 7
+        assert (pipeline, pipeline.dataset, Rows) == (batch.pipeline, batch.dataset, type(batch))
+        assert (2, 7) == (batch.n_iters, batch[batch.indices[0]].x)
+
+
+def test_no_more_batches_are_begun_than_asked_for():
+    """Those that the consumer has not taken are `prefetch` at most, and without prefetch none."""
+    begun = []
+    source = Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)))
+    pipeline = source.p.add_namespace({"note": lambda i: begun.append(i)}).note(I(), save_to=B.z)
+
+    for prefetch in (0, 3):
+        begun.clear()
+        batches = pipeline.gen_batch(4, prefetch=prefetch)
+        next(batches)
+        batches.close()
+        assert len(begun) <= prefetch + 1
+
+
+@pytest.mark.parametrize("target", ["threads", "mpc"])
+def test_a_loop_may_be_left(target):
+    """No thread or process of the run is left then."""
+    before = threading.active_count()
+
+    batches = rows().p.add(1).gen_batch(2, prefetch=3, target=target)
+    next(batches)
+    batches.close()
+
+    assert before >= threading.active_count()
+
+
+@pytest.mark.parametrize("target", ["threads", "mpc"])
+def test_next_batch_ahead(target):
+    """Goes on in order, and `reset` ends its workers."""
+    pipeline = rows().p.add(1)
+
+    found = [pipeline.next_batch(6, prefetch=2, target=target).x[0] for _ in range(3)]
+    pipeline.reset("iter")
+
+    assert [1, 7, 13] == found
+
+
+def test_what_cannot_be_sent_to_processes():
+    """Is an error that says so, not a hang."""
+    dataset = Dataset(4, Rows, preloaded=(np.arange(4), np.zeros(4)), lock=threading.Lock())
+
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        dataset.p.add(1).run(2, prefetch=1, target="mpc")
+
+
+def test_lambdas_go_to_processes():
+    """As functions of a namespace and as arguments."""
+    pipeline = rows().p.add_namespace({"f": lambda x, g: g(x)}).f(B.x, lambda x: x * 2, save_to=B.x)
+
+    (batch,) = pipeline.gen_batch(3, n_iters=1, prefetch=1, target="mpc")
+
+    assert [0, 2, 4] == batch.x.tolist()

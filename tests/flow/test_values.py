@@ -1,0 +1,140 @@
+"""Samplers of values: seeded, mixed, side by side, bounded."""
+
+import numpy as np
+import pytest
+
+from batchup.flow import ConstantSampler, HistoSampler, NumpySampler, Sampler, ScipySampler
+
+SEEDED = {
+    "numpy": lambda: NumpySampler("n", seed=1, loc=3, dim=2),
+    "scipy": lambda: ScipySampler("n", seed=1, loc=3, dim=2),
+    "sum": lambda: NumpySampler("n", seed=1, dim=2) + NumpySampler("u", seed=2) * 3,
+    "beside": lambda: NumpySampler("n", seed=1) & NumpySampler("u", seed=2),
+    "mixture": lambda: 0.3 & NumpySampler("n", seed=1, dim=2) | 0.7 & NumpySampler("u", seed=2, dim=2),
+    "truncated": lambda: NumpySampler("n", seed=1, dim=2).truncate(high=1, low=-1),
+    "of": lambda: NumpySampler("n", seed=1, dim=2).apply(np.abs),
+    "histogram": lambda: HistoSampler(np.histogramdd(np.random.default_rng(0).normal(size=(50, 2))), seed=1),
+    "constant": lambda: ConstantSampler([1, 2]),
+}
+
+
+@pytest.mark.parametrize("kind", SEEDED)
+def test_points_are_of_their_shape_and_of_their_seed(kind):
+    """Two samplers with one seed draw the same; one draws on."""
+    if kind == "scipy":
+        pytest.importorskip("scipy")
+    first, again = SEEDED[kind](), SEEDED[kind]()
+
+    points = first.sample(20)
+
+    assert (20, 2) == points.shape
+    assert points.tolist() == again.sample(20).tolist()
+    assert kind == "constant" or points.tolist() != first.sample(20).tolist()
+    assert (1, 2) == first.sample(1).shape
+
+
+def test_coordinates_are_independent():
+    """Though the sampler is seeded."""
+    points = NumpySampler("n", seed=1, dim=2).sample(50)
+
+    assert not np.allclose(points[:, 0], points[:, 1])
+
+
+def test_a_mixture_has_each_as_often_as_its_weight_says():
+    """Also of more than two, where a number may stand for a point."""
+    mixture = 0.5 & ConstantSampler(0) | 0.3 & ConstantSampler(1) | 0.2 & ConstantSampler(2)
+
+    shares = np.bincount(mixture.sample(20_000)[:, 0]) / 20_000
+
+    assert np.allclose([0.5, 0.3, 0.2], shares, atol=0.02)
+
+
+def test_a_mixture_without_weights():
+    """Has both equally often, in a drawn order."""
+    points = (NumpySampler("u", seed=1, low=0, high=1) | NumpySampler("u", seed=2, low=5, high=6)).sample(1000)[:, 0]
+
+    assert 400 < (points < 2).sum() < 600
+    assert (points[:500] < 2).any()
+    assert (points[:500] > 2).any()
+
+
+def test_the_seed_of_a_part_decides_about_the_mixture():
+    """Which of them is drawn from differs between seeds."""
+
+    def which(seed):
+        return ((NumpySampler("u", seed=seed) | NumpySampler("u", seed=2) + 5).sample(50) > 2).tolist()
+
+    assert which(1) == which(1)
+    assert which(1) != which(3)
+
+
+def test_arithmetic():
+    """With numbers on either side, and between samplers."""
+    two, three = ConstantSampler(2), ConstantSampler(3.0)
+
+    found = [s.sample(1)[0, 0] for s in (two + 1, 1 + two, 5 - two, two * three, 3 / two, two**3, 7 // two, 7 % three)]
+
+    assert [3, 3, 3, 6, 1.5, 8, 3, 1] == found
+
+
+def test_bounds():
+    """Of each coordinate, or of an expression of the point; they hold for every point."""
+    points = NumpySampler("n", seed=1, dim=2).truncate(high=[1, 0], low=-1).sample(200)
+    rings = NumpySampler("n", seed=1, dim=2).truncate(low=1, high=2, expr=lambda p: np.hypot(*p.T)).sample(200)
+
+    assert ((points <= [1, 0]) & (points >= -1)).all()
+    assert (np.hypot(*rings.T) >= 1).all()
+    assert (np.hypot(*rings.T) <= 2).all()
+
+
+def test_bounds_that_nothing_meets():
+    """Are an error, not a search without end; unless any point will do."""
+    nowhere = NumpySampler("u", seed=1, low=0, high=1)
+
+    with pytest.raises(ValueError, match="10 of 10 points do not lie within the bounds after 5 draws"):
+        nowhere.truncate(low=2, max_iters=5).sample(10)
+    assert (10, 1) == nowhere.truncate(low=2, max_iters=5, sample_anyways=True).sample(10).shape
+
+
+def test_a_histogram_is_updated():
+    """Later draws are from what was counted since."""
+    sampler = HistoSampler(edges=[[0, 1, 2], [0, 1, 2]], seed=0)
+    with pytest.raises(ValueError, match="should count something"):
+        sampler.sample(1)
+
+    sampler.update([[0.5, 1.5]])
+    points = sampler.sample(100)
+
+    assert (points[:, 0] < 1).all()
+    assert (points[:, 1] >= 1).all()
+    assert len(np.unique(points)) == 200
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: NumpySampler("nrmal"), "'nrmal' should be a distribution"),
+        (lambda: NumpySampler("n").sample(-1), "size should be"),
+        (lambda: HistoSampler(), "either histo or edges"),
+        (lambda: HistoSampler((np.zeros(3), [[0, 1]])), "of shape"),
+        (lambda: -1 & ConstantSampler(1), "a weight should be"),
+        (lambda: 0 & ConstantSampler(1) | 0 & ConstantSampler(2), "not all be 0"),
+        (lambda: ConstantSampler(1).truncate(prob=0), "prob should be"),
+    ],
+)
+def test_what_makes_no_sampler(make, why):
+    """Is refused with what should be."""
+    with pytest.raises(ValueError, match=why):
+        make()
+
+
+def test_a_sampler_of_ones_own():
+    """Has one method; the algebra works with it; without the method it says so."""
+
+    class Dice(Sampler):
+        def draw(self, size, rng):
+            return rng.integers(1, 7, size)
+
+    assert set(range(2, 13)) == set((Dice(seed=1) + Dice(seed=2)).sample(2000)[:, 0])
+    with pytest.raises(NotImplementedError, match="should have a method draw"):
+        Sampler().sample(1)
