@@ -121,7 +121,8 @@ class Run:
             import tqdm
         except ImportError as error:
             raise ImportError("bar=True needs tqdm: pip install 'batchup[progress]'") from error
-        return tqdm.tqdm(batches, total=self.total)  # type: ignore[no-any-return]
+        shown: Iterable[Any] = tqdm.tqdm(batches, total=self.total)
+        return shown
 
     # ---- the batches as the dataset gives them
 
