@@ -61,6 +61,16 @@ $(MADE):
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
+# The tests of what is optional, and the recipes with other libraries, run where those can be installed. torch comes
+# first, by this version, as above; timm is left out, as it brings a torchvision that needs another torch.
+RECIPES := accelerate albumentations lightning monai numba omegaconf optuna tables torchmetrics
+
+$(VENV)/has-test: $(MADE) setup.cfg setup.py pyproject.toml
+	-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	-$(PY) -m pip install --quiet --disable-pip-version-check $(RECIPES)
+	@touch $@
+
 $(VENV)/has-%: $(MADE) setup.cfg setup.py pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	@touch $@
