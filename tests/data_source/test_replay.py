@@ -163,10 +163,11 @@ def test_two_iterators_may_share_a_generator():
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3])
-def test_a_generator_may_be_set_back_behind_a_load(cut):
+@pytest.mark.parametrize("ahead", [False, True], ids=["serial", "drawn ahead"])
+def test_a_generator_may_be_set_back_behind_a_load(every_pool, cut, ahead):
     """A program that saves its generator itself finds the same order."""
     rng = np.random.RandomState(5)
-    batches = arrays().batch_iterator(3, shuffle=rng)
+    batches = iterator(arrays(), every_pool[1] if ahead else None, 3, rng)
     for _ in range(cut):
         next(batches)
     saved = batches.state_dict(), rng.get_state()
@@ -177,7 +178,7 @@ def test_a_generator_may_be_set_back_behind_a_load(cut):
     other.set_state(saved[1])
 
     assert rest == some(again)
-    if cut:
+    if cut or ahead:
         assert drawn == other.random_sample()
 
 

@@ -196,7 +196,7 @@ def counted_or_not(loader):
     st.none() | st.integers(1, 4),
     st.sampled_from(["drop", "pad", "uneven"]),
 )
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_len_is_what_is_delivered(data, batch_size, seed, last, world, remainder):
     """Wherever there is a length, with any source, `last`, shard and remainder."""
     drawn = seed is not None or not world  # what trainers share has a seed

@@ -1,11 +1,11 @@
-"""Training runs that are killed, and go on from what they had saved."""
+"""Training runs that are killed or interrupted, and go on from where they were."""
 
 import os
 import random
 import signal
 
 import pytest
-from programs import run, started
+from programs import quiet, run, started
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 
@@ -74,3 +74,46 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, pools):
     assert (0, "", 0) == (ended.returncode, ended.stderr, ended.left)
     assert unbroken.stdout.split()[-1] == ended.stdout.split()[-1]
     assert 6 * 13 == unbroken.stdout.count("step") > ended.stdout.count("step") > 0
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_run_that_is_interrupted_goes_on(tmp_path, pool):
+    """Ctrl-C in the fetch, three times: the loop goes on with that batch, and so does a run from the state it had."""
+    body = f"""
+import json
+from batchup import Loader
+
+def gated(x):
+    if x[0, 0] == 200:
+        wait_until((here / "open").exists)
+    return (x,)
+
+def made():
+    return Loader(ArrayDataSource([X]).map(gated), 10, pool={pool}, depth=4)
+
+with made() as loader, made() as other:
+    loop = iter(loader)
+    found = [next(loop)[0].tolist() for _ in range(5)]
+    caught = 0
+    while caught < 3:
+        try:
+            os.write(1, b"asking\\n")
+            next(loop)
+        except KeyboardInterrupt:
+            caught += 1
+    state = json.loads(json.dumps(loader.state_dict()))
+    note("open")
+    other.load_state_dict(state)
+    expected = batches_of(ArrayDataSource([X]))
+    rest = [x.tolist() for x, in loop]
+    print(state["epoch"], state["step"], found + rest == expected, [x.tolist() for x, in other] == rest)
+    print(loader.epoch, loader.step, [x.tolist() for x, in loader] == expected)
+"""
+    with started(body, tmp_path) as program:
+        for _ in range(3):
+            assert "asking" == program.line()
+            program.settle()
+            os.kill(program.pid, signal.SIGINT)
+        ended = program.ended()
+
+    assert quiet("0 5 True True\n1 0 True\n") == ended
