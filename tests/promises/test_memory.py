@@ -150,7 +150,7 @@ with WorkerProcessPool(1) as pool:
     assert quiet("True True\n10\n") == ended
 
 
-@pytest.mark.parametrize("columns", [1000, 200], ids=["large", "small"])
+@pytest.mark.parametrize("columns", [1000, 750], ids=["large", "several to a slot"])
 def test_memory_that_the_parent_cannot_map_costs_time_only(tmp_path, columns):
     """What a worker has put there comes through the pipe: no error, no restart, one warning."""
     ended = run(
