@@ -326,27 +326,44 @@ def test_an_epoch_keeps_its_pipe():
     wait_for(lambda: threads() <= before)
 
 
-def test_items_are_not_held():
-    """What the loop has let go of is not kept by the pipe, once it waits for the loop."""
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [],
+        [as_it_is, as_it_is],
+        [Threads(as_it_is, n_workers=2)],
+        [Iterator(lambda items: map(as_it_is, items))],
+    ],
+    ids=["none", "bare", "threads", "iterator"],
+)
+def test_items_are_not_held(stages):
+    """What has gone into batches is not kept by the pipe, once it waits for the loop; nor is a batch that was given."""
     class Item:
         pass
 
     alive: list[weakref.ref[Item]] = []
 
-    def source():
-        for _ in itertools.count():
-            item = Item()
-            alive.append(weakref.ref(item))
-            yield item
-            del item
+    def source(_):
+        item = Item()
+        alive.append(weakref.ref(item))
+        return item
 
-    with Infinite(source(), as_it_is, batch_size=2, batches_per_epoch=9, combiner=tuple) as pipe:
+    def living():
+        return sum(ref() is not None for ref in alive)
+
+    items = map(source, range(8))
+    with Infinite(items, *stages, batch_size=2, batches_per_epoch=4, combiner=len, buffer_size=4) as pipe:
+        epoch = pipe()
+        wait_for(lambda: len(alive) == 8 and living() == 0)
+        assert [2, 2, 2, 2] == list(epoch)
+
+    alive.clear()
+    items = map(source, itertools.count())
+    with Infinite(items, *stages, batch_size=2, batches_per_epoch=9, combiner=tuple) as pipe:
         epoch = pipe()
         for _ in range(3):
             next(epoch)
-        wait_for(lambda: len(alive) == 8)
-        wait_for(lambda: 2 == sum(ref() is not None for ref in alive))
-        assert 8 == len(alive)
+        wait_for(lambda: living() == len(alive) - 6)
 
 
 def test_a_pipe_is_a_data_source():

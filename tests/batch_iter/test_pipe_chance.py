@@ -136,11 +136,12 @@ def test_loaders_have_the_chance_of_stage_0():
 )
 def test_stages_over_the_iterator_follow_the_seed(stage):
     """Whatever works ahead in front of them, by however many workers."""
-    def run(n, seed=7):
-        return batches(Threads(noisy, n_workers=n), stage, noisy, source=np.arange(100.0), seed=seed)
+    def run(first, seed=7):
+        return batches(first, stage, noisy, source=np.arange(100.0), seed=seed)
 
-    assert np.array_equal(run(1), run(4))
-    assert not np.array_equal(run(1), run(1, seed=8))
+    assert np.array_equal(run(noisy), run(Threads(noisy)))
+    assert np.array_equal(run(noisy), run(Threads(noisy, n_workers=4)))
+    assert not np.array_equal(run(noisy), run(noisy, seed=8))
 
 
 def test_should_add_and_combiner_have_chance_of_their_own():
