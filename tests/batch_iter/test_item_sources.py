@@ -51,8 +51,8 @@ def test_a_pipe_begins_where_it_is_told():
     for make in [lambda: sample(range(1000), random_state=5), lambda: sample(range(1000), range(1000))]:
         whole = first(200_100, make().begin(entropy=7))
 
-        assert whole[200_000:] == first(100, make().begin(200_000, entropy=7))
-        assert whole[70:80] == first(10, make().begin(70, entropy=7))
+        for n in (0, 1, 70, 65_536, 65_537, 200_000):
+            assert whole[n : n + 10] == first(10, make().begin(n, entropy=7))
 
 
 def test_loaders_are_given_the_ids():
