@@ -158,9 +158,7 @@ class Run:
         pool = stack.enter_context(self.options.pool())
         job = pool.share(self.job)
         tasks = ((job, (number, known[number], self.upto)) for number in numbered())
-        stream = WorkStream(pool, tasks, self.options.prefetch, located=_located)
-        stack.callback(stream.close)
-        return stream
+        return WorkStream(pool, tasks, self.options.prefetch, located=_located)
 
     def _finished(self, prepared: Prepared, positions: Indices) -> Any:
         """The batch after all steps of the first segment: what was not done ahead is done now."""

@@ -84,6 +84,10 @@ class Rows(Batch):
         return self
 
     @action
+    def to_plain(self):
+        return Batch(self.index).load(src=self.as_dataset().preloaded["x"], dst="z")
+
+    @action
     def whose(self):
         self.y = np.full(self.size, os.getpid() * 1_000_000 + threading.get_ident() % 1_000_000)
         return self
@@ -231,6 +235,14 @@ def test_batches_from_workers_belong_here(target):
         batch.x[0] = 7
         assert (pipeline, pipeline.dataset, Rows) == (batch.pipeline, batch.dataset, type(batch))
         assert (2, 7) == (batch.n_iters, batch[batch.indices[0]].x)
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_batches_of_another_class_from_workers(prefetch, target):
+    """Are of that class here."""
+    (batch,) = rows().p.add(1).to_plain().gen_batch(3, n_iters=1, prefetch=prefetch, target=target)
+
+    assert (Batch, [1, 2, 3], ("z",)) == (type(batch), batch.z.tolist(), batch.components)
 
 
 def test_no_more_batches_are_begun_than_asked_for():
