@@ -146,6 +146,37 @@ def test_an_action_that_swallows_the_error_is_done_in_its_turn():
     assert results(pipeline, n_epochs=1) == results(pipeline, n_epochs=1, prefetch=3)
 
 
+class Eager(Rows):
+    def __init__(self, index, *args, **kwargs):
+        super().__init__(index, *args, **kwargs)
+        self.start = self.pipeline.v("n")
+
+    @action
+    def stop_unless_known(self):
+        if self.start == 1:
+            return self
+        raise StopPipeline
+
+
+class Doubtful(Rows):
+    @action
+    def stop_unless_known(self):
+        try:
+            self.pipeline.v("n")
+        except RuntimeError:
+            raise StopPipeline from None
+        return self
+
+
+@pytest.mark.parametrize("batch_class", [Eager, Doubtful])
+def test_what_is_asked_too_early_stops_nothing(batch_class):
+    """Be it asked by a constructor, or by an action that would end the run without an answer."""
+    dataset = Dataset(N, batch_class, preloaded=(np.arange(N), np.zeros(N)))
+    pipeline = dataset.p.init_variable("n", 1).add(1).stop_unless_known()
+
+    assert 7 == len(list(pipeline.gen_batch(6, n_epochs=1, prefetch=3)))
+
+
 @pytest.mark.parametrize(
     ("steps", "ahead"),
     [
