@@ -39,7 +39,6 @@ def inbatch(
                 warnings.warn(what, RuntimeWarning, stacklevel=3)
             rest = rest[:left]
         calls.append(((*own, *rest), {**own_kwargs, **named}, Chance(seed, (*place, number))))
-    batch.fill()  # before the threads that may all ask for it
     results = run_calls(bound, calls, service["target"], service["n_workers"])
     if service["debug"]:
         for result in results:

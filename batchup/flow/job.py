@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..engine.checks import Indices
-from .steps import Ahead, Place, SkipBatchException, Step, StopPipeline, perform
+from .steps import Ahead, Place, SkipBatchException, Step, perform
 
 __all__ = ["Job", "Prepared"]
 
@@ -67,15 +67,13 @@ class Job:
         place.ahead = ahead
         try:
             batch = perform(self.batch(number, positions, ahead), self.steps[:upto], place)
-        except SkipBatchException:
-            return Prepared(number, skipped=True)
-        except StopPipeline:
-            raise
-        except Exception:
+        except Exception as error:
             if not ahead.asked:
+                if isinstance(error, SkipBatchException):
+                    return Prepared(number, skipped=True)
                 raise
-        if ahead.asked:
-            return Prepared(number, done=place.address[2], in_order=True)
+        if ahead.asked:  # whatever came of it, it is not what will come of it in its turn
+            return Prepared(number, done=(*place.address, 0)[2], in_order=True)
         times = tuple(place.times or ())
         if not self.apart:
             return Prepared(number, upto, batch, None, times)

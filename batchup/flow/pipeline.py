@@ -167,18 +167,23 @@ class Pipeline(Recipe):
 
         return self._next(plan, {**kwargs, **vars(given)}, begin)
 
-    def run(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Self:
+    def run(self, batch_size: Any = None, *, shuffle: Any = None, lazy: bool = False, **options: Any) -> Self:
         """Take all batches through all steps, for one epoch unless `n_epochs` or `n_iters` says otherwise.
 
         Parameters
         ----------
-        As of `gen_batch`.
+        batch_size, shuffle, **options
+            As of `gen_batch`.
+        lazy : bool, default False
+            Only note the options, as `run_later` does.
 
         Returns
         -------
         Pipeline
             This one, with its variables and models.
         """
+        if lazy:
+            return self.run_later(batch_size, shuffle=shuffle, **options)
         later = self.spec.later or {}
         if not any(
             name in given and given[name] is not None for name in ("n_iters", "n_epochs") for given in (options, later)

@@ -265,8 +265,6 @@ class Recipe:
         """The pipeline with options for `run`, `gen_batch` and `next_batch`, used where they are not told."""
         return self._with(later={**options, "batch_size": batch_size})
 
-    lazy_run = run_later
-
 
 class _Once:
     """The beginning of a step that is done once."""

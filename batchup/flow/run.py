@@ -3,6 +3,9 @@
 The steps up to the first that depends on what was done before (a variable, a model, a function called for its effect)
 depend on the batch alone, so they may be done ahead, by several workers. The others are done when it is the turn of the
 batch. So a run gives the same whoever does the work, and however far ahead.
+
+An action may ask for a variable or a model where nobody can see it. Then the batch is begun anew in its turn, and from
+there on the action is done in order.
 """
 
 from __future__ import annotations
@@ -135,7 +138,8 @@ class Run:
                     prepared = next(source, None)
                     if prepared is None:
                         return
-                    batch = None if prepared.skipped else self._finished(prepared, positions.pop(prepared.number))
+                    where = positions.pop(prepared.number)
+                    batch = None if prepared.skipped else self._finished(prepared, where)
                 except SkipBatchException:
                     continue
                 except StopPipeline:
@@ -159,9 +163,7 @@ class Run:
         pool = stack.enter_context(self.options.pool())
         job = pool.share(self.job)
         tasks = ((job, (number, known[number], self.upto)) for number in numbered())
-        stream = WorkStream(pool, tasks, self.options.prefetch, located=_located)
-        stack.callback(stream.close)
-        return stream
+        return WorkStream(pool, tasks, self.options.prefetch, located=_located)
 
     def _finished(self, prepared: Prepared, positions: Indices) -> Any:
         """The batch after all steps of the first segment: what was not done ahead is done now."""

@@ -265,6 +265,25 @@ def test_random_numbers_do_not_depend_on_the_target(name, target):
     assert 4 == len(set(found - X[:4]))
 
 
+def test_random_numbers_of_coroutines():
+    """Each has those of its item, after it has waited too; they are those that a function would have."""
+
+    class Reads(Points):
+        @inbatch_parallel(init="indices", post="keep")
+        async def draw_late(self, number):
+            await asyncio.sleep(0)
+            return self.random.normal()
+
+        @inbatch_parallel(init="indices", post="keep")
+        def draw(self, number):
+            return self.random.normal()
+
+    late, expected = Reads(4), Reads(4)
+    late.random_seed = expected.random_seed = 3
+
+    assert expected.draw().y.tolist() == late.draw_late().y.tolist()
+
+
 def test_seeds_may_be_given():
     """One for each item; equal seeds draw the same."""
     found = points(3).apply_parallel(lambda x, rng: rng.random(), src="x", dst="z", rng_seeds=[1, 1, 2]).z

@@ -121,7 +121,11 @@ def test_a_lock_is_released_when_the_action_raises():
 
     with pytest.warns(RuntimeWarning, match="disk is gone"):
         assert 3 == len(list(pipeline.gen_batch(3, n_epochs=1, ignore_exceptions=True)))
-    assert pipeline.lock("disk").acquire(blocking=False)
+    free = []
+    thread = threading.Thread(target=lambda: free.append(pipeline.lock("disk").acquire(blocking=False)))
+    thread.start()
+    thread.join(10)
+    assert [True] == free
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])

@@ -381,6 +381,7 @@ def test_a_run_that_is_told_later():
     assert 6 == pipeline.run().v("n")
     assert 6 + 5 == pipeline.run(2, n_epochs=1).v("n")
     assert 5 == pipeline.next_batch().size
+    assert 4 == rows().p.run(4, lazy=True).next_batch().size
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,10 @@ class Rows(Batch):
         return self
 
     @action
+    def to_plain(self):
+        return Batch(self.index).load(src=self.as_dataset().preloaded["x"], dst="z")
+
+    @action
     def whose(self):
         self.y = np.full(self.size, os.getpid() * 1_000_000 + threading.get_ident() % 1_000_000)
         return self
@@ -140,6 +144,37 @@ def test_an_action_that_swallows_the_error_is_done_in_its_turn():
     pipeline = Pipeline().init_variable("n", 1).count_in_silence() << rows()
 
     assert results(pipeline, n_epochs=1) == results(pipeline, n_epochs=1, prefetch=3)
+
+
+class Eager(Rows):
+    def __init__(self, index, *args, **kwargs):
+        super().__init__(index, *args, **kwargs)
+        self.start = self.pipeline.v("n")
+
+    @action
+    def stop_unless_known(self):
+        if self.start == 1:
+            return self
+        raise StopPipeline
+
+
+class Doubtful(Rows):
+    @action
+    def stop_unless_known(self):
+        try:
+            self.pipeline.v("n")
+        except RuntimeError:
+            raise StopPipeline from None
+        return self
+
+
+@pytest.mark.parametrize("batch_class", [Eager, Doubtful])
+def test_what_is_asked_too_early_stops_nothing(batch_class):
+    """Be it asked by a constructor, or by an action that would end the run without an answer."""
+    dataset = Dataset(N, batch_class, preloaded=(np.arange(N), np.zeros(N)))
+    pipeline = dataset.p.init_variable("n", 1).add(1).stop_unless_known()
+
+    assert 7 == len(list(pipeline.gen_batch(6, n_epochs=1, prefetch=3)))
 
 
 @pytest.mark.parametrize(
@@ -231,6 +266,14 @@ def test_batches_from_workers_belong_here(target):
         batch.x[0] = 7
         assert (pipeline, pipeline.dataset, Rows) == (batch.pipeline, batch.dataset, type(batch))
         assert (2, 7) == (batch.n_iters, batch[batch.indices[0]].x)
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_batches_of_another_class_from_workers(prefetch, target):
+    """Are of that class here."""
+    (batch,) = rows().p.add(1).to_plain().gen_batch(3, n_iters=1, prefetch=prefetch, target=target)
+
+    assert (Batch, [1, 2, 3], ("z",)) == (type(batch), batch.z.tolist(), batch.components)
 
 
 def test_no_more_batches_are_begun_than_asked_for():
