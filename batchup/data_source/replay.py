@@ -160,6 +160,10 @@ def _digest(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype != object:
         content = hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=8).hexdigest()
         return str(value.dtype), value.shape, content
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__, *map(_digest, value)
     if isinstance(value, (type(None), bool, int, float, str)):
         return value
     return type(value).__name__

@@ -55,7 +55,8 @@ class Loader:
         How many batches may be in preparation, or ready and not taken; by default twice the number of workers.
     last : {"keep", "drop", "pad", "wrap"}, default "keep"
         What becomes of a batch with fewer samples than the others. "pad" repeats its last sample, and gives every batch
-        one more field, the boolean array ``valid``; "wrap" fills it from the order of the next epoch.
+        one more field, the boolean array ``valid`` (a tuple of one for each source, where these stand side by side and
+        are not trimmed to one length); "wrap" fills it from the order of the next epoch.
     shard : (int, int), optional
         ``(rank, world)``: all of `world` trainers draw one plan, and each takes every world-th batch of it. What is
         drawn takes a seed then, the same for all.

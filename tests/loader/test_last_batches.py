@@ -17,6 +17,7 @@ from batchup import (
     IteratorDataSource,
     Loader,
 )
+from batchup.data_source import RandomAccessDataSource
 from batchup.engine import tree
 from batchup.sampling import WeightedSampler
 from batchup.testing import batch_sizes, named_sources, plain, sources
@@ -69,6 +70,18 @@ def test_pad_does_not_write_over_a_field():
     """A dict that has a `valid` of its own is refused."""
     with pytest.raises(ValueError, match='last="pad" gives each batch a field "valid", but there is one of that name'):
         list(Loader({"valid": np.arange(2)}, 3, last="pad"))
+
+
+def test_pad_of_a_batch_that_is_one_thing_keeps_it_whole():
+    """A source of one's own may give an array, or a list, in place of a tuple: it is the first field."""
+
+    class Squares(RandomAccessDataSource):
+        def samples_by_indices_nomapping(self, indices):
+            return indices**2
+
+    (batch,) = Loader(Squares(2), 3, last="pad")
+
+    assert ([0, 1, 1], [True, True, False]) == tuple(part.tolist() for part in batch)
 
 
 def test_pad_of_sources_side_by_side_fills_all_of_them():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchup import ArrayDataSource, ChoiceDataSource, CompositeDataSource, Loader
 from batchup.data_source import ChoiceBatch, RandomAccessDataSource
-from batchup.errors import TooManySkipped
+from batchup.errors import BatchTimeoutError, TooManySkipped
 from batchup.loader import Skipped
 from batchup.testing import plain
 from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
@@ -129,6 +130,29 @@ def test_an_error_keeps_its_place(any_pool):
         next(loop)
 
     assert [[0, 10], [20, 30], [60, 70], [80, 90]] == found + [x.tolist() for (x,) in loop]
+
+
+@pytest.mark.timeout(60)
+def test_a_batch_that_takes_too_long_says_which_it_was():
+    """With its epoch; the loop goes on with the one behind it."""
+    opened = threading.Event()
+
+    def gated(x):
+        if 4 in x:
+            opened.wait()
+        return (x,)
+
+    with Loader(arrays(8).map(gated), 2, pool=2, timeout=1.0) as loader:
+        loop = iter(loader)
+        found = [next(loop)[0].tolist() for _ in range(2)]
+        with pytest.raises(BatchTimeoutError) as caught:
+            next(loop)
+        opened.set()
+        found += [x.tolist() for (x,) in loop]
+
+    assert (0, 2, [4, 5]) == (caught.value.epoch, caught.value.batch_number, caught.value.indices.tolist())
+    assert ["while fetching batch 2 of epoch 0 (samples 4, 5)"] == caught.value.__notes__
+    assert [[0, 1], [2, 3], [6, 7]] == found
 
 
 # Leaving samples out.

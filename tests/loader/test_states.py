@@ -276,6 +276,34 @@ def test_a_fingerprint_is_the_same_for_equal_samplers(sampler):
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1, 2),
+        (np.int64(1), np.int64(2)),
+        (0.5, 0.25),
+        ([1, 2], [1, 3]),
+        ((1,), [1]),
+        ("a", "b"),
+        (np.arange(2), [0, 1]),
+    ],
+    ids=str,
+)
+def test_a_sampler_of_ones_own_has_a_fingerprint(one, other):
+    """Of the plain values that it holds, in any form, and of arrays."""
+
+    class Mine(StandardSampler):
+        def __init__(self, held):
+            super().__init__(10)
+            self.held = held
+
+    state = made(arrays(sampler=Mine(one))).state_dict()
+
+    made(arrays(sampler=Mine(one))).load_state_dict(state)
+    with pytest.raises(ValueError, match="a plan"):
+        made(arrays(sampler=Mine(other))).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
     "name",
     ["version", "seed", "epoch", "step", "shard", "batch_size", "length", "shuffle", "last", "remainder", "plan"],
 )
