@@ -76,6 +76,7 @@ class Trace:
         self.batches = 0
         self.seconds = self.waited = self.busy = 0.0
         self.starting = 0.0  # seconds waited for the first batch of all, while workers were started
+        self.beginning = 0.0  # seconds waited for the first batch of each other loop, with nothing made ahead
         self._last: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=keep)  # as in a Span
         self._of_stages = [0.0] * len(self.stages)
         self._since: float | None = None  # when the loop got its last batch
@@ -87,7 +88,9 @@ class Trace:
 
     def add(self, epoch: int, step: int, asked: float, got: float, worker: int, marks: Sequence[float]) -> None:
         """One batch more, as a `Span` says it."""
-        if not self.batches:
+        if self._since is None and self.batches:
+            self.beginning += got - asked
+        elif self._since is None:
             self.starting = got - asked
         self.batches += 1
         self.waited += got - asked
@@ -132,9 +135,9 @@ def verdict(trace: Trace, workers: int, kind: str, cores: int) -> str:
     the loop waited 60 % of its time for batches; 2 threads were busy 56 %, mostly with read (70 %): a larger depth \
 would even out batches of unequal cost
     """
-    if not trace.batches or not trace.seconds:
-        return "no batch was delivered yet"
     starting = trace.starting if workers and trace.batches > 1 else 0.0
+    if not trace.batches or trace.seconds <= starting:
+        return "no batch was delivered yet"
     seconds, waited = trace.seconds - starting, trace.waited - starting
     waiting = waited / seconds
     if waiting < NOTHING_TO_GAIN:
@@ -148,8 +151,7 @@ would even out batches of unequal cost
     said += f"{workers} {kind if workers > 1 else _ONE[kind]} "
     said += f"{'were' if workers > 1 else 'was'} busy {min(use, 1.0):.0%}".replace("%", " %") + _mostly(trace)
     if use < 0.75:
-        cheap = trace.busy / trace.batches < CHEAP
-        return f"{said}: {_HANDED_OVER if cheap else _LITTLE_USED[kind]}"
+        return f"{said}: {_advice_to_the_idle(trace, waited, kind)}"
     if kind == "threads":
         return f"{said}: more workers, or processes, would help"
     return f"{said}: " + (
@@ -157,6 +159,18 @@ would even out batches of unequal cost
     )
 
 
+def _advice_to_the_idle(trace: Trace, waited: float, kind: str) -> str:
+    """What would help where the loop waits, and workers have time."""
+    if trace.busy / trace.batches < CHEAP:
+        return _HANDED_OVER
+    if trace.beginning > 0.5 * waited:
+        return _AT_THE_BEGINNING
+    return _LITTLE_USED[kind]
+
+
+_AT_THE_BEGINNING = (
+    "most of it for the first batch of each loop, with nothing made ahead: longer epochs (repeats) would help"
+)
 _HANDED_OVER = "these batches are so cheap that handing them over takes longer than making them: try pool=None"
 _ONE = {"threads": "thread", "processes": "process"}
 _LITTLE_USED = {

@@ -15,7 +15,8 @@ def traced(n=10, stages=("read",), work=1.0, wait=1.0, use=1.0, workers=1):
     """`n` batches, each waited for and used for so long, and worked on so long by all workers together."""
     trace = Trace(stages)
     now = 100.0
-    for i in range(n):
+    trace.add(0, 0, now, now, 7, [now] * (len(stages) + 1))  # what the first one takes does not count
+    for i in range(1, n + 1):
         marks = [now - work]
         for _ in stages:
             marks.append(marks[-1] + work / len(stages))
@@ -180,3 +181,19 @@ def test_the_slowest_stage_is_named():
         "the loop waited 100 % of its time for batches; they were made in its own thread, mostly with crop (70 %): a "
         "pool would make them meanwhile"
     ) == verdict(trace, 0, "threads", 8)
+
+
+def test_a_loop_that_waits_at_its_beginning_is_told_so():
+    """Short epochs wait for their first batches, with nothing made ahead; more depth would not help them."""
+    trace = Trace(["fetch"])
+    for epoch in range(5):
+        at = 10.0 * epoch
+        for step in range(4):
+            wait = 1.0 if step == 0 else 0.0
+            trace.add(epoch, step, at, at + wait, 7, [at, at + 0.3])
+            at += wait + 0.5
+        trace.pause(at)
+
+    said = verdict(trace, 2, "threads", 8)
+    assert said.startswith("the loop waited 29 % of its time for batches; 2 threads were busy 21 %: most of it ")
+    assert said.endswith("first batch of each loop, with nothing made ahead: longer epochs (repeats) would help")
