@@ -211,7 +211,8 @@ class Loader:
         with globals_kept():
             batch, *_, skipped = next(BatchIterator(self._job(self._noise()), iter([item]), located=_at_item))
         if batch is None:
-            raise ValueError(f"batch {step} of epoch {epoch} should have a sample that can be fetched: {skipped[0]}")
+            what = f"batch {step} of epoch {epoch}"
+            raise ValueError(f"{what} should have a sample that can be fetched, but it has none: {skipped}")
         return batch
 
     def state_dict(self) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def test_a_batch_without_a_good_sample_is_left_out(any_pool):
 def test_a_single_batch_without_a_good_sample_says_so():
     """`batch` has nothing to give."""
     with pytest.raises(
-        ValueError, match="batch 1 of epoch 0 should have a sample that can be fetched: .*cannot read 2"
+        ValueError, match="batch 1 of epoch 0 should have a sample .*, but it has none: .*cannot read 2"
     ):
         skipping(Files(6, [2, 3]), 2).batch(0, 1)
 
