@@ -15,7 +15,7 @@ from .index import DatasetIndex, order_of
 from .offers import takes
 from .parallel import Chance
 from .pipeline import Pipeline
-from .plan import Next, Plan
+from .plan import Next, Plan, check_names
 
 __all__ = ["Dataset"]
 
@@ -134,6 +134,7 @@ class Dataset:
         ------
         Batch
         """
+        check_names(kwargs, (), self.batch_class)
         plan = Plan(len(self), batch_size, shuffle, n_iters, n_epochs, drop_last, sampler, seed)
         return self._batches(plan, plan, kwargs)
 
@@ -163,6 +164,7 @@ class Dataset:
         StopIteration
             After `n_iters` batches or `n_epochs` epochs.
         """
+        check_names(kwargs, (), self.batch_class)
         plan = Plan(len(self), batch_size, shuffle, n_iters, n_epochs, drop_last, sampler, seed)
         return self._next(plan, kwargs, lambda stock: self._batches(plan, stock, kwargs))
 

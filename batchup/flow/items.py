@@ -279,7 +279,7 @@ class Items:
             return
         parts = {dst: src} if isinstance(dst, str) else spread(src, dst or self.components, exactly=dst is not None)
         for name, container in parts.items():
-            yield name, self._own(take(container, self.indices))
+            yield name, None if container is None else self._own(take(container, self.indices))
 
     def _own(self, column: Any) -> Any:
         return copy.deepcopy(column) if self._copy else column

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.checks import whole
 from .columns import at
 from .index import DatasetIndex
 
@@ -23,7 +24,7 @@ def merged(batches: Sequence[Any], batch_size: int | None, components: Any, batc
     names = (components,) if isinstance(components, str) else components or first.components or (None,)
     columns = {name: _merged_column(batches, name) for name in names}
     total = sum(each.size for each in batches)
-    size = total if batch_size is None else min(batch_size, total)
+    size = total if batch_size is None else min(whole("batch_size", batch_size), total)
     kind = batch_class or type(first)
     rest = _part_of(first, kind, columns, slice(size, total)) if size < total else None
     return _part_of(first, kind, columns, slice(0, size)), rest

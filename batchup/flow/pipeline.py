@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 from collections.abc import Iterator
 from typing import Any, Self
 
 from .expressions import evaluate
 from .lookup import functions_of
-from .plan import Next, Plan, Stock
+from .plan import PLAN, Next, Plan, Stock, check_names
 from .profile import shown, totals
 from .recipe import Recipe, Spec
 from .run import Options, Run
@@ -19,7 +18,6 @@ from .steps import Place, Rebatch, perform
 
 __all__ = ["Pipeline"]
 
-PLAN = tuple(field.name for field in dataclasses.fields(Plan))[2:]
 OPTIONS = tuple(field.name for field in dataclasses.fields(Options))
 
 
@@ -144,10 +142,7 @@ class Pipeline(Recipe):
             self.state.forget(what)
         plan = {name: options.pop(name) for name in PLAN if name in options}
         given = {name: options.pop(name) for name in OPTIONS if name in options}
-        for name in options:
-            close = difflib.get_close_matches(name, (*PLAN, *OPTIONS, "batch_size", "reset"), n=1, cutoff=0.75)
-            if close:
-                raise TypeError(f"a run does not take {name!r}; did you mean {close[0]!r}?")
+        check_names(options, (*OPTIONS, "reset"), self.spec.dataset.batch_class)
         if given.get("profile") and self.state.profile is None:
             self.state.profile = []
         return Plan(len(self.spec.dataset), size, **plan), Options(**given), options

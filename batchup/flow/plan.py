@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from ..engine.checks import Indices, whole
 from ..engine.rng import Rng, Shuffle, as_rng, entropy_of, global_rng, rng_at
 from ..sampling import AbstractSampler, StandardSampler, num_batches
+from .offers import takes
 
-__all__ = ["Next", "Plan"]
+__all__ = ["PLAN", "Next", "Plan", "Stock", "check_names"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +130,22 @@ class Plan:
                     yield positions
             if not given and repeats == -1:
                 raise ValueError(f"{sampler!r} gives no batch of {self.batch_size}: going on would never end")
+
+
+PLAN = tuple(field.name for field in dataclasses.fields(Plan))[2:]
+
+
+def check_names(names: Iterable[str], known: Iterable[str], batch_class: Any) -> None:
+    """Refuse what is misspelt: what is nearly an option, and not a parameter of the constructor of batches.
+
+    Raises
+    ------
+    TypeError
+    """
+    for name in names:
+        close = difflib.get_close_matches(name, (*PLAN, "batch_size", *known), n=1, cutoff=0.75)
+        if close and name not in takes(batch_class).names:
+            raise TypeError(f"a run does not take {name!r}; did you mean {close[0]!r}?")
 
 
 def _drawn(sampler: Any, batch_size: int, rng: Rng | None) -> Iterator[Indices]:

@@ -40,6 +40,13 @@ class ModelOf:
     shared: bool = False  # whether the source itself is the model, not a copy
     path: Any = None  # of the file that it is read from
 
+    def __post_init__(self) -> None:
+        if self.source is not None and not (self.model_class is None and self.config is None):
+            raise ValueError(
+                f"the model {self.name!r} should have a source or a model_class with its config, not both: give the "
+                "source what it needs before"
+            )
+
     def make(self, batch: Any, pipeline: Any) -> Any:
         """The model, with the batch at hand."""
         if self.source is None:

@@ -408,6 +408,22 @@ def test_batches_without_components_are_merged():
     assert [1, 2, 3] == Batch.merge(batches)[0].data.tolist()
 
 
+@pytest.mark.parametrize("size", [0, -1, 1.5])
+def test_merged_batches_have_at_least_one_item(size):
+    """The error names `batch_size`."""
+    with pytest.raises((TypeError, ValueError), match="batch_size should be an integer of at least 1"):
+        Images.merge([made(), made()], batch_size=size)
+
+
+def test_a_component_without_preloaded_data_stays_none():
+    """One that is None among the data of others."""
+    batch = Images([3, 5], preloaded=(IMAGES, None))
+
+    assert (2, 2, 3) == batch.images.shape
+    assert batch.labels is None
+    assert batch[5].labels is None
+
+
 def test_what_cannot_be_merged():
     """A component that is there in some batches only; one that is no array."""
     with pytest.raises(ValueError, match="images should be there in all"):

@@ -269,6 +269,28 @@ def test_a_pattern_without_files_is_refused(folder):
         FilesIndex(path=f"{folder}/*.jpeg")
 
 
+class Coloured(Batch):
+    def __init__(self, index, *args, colour=None, seeds=None, **kwargs):
+        super().__init__(index, *args, **kwargs)
+        self.colour, self.seeds = colour, seeds
+
+
+@pytest.mark.parametrize("batches", [Dataset(4, Coloured), Dataset(4, Coloured).p])
+@pytest.mark.parametrize("how", ["next_batch", "gen_batch"])
+def test_misspelt_options_are_refused(batches, how):
+    """Not what the constructor of batches takes, be it like an option or not; nor what is an attribute."""
+
+    def batch(**kwargs):
+        found = getattr(batches, how)(2, **kwargs)
+        return found if how == "next_batch" else next(found)
+
+    with pytest.raises(TypeError, match="does not take 'shufle'; did you mean 'shuffle'"):
+        batch(shufle=True)
+    assert ("red", [1, 2], "Bob") == (lambda b: (b.colour, b.seeds, b.owner))(
+        batch(colour="red", seeds=[1, 2], owner="Bob")
+    )
+
+
 def test_folds_for_cross_validation():
     """Each item is in the test part of one fold; train has all others; a second call replaces the folds."""
     dataset = Dataset(list("abcdefg"), Batch, preloaded=dict.fromkeys("abcdefg", 1))

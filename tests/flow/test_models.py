@@ -47,6 +47,15 @@ def points():
     return Dataset(200, Points, preloaded=(X, Y))
 
 
+@pytest.mark.parametrize("also", [{"config": {"a": 1}}, {"model_class": Counting}])
+def test_a_model_has_one_origin(also):
+    """A source is no class to be configured: what would be ignored is refused."""
+    with pytest.raises(ValueError, match="'m' should have a source or a model_class with its config, not both"):
+        Pipeline().init_model("m", source=Counting(), **also)
+    with pytest.raises(ValueError, match="not both"):
+        Pipeline().load_model("m", source=Counting(), path="m.txt", **also)
+
+
 def test_a_model_is_trained_and_predicts():
     """Each step puts what the model returns where it is told."""
     pipeline = (
