@@ -119,14 +119,6 @@ def test_arguments_are_not_kept_after_their_task():
         assert gone() is None
 
 
-def test_serial_work_is_not_cancelled_when_it_is_done():
-    """Its result stays."""
-    reply = Serial().submit(pow, 2, 3)
-
-    assert not reply.cancel()
-    assert 8 == reply.result()
-
-
 def test_an_outcome_is_decided_once():
     """By the worker that begins the task, or by who cancels it before; not by both."""
     begun, cancelled = Outcome(), Outcome()
