@@ -267,15 +267,17 @@ def runs(draw):
     """What makes a `Loader`, but for its pool and depth."""
     batch_size = draw(st.integers(1, 25))
     seed = draw(seeds)
-    weighted = seed is not None  # draws by weight have no order to keep
-    source = sources(weighted=weighted, chance=True, batch_size=batch_size)
     world = draw(st.integers(1, 3))
+    shard = draw(st.none() | st.tuples(st.integers(0, world - 1), st.just(world)))
+    weighted = seed is not None  # draws by weight have no order to keep
+    chance = weighted or shard is None  # what trainers share out has a seed
+    source = sources(weighted=weighted, chance=chance, batch_size=batch_size)
     return {
         "source": draw(source | named_sources()),
         "batch_size": batch_size,
         "shuffle": seed,
         "last": draw(st.sampled_from(["keep", "drop", "pad", "wrap"])),
-        "shard": draw(st.none() | st.tuples(st.integers(0, world - 1), st.just(world))),
+        "shard": shard,
         "remainder": draw(st.sampled_from(["drop", "pad", "uneven"])),
     }
 
