@@ -129,6 +129,22 @@ def test_steps_go_across_epochs(data, batch_size, seed, some, more):
     assert expected == [plain(batch) for n in (some, more) for batch in by_steps.steps(n)]
 
 
+def test_no_steps_are_none():
+    """And the loader stays where it is."""
+    loader = Loader(arrays(), 3)
+    next(iter(loader))
+
+    assert ([], (0, 1)) == (list(loader.steps(0)), (loader.epoch, loader.step))
+
+
+def test_a_loader_shows_where_it_is():
+    """With its source and batch size."""
+    loader = Loader(arrays(), 3)
+    next(iter(loader))
+
+    assert "<Loader over ArrayDataSource: batch_size=3, epoch=0, step=1>" == repr(loader)
+
+
 def test_steps_over_no_samples_are_refused():
     """They would never end."""
     with pytest.raises(ValueError, match=r"steps\(\) should be over a source with batches, but epoch 0 has none"):

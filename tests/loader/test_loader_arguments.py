@@ -122,10 +122,25 @@ def test_options_are_given_by_name():
     }
 
 
-@pytest.mark.parametrize(("n", "error"), SIZES)
-def test_a_number_of_steps_is_a_positive_integer(n, error):
+@pytest.mark.parametrize(("n", "error"), [each for each in SIZES if each[0] != 0])
+def test_a_number_of_steps_is_an_integer_of_0_or_more(n, error):
     """Anything else is named."""
-    refused(error, ["n should be an integer of at least 1", repr(n)], lambda: Loader(arrays(), 2).steps(n))
+    refused(error, ["n should be an integer of at least 0", repr(n)], lambda: Loader(arrays(), 2).steps(n))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [arrays(), ChoiceDataSource([arrays(), arrays()], weights=[1, 1])],
+    ids=["shuffled", "by weight"],
+)
+@pytest.mark.parametrize("shuffle", [np.random.RandomState(1), np.random.default_rng(1), True, None])
+def test_what_trainers_share_out_follows_from_a_seed(source, shuffle):
+    """Each of them might have another generator, or have it elsewhere. In order, there is nothing to agree on."""
+    if shuffle is None and isinstance(source, ArrayDataSource):
+        assert 1 == len(Loader(source, 2, shuffle=shuffle, shard=(0, 2)))
+    else:
+        said = ["with a shard, shuffle should be a seed (an int or a SeedSequence)", repr(shuffle)]
+        refused(ValueError, said, lambda: Loader(source, 2, shuffle=shuffle, shard=(0, 2)))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +243,7 @@ def test_a_random_transform_returns_a_batch(result, was):
     def jitter(x, rng):
         return result
 
-    said = [f"jitter should return a batch, a tuple of arrays, not {was}"]
+    said = [f"jitter should return a batch, a tuple or a dict of arrays, not {was}"]
     refused(TypeError, said, lambda: list(Loader(arrays().random_map(jitter), 2)))
 
 
