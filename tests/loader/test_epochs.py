@@ -19,7 +19,7 @@ from batchup import (
 )
 from batchup.errors import PoolClosedError
 from batchup.testing import batch_sizes, plain, sources
-from batchup.work_pool import WorkerThreadPool
+from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 
 
 def arrays(n=10, **kwargs):
@@ -283,6 +283,28 @@ def test_every_kind_of_pool_gives_the_same(pool):
         found = plain(list(loader))
 
     assert plain(list(Loader(arrays().random_map(with_noise), 3, shuffle=5))) == found
+
+
+@pytest.mark.timeout(60)
+def test_a_source_that_has_changed_is_sent_again():
+    """Workers see at each loop what the program sees then."""
+
+    class Scaled(ArrayDataSource):
+        factor = 1
+
+        def samples_by_indices_nomapping(self, indices):
+            (x,) = super().samples_by_indices_nomapping(indices)
+            return (x * self.factor,)
+
+    source = Scaled([np.arange(4)])
+    with WorkerProcessPool(2) as pool:
+        loader, found = Loader(source, 4, pool=pool), []
+        for source.factor in (1, 10, 10, 100):
+            found += epoch_of(loader)
+        source.data[0][0] = 5
+        found += epoch_of(loader)
+
+    assert [[0, 1, 2, 3], [0, 10, 20, 30], [0, 10, 20, 30], [0, 100, 200, 300], [500, 100, 200, 300]] == found
 
 
 @pytest.mark.parametrize("depth", [1, 2, 7])

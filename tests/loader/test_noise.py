@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 
 import numpy as np
@@ -179,6 +180,26 @@ def test_samples_that_are_left_out_do_not_change_global_noise(processes, bad):
         found = noise(Loader(arrays().map(failing), 3, shuffle=5, pool=processes[0], on_error="skip"))
 
     assert noise(Loader(arrays().map(drawing), 3, shuffle=5, pool=processes[0])) == found
+
+
+def test_a_worker_that_dies_changes_no_noise(tmp_path):
+    """What it had is made again elsewhere: the same batches, and none lost."""
+
+    def deadly(x, noise):
+        if 12 in x and not (tmp_path / "died").exists():
+            (tmp_path / "died").touch()
+            os._exit(7)
+        return (x, noise, *global_noise(x)[1:])
+
+    def made(pool):
+        return Loader(arrays().random_map(with_noise).map(deadly), 3, shuffle=5, pool=pool)
+
+    with WorkerProcessPool(2) as pool:
+        found = epochs(made(pool))
+        again = epochs(made(pool))
+        restarts = pool.engine.stats()["restarts"]
+
+    assert (again, 1) == (found, restarts)
 
 
 def test_the_programs_own_generators_are_left_alone(processes):
