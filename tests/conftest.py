@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -14,6 +15,9 @@ import psutil
 import pytest
 
 from batchup import WorkerProcessPool, WorkerThreadPool
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: programs would not hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def census() -> dict[str, set[object]]:
