@@ -113,9 +113,9 @@ def _mask(batch: Any, p: Any, n: int) -> npt.NDArray[np.bool_] | None:
     if chances.ndim == 0 and chances.dtype.kind in "fiub" and 0 <= chances <= 1:
         drawn: npt.NDArray[np.bool_] = batch.random.random(n) < chances
         return drawn
-    if chances.shape == (n,):
+    if chances.shape == (n,) and np.isin(chances, (0, 1)).all():
         return chances.astype(bool)
-    raise ValueError(f"p should be a probability from 0 to 1, or a mask of {n} items, not {p!r}")
+    raise ValueError(f"p should be a probability from 0 to 1, or for each of {n} items true or false, not {p!r}")
 
 
 def _chances(address: tuple[Any, tuple[int, ...]], n: int, seeds: Any, give: bool) -> list[Chance]:

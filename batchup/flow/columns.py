@@ -13,7 +13,7 @@ from ..engine.checks import index_array
 
 __all__ = ["ById", "assembled", "at", "by_name", "filled", "items_of", "named", "put", "spread", "take"]
 
-NUMBERS = (bool, int, float, complex, np.generic)
+NUMBERS = (bool, int, float, complex, np.number, np.bool_)
 
 
 def take(container: Any, ids: npt.NDArray[Any]) -> Any:
@@ -39,7 +39,7 @@ def take(container: Any, ids: npt.NDArray[Any]) -> Any:
     """
     if hasattr(container, "loc"):
         found = container.loc[ids]
-        return found.to_numpy() if found.ndim == 1 else found
+        return found if found.ndim > 1 else np.require(found.to_numpy(), requirements="W")  # pandas may lock it
     if isinstance(container, Mapping):
         return assembled([container[each] for each in ids.tolist()])
     if isinstance(container, (np.ndarray, list, tuple)) and ids.dtype.kind not in "iu":
@@ -99,7 +99,7 @@ def assembled(items: Sequence[Any]) -> Any:
         first = items[0]
         if {item.shape for item in items} == {first.shape}:
             return _stacked(items, first)
-    elif kinds and all(issubclass(kind, NUMBERS) for kind in kinds) or kinds == {str} or kinds == {bytes}:
+    elif _are_values(kinds):
         return np.array(items)
     elif (
         kinds
@@ -108,6 +108,13 @@ def assembled(items: Sequence[Any]) -> Any:
     ):
         return np.stack(items)
     return filled(items)
+
+
+def _are_values(kinds: set[type]) -> bool:
+    """Whether values of these kinds go into one array and stay what they are: numbers, or words, or others alike."""
+    if len(kinds) == 1:
+        return all(kind in (str, bytes) or issubclass(kind, (np.generic, *NUMBERS)) for kind in kinds)
+    return bool(kinds) and (kinds <= {str, np.str_} or all(issubclass(kind, NUMBERS) for kind in kinds))
 
 
 def _stacked(items: Sequence[Any], first: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -166,7 +166,7 @@ class Dataset:
         """
         check_names(kwargs, (), self.batch_class)
         plan = Plan(len(self), batch_size, shuffle, n_iters, n_epochs, drop_last, sampler, seed)
-        return self._next(plan, kwargs, lambda stock: self._batches(plan, stock, kwargs))
+        return self._next(plan, {}, kwargs, lambda stock, latest: self._batches(plan, stock, latest))
 
     def reset(self, what: str = "iter") -> None:
         """`next_batch` begins anew."""

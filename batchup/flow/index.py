@@ -218,7 +218,7 @@ class DatasetIndex:
             After `n_iters` batches or `n_epochs` epochs.
         """
         plan = Plan(len(self), batch_size, shuffle, **options)
-        return self._next(plan, {}, lambda stock: map(self.create_batch, stock))  # type: ignore[no-any-return]
+        return self._next(plan, {}, {}, lambda stock, _: map(self.create_batch, stock))  # type: ignore[no-any-return]
 
     def reset(self, what: str = "iter") -> None:
         """`next_batch` begins anew."""

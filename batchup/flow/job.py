@@ -78,4 +78,7 @@ class Job:
         if not self.apart:
             return Prepared(number, upto, batch, None, times)
         kind = None if type(batch) is self.dataset.batch_class else type(batch)
-        return Prepared(number, upto, batch.__getstate__(), kind, times)
+        state = batch.__getstate__()
+        if batch.dataset is not self.dataset:  # but one of its own
+            state["dataset"] = batch.dataset
+        return Prepared(number, upto, state, kind, times)

@@ -157,10 +157,11 @@ class Pipeline(Recipe):
         """
         plan, given, kwargs = self._prepare(batch_size, shuffle=shuffle, **options)
 
-        def begin(stock: Stock) -> Iterator[Any]:
-            return self._batches(plan, given, kwargs, stock)
+        def begin(stock: Stock, latest: dict[str, Any]) -> Iterator[Any]:
+            return self._batches(plan, given, latest, stock)
 
-        return self._next(plan, {**kwargs, **vars(given)}, begin)
+        decisive = {**vars(given), **(kwargs if given.prefetch else {})}  # batches ahead are made of what was given
+        return self._next(plan, decisive, kwargs, begin)
 
     def run(self, batch_size: Any = None, *, shuffle: Any = None, lazy: bool = False, **options: Any) -> Self:
         """Take all batches through all steps, for one epoch unless `n_epochs` or `n_iters` says otherwise.

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..engine.checks import Indices, whole
+from ..engine.pickling import inline
 from ..engine.rng import Rng, Shuffle, as_rng, entropy_of, global_rng, rng_at
+from ..errors import DataSourcePicklingError
 from ..sampling import AbstractSampler, StandardSampler, num_batches
 from .offers import takes
 
@@ -185,15 +187,36 @@ class Next:
     def __init__(self) -> None:
         self._options: dict[str, Any] | None = None
 
-    def __call__(self, plan: Plan, options: dict[str, Any], begin: Callable[[Stock], Iterator[Any]]) -> Any:
+    def __call__(
+        self,
+        plan: Plan,
+        options: dict[str, Any],
+        kwargs: dict[str, Any],
+        begin: Callable[[Stock, dict[str, Any]], Iterator[Any]],
+    ) -> Any:
+        """The next of what `begin` gives for positions, and for `kwargs` which may be others each time."""
         options = {**options, **vars(plan), "batch_size": None}
         if self._options is None or not _same(options, self._options):
             self.reset()
             self._options = options
             self._stock = Stock(plan)
-            self._batches = begin(self._stock)
+            self._kwargs: dict[str, Any] = {}
+            self._batches = begin(self._stock, self._kwargs)
+            self._failed = False
         self._stock.batch_size = plan.batch_size
-        return next(self._batches)
+        self._kwargs.clear()
+        self._kwargs.update(kwargs)
+        try:
+            return next(self._batches)
+        except StopIteration:
+            if self._failed:
+                raise RuntimeError(
+                    "the last batch failed, and there is none after it: reset('iter') begins anew"
+                ) from None
+            raise
+        except Exception:
+            self._failed = True
+            raise
 
     def reset(self) -> None:
         """The next call begins anew."""
@@ -206,7 +229,11 @@ class Next:
 
 
 def _same(options: dict[str, Any], others: dict[str, Any]) -> bool:
-    def equal(a: Any, b: Any) -> bool:
-        return a is b or (isinstance(a, (int, float, str)) and type(a) is type(b) and a == b)
+    return options.keys() == others.keys() and all(_equal(options[name], others[name]) for name in options)
 
-    return options.keys() == others.keys() and all(equal(options[name], others[name]) for name in options)
+
+def _equal(a: Any, b: Any) -> bool:
+    try:
+        return a is b or inline(a) == inline(b)
+    except DataSourcePicklingError:
+        return False

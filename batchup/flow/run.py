@@ -26,7 +26,7 @@ from .job import Job, Prepared
 from .lookup import functions_of
 from .parallel import target_named
 from .plan import Plan
-from .steps import Place, Rebatch, SkipBatchException, Step, StopPipeline, perform
+from .steps import Ahead, Place, Rebatch, SkipBatchException, Step, StopPipeline, perform
 
 __all__ = ["EmptyBatchSequence", "Options", "Run"]
 
@@ -85,6 +85,7 @@ class Run:
         self.positions = positions
         self.options = options
         self.total = plan.total
+        self.broken: Exception | None = None  # what the plan failed with: no batch comes after it
         self.cuts = cuts
         steps = spec.steps[: cuts[0]] if cuts else spec.steps
         functions = functions_of(spec)
@@ -100,6 +101,8 @@ class Run:
     def __iter__(self) -> Iterator[Any]:
         pipeline, given = self.pipeline, 0
         pipeline.begin_run()
+        for step in pipeline.spec.steps:
+            step.begin()
         self._alone(pipeline.spec.before)
         batches = self._first()
         for cut, end in itertools.pairwise([*self.cuts, len(pipeline.spec.steps)]):
@@ -154,9 +157,13 @@ class Run:
         """The batches as far as they are done ahead; an error is raised in the place of its batch."""
 
         def numbered() -> Iterator[int]:
-            for number, positions in enumerate(self.positions):
-                known[number] = positions
-                yield number
+            try:
+                for number, positions in enumerate(self.positions):
+                    known[number] = positions
+                    yield number
+            except Exception as error:
+                self.broken = error
+                raise
 
         if not self.options.prefetch or not self.upto:
             return map(Prepared, numbered())
@@ -187,11 +194,14 @@ class Run:
             kind = prepared.kind or self.job.dataset.batch_class
             batch = kind.__new__(kind)
             batch.__setstate__(prepared.batch)
-        batch.dataset, batch.pipeline = self.job.dataset, self.pipeline
+        if batch.dataset is None:
+            batch.dataset = self.job.dataset
+        if batch.pipeline is None or isinstance(batch.pipeline, Ahead):
+            batch.pipeline = self.pipeline
         return batch
 
     def _failed(self, error: Exception) -> None:
-        if not self.options.ignore_exceptions:
+        if not self.options.ignore_exceptions or error is self.broken:
             raise error
         warnings.warn(f"a batch is left out: {error!r}", RuntimeWarning, stacklevel=2)
 

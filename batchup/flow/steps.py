@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ..engine.checks import whole
+from ..engine.rng import rng_at
+from ..engine.stream import presentable
 from ..errors import noted
 from .actions import marked
 from .batch import Batch
@@ -89,6 +92,9 @@ class Step:
     def in_order(self, batch_class: Any, functions: Mapping[str, Any]) -> bool:
         """Whether it has to wait until the batches before have done it."""
         return True
+
+    def begin(self) -> None:
+        """Called at the beginning of a run."""
 
     def values(self, batch: Any, place: Place, no_eval: Iterable[str] = ()) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments, evaluated."""
@@ -197,9 +203,13 @@ class Times(Step):
 
     def run(self, batch: Any, place: Place) -> Any:
         (n,) = self.values(batch, place)[0]
-        for number in range(n):
+        for number in range(whole("how often steps are repeated", n, least=0)):
             batch = perform(batch, self.steps, place.within(number))
         return batch
+
+    def begin(self) -> None:
+        for step in self.steps:
+            step.begin()
 
     def in_order(self, batch_class: Any, functions: Mapping[str, Any]) -> bool:
         inner = any(step.in_order(batch_class, functions) for step in self.steps)
@@ -211,6 +221,8 @@ class Sometimes(Times):
 
     def run(self, batch: Any, place: Place) -> Any:
         (p,) = self.values(batch, place)[0]
+        if not 0 <= p <= 1:
+            raise ValueError(f"the probability of steps should be from 0 to 1, not {p!r}")
         return perform(batch, self.steps, place.within(0)) if batch.random.random() < p else batch
 
 
@@ -218,8 +230,12 @@ class Join(Step):
     """Batches of other pipelines, of the same items, for the next action."""
 
     def run(self, batch: Any, place: Place) -> Any:
-        others = (each.execute_for(each.dataset.create_batch(batch.index)) for each in self.args)
-        place.joined = (*place.joined, *others)
+        others = [each.dataset.create_batch(batch.index) for each in self.args]
+        for number, other in enumerate(others):
+            other.follow(batch)
+            other._chance = Chance(place.root, (*place.address, number))
+        done = (each.execute_for(other) for each, other in zip(self.args, others, strict=True))
+        place.joined = (*place.joined, *done)
         return batch
 
 
@@ -227,13 +243,25 @@ class Merge(Step):
     """The next batches of other pipelines, merged with this one."""
 
     def run(self, batch: Any, place: Place) -> Any:
-        batches = [batch, *(each.next_batch(batch.size) for each in self.args)]
+        batches = [batch, *(each.next_batch(batch.size, **_seed(each, place, n)) for n, each in enumerate(self.args))]
         merge = self.kwargs.get("fn") or batch.merge
         options = {name: self.kwargs[name] for name in ("components", "batch_class") if self.kwargs.get(name)}
         merged = merge(batches, **options)
         merged = merged[0] if isinstance(merged, tuple) else merged
         merged.follow(batch)
         return merged
+
+    def begin(self) -> None:
+        for each in self.args:
+            each.reset("iter")
+
+
+def _seed(pipeline: Any, place: Place, number: int) -> dict[str, Any]:
+    """The seed of a merged pipeline which has none: that of the run decides about it too."""
+    later = pipeline.spec.later or {}
+    if later.get("seed") is not None or later.get("shuffle") not in (None, True, False):
+        return {}
+    return {"seed": int(rng_at(place.root, 0, *place.address[2:], number).integers(2**63))}
 
 
 class Rebatch(Step):
@@ -253,8 +281,11 @@ def perform(batch: Any, steps: Sequence[Step], place: Place, first: int = 0) -> 
         except (SkipBatchException, StopPipeline):
             raise
         except Exception as error:
-            noted(error, f"at step {number} of the pipeline, {step.name}{_of(batch)}")
-            raise
+            shown = presentable(error)
+            noted(shown, f"at step {number} of the pipeline, {step.name}{_of(batch)}")
+            if shown is error:
+                raise
+            raise shown from error
         if place.times is not None:
             place.times.append((step.name, time.perf_counter() - begun))
         if place.ahead is not None and place.ahead.asked:  # it should not have been done ahead

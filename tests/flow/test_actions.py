@@ -141,6 +141,13 @@ def test_services_are_offered_not_pushed(fn, given):
     assert given == points(1).apply_parallel(fn, src="x", dst="y").y[0]
 
 
+@pytest.mark.parametrize("p", [[0.5, 0.5, 0.5], [True, False], 1.5])
+def test_p_is_a_probability_or_says_for_each_item(p):
+    """Probabilities of items are no such thing, and would always be true."""
+    with pytest.raises(ValueError, match="p should be a probability from 0 to 1, or for each of 4 items true or false"):
+        points().apply_parallel(abs, src="x", p=p)
+
+
 def test_a_misspelt_argument_raises():
     """It goes to the function, which does not take it."""
     with pytest.raises(RuntimeError, match="unexpected keyword argument 'bye'"):

@@ -493,3 +493,23 @@ def test_what_a_batch_can_do_is_listed():
     """Components are among the attributes that a prompt completes."""
     assert {"images", "labels", "load"} <= set(dir(made()))
     assert {"images", "labels", "as_dict"} <= set(dir(made()[3]))
+
+
+def test_words_and_numbers_are_not_mixed_up():
+    """What has no common kind stays what it is."""
+    assert [np.str_("a"), 1] == assembled([np.str_("a"), 1]).tolist()
+    assert object == assembled([np.str_("a"), 1]).dtype
+    assert "<M8[D]" == assembled([np.datetime64("2020-01-01")]).dtype
+    assert "U" == assembled(["a", np.str_("b")]).dtype.kind
+
+
+def test_columns_of_a_frame_are_written_to():
+    """The batch has them for itself, and the frame stays as it is."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": np.arange(3)})
+    batch = One(3, preloaded=frame)
+
+    batch.x[0] = 9
+
+    assert [9, 1, 2] == batch.x.tolist()
+    assert [0, 1, 2] == frame["x"].tolist()

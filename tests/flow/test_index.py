@@ -275,6 +275,36 @@ class Coloured(Batch):
         self.colour, self.seeds = colour, seeds
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        lambda: {"colour": ["red", "blue"]},
+        lambda: {"n_epochs": np.int64(3)},
+        lambda: {"shuffle": -1, "seed": np.random.SeedSequence(3)},
+        lambda: {"sampler": StandardSampler(6)},
+        lambda: {"colour": lambda: "red"},
+    ],
+)
+@pytest.mark.parametrize("prefetch", [None, 0, 2])
+def test_the_next_batch_goes_on_with_equal_options(options, prefetch):
+    """They need not be the same objects at each call."""
+    batches = Dataset(6, Coloured) if prefetch is None else Dataset(6, Coloured).p.do_nothing()
+    ahead = {} if prefetch is None else {"prefetch": prefetch}
+
+    found = [batches.next_batch(2, **options(), **ahead).indices.tolist() for _ in range(3)]
+
+    assert [[0, 1], [2, 3], [4, 5]] == found
+    batches.reset("iter")
+
+
+@pytest.mark.parametrize("batches", [Dataset(6, Coloured), Dataset(6, Coloured).p.do_nothing()])
+def test_each_next_batch_is_made_with_what_its_call_gives(batches):
+    """What is for the constructor may change from batch to batch."""
+    found = [batches.next_batch(2, colour=colour) for colour in ["red", "blue"]]
+
+    assert [("red", [0, 1]), ("blue", [2, 3])] == [(batch.colour, batch.indices.tolist()) for batch in found]
+
+
 @pytest.mark.parametrize("batches", [Dataset(4, Coloured), Dataset(4, Coloured).p])
 @pytest.mark.parametrize("how", ["next_batch", "gen_batch"])
 def test_misspelt_options_are_refused(batches, how):

@@ -472,6 +472,44 @@ def test_merged_pipelines():
     assert [[100, 101]] == values(chosen.gen_batch(2, n_iters=1))
 
 
+class Drawing(Rows):
+    @action
+    def draw(self):
+        self.x = self.random.integers(10**9, size=self.size)
+        return self
+
+
+@pytest.mark.parametrize("how", ["join", "merge"])
+@pytest.mark.parametrize("later", [{}, {"shuffle": True}, {"shuffle": 5}])
+def test_other_pipelines_draw_what_the_seed_of_the_run_says(how, later):
+    """A run with a seed can be repeated, by the same pipeline too; its batches differ from one another."""
+    other = Dataset(N, Drawing, preloaded=(np.arange(N), np.zeros(N))).p.draw().run_later(**later)
+    pipeline = rows().p.join(other).together() if how == "join" else rows().p.merge(other)
+
+    def drawn(seed):
+        batches = pipeline.gen_batch(2, n_epochs=1, seed=seed)
+        return np.concatenate([batch.y if how == "join" else batch.x[2:] for batch in batches]).tolist()
+
+    first = drawn(3)
+
+    assert first == drawn(3)
+    assert len(set(first)) == len(first)
+    assert first != drawn(4) or (how == "merge" and later == {"shuffle": 5})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (lambda p: p * -1, "how often steps are repeated should be an integer of at least 0, not -1"),
+        (lambda p: p @ 3, "the probability of steps should be from 0 to 1, not 3"),
+    ],
+)
+def test_steps_are_repeated_or_done_as_often_as_can_be(wrong, why):
+    """Another number is an error, not never or always."""
+    with pytest.raises(ValueError, match=why):
+        wrong(rows().p.add(1)).next_batch(2)
+
+
 @pytest.mark.parametrize("prefetch", [0, 3])
 def test_batches_of_another_size(prefetch):
     """The same items in the same order, with variables of before; the last may be short."""

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from batchup.errors import WorkerError
 from batchup.flow import (
     B,
     Batch,
@@ -25,6 +26,7 @@ from batchup.flow import (
 )
 from batchup.flow.plan import Plan
 from batchup.flow.run import Options, Run
+from batchup.sampling import StandardSampler
 
 pytestmark = pytest.mark.timeout(90)
 N = 40
@@ -303,6 +305,20 @@ def test_a_loop_may_be_left(target):
 
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
+def test_after_a_failed_batch_there_is_no_next(target):
+    """The error says so at each call, until `reset`: it does not look like the end."""
+    pipeline = rows().p.fail_at(1, KeyError("x"))
+    ahead = {"prefetch": 2, "target": target}
+    pipeline.next_batch(6, **ahead)
+
+    for error in (KeyError, RuntimeError, RuntimeError):
+        with pytest.raises(error, match=r"x|reset\('iter'\) begins anew"):
+            pipeline.next_batch(6, **ahead)
+    assert 0 == pipeline.reset("iter").next_batch(6, **ahead).x[0]
+    pipeline.reset("iter")
+
+
+@pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_next_batch_ahead(target):
     """Goes on in order, and `reset` ends its workers."""
     pipeline = rows().p.add(1)
@@ -328,3 +344,50 @@ def test_lambdas_go_to_processes():
     (batch,) = pipeline.gen_batch(3, n_iters=1, prefetch=1, target="mpc")
 
     assert [0, 2, 4] == batch.x.tolist()
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_stop_iteration_in_an_action_ends_no_run(prefetch, target):
+    """It is an error, whoever does the work."""
+    with pytest.raises(WorkerError, match="raised StopIteration") as caught:
+        rows().p.fail_at(1, StopIteration()).run(6, prefetch=prefetch, target=target)
+
+    assert any("at step 0 of the pipeline, fail_at, with batch 1" in note for note in caught.value.__notes__)
+
+
+class Elsewhere(Rows):
+    @action
+    def to_a_dataset_of_its_own(self):
+        return self.as_dataset().next_batch(2)
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_a_batch_of_another_dataset_stays_one(prefetch, target):
+    """Whoever does the work."""
+    dataset = Dataset(8, Elsewhere, preloaded=(np.arange(8), np.zeros(8)))
+    pipeline = dataset.p.to_a_dataset_of_its_own()
+
+    batches = list(pipeline.gen_batch(4, n_epochs=1, prefetch=prefetch, target=target))
+
+    assert [4, 4] == [len(batch.dataset) for batch in batches]
+    assert all(batch.pipeline is pipeline for batch in batches)
+
+
+class Broken(StandardSampler):
+    def in_order_indices_batch_iterator(self, batch_size):
+        yield np.arange(batch_size)
+        raise OSError("no more positions")
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_a_plan_that_fails_is_no_batch_to_leave_out(prefetch, target):
+    """Its error is raised with ``ignore_exceptions`` as without: no batch comes after it."""
+    batches = (
+        rows()
+        .p.add(1)
+        .gen_batch(6, sampler=Broken(N), n_epochs=1, ignore_exceptions=True, prefetch=prefetch, target=target)
+    )
+
+    assert 1 == next(batches).x[0]
+    with pytest.raises(OSError, match="no more positions"):
+        next(batches)
