@@ -233,6 +233,8 @@ def _ids(index: Any) -> npt.NDArray[Any]:
     index = _plain(index() if callable(index) else index)
     if isinstance(index, INTEGERS) and not isinstance(index, bool):
         index = np.arange(index)
+    if isinstance(index, (bool, float, set, frozenset, dict, Iterator)):
+        raise TypeError(f"an index should be a number of items, or a list or array of their ids, not {index!r}")
     ids = np.atleast_1d(np.asarray(index if hasattr(index, "__len__") else [index]))
     if ids.ndim != 1:
         raise TypeError(f"an index should be one-dimensional, not of shape {ids.shape}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..engine.checks import Indices
+from .parallel import Chance
 from .steps import Ahead, Place, SkipBatchException, Step, perform
 
 __all__ = ["Job", "Prepared"]
@@ -54,6 +55,7 @@ class Job:
         """The batch, before its first step."""
         batch = self.dataset.create_batch(positions, pos=True, pipeline=pipeline, **self.kwargs)
         batch.iteration, batch.n_iters = number, self.n_iters
+        batch._chance = Chance(self.root, (1, number))
         return batch
 
     def place(self, number: int, pipeline: Any, segment: int = 0) -> Place:

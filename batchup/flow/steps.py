@@ -303,6 +303,8 @@ def _of(batch: Any) -> str:
 
 def unknown(name: str, batch_class: Any) -> Exception:
     """What is wrong with a step that is nowhere to be found."""
+    if batch_class is type(None):
+        return AttributeError(f"there is no function {name!r}; before and after a run there is no batch with actions")
     if getattr(batch_class, name, None) is not None:
         return ValueError(f"{batch_class.__name__}.{name} should be an action to be a step: decorate it with @action")
     return AttributeError(

@@ -332,3 +332,10 @@ def test_folds_for_cross_validation():
     assert dataset.cv0 is dataset.cv[0]
     with pytest.raises(ValueError, match="at most 7"):
         dataset.cv_split(n_splits=8)
+
+
+@pytest.mark.parametrize("wrong", [3.0, True, {1, 2}, {"a": 1}, iter([1, 2])])
+def test_what_is_no_sequence_of_ids_is_refused(wrong):
+    """Rather than taken for one id."""
+    with pytest.raises(TypeError, match="an index should be a number of items, or a list or array of their ids, not"):
+        DatasetIndex(wrong)

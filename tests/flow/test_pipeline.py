@@ -575,3 +575,19 @@ def test_values_per_item_reach_functions():
     batch = rows().p.add_namespace(space).total(P(R("integers", 1, 2)), save_to=B.z).next_batch(4)
 
     assert 4 == batch.z
+
+
+def test_there_is_no_batch_before_a_run():
+    """An action there is an error that says so."""
+    with pytest.raises(AttributeError, match="no function 'add'; before and after a run there is no batch"):
+        rows().p.before.add(1).run(5)
+
+
+@pytest.mark.parametrize("pipeline", [rows().p, rows().p.rebatch(R("integers", 1, 9))])
+def test_a_run_without_actions_is_seeded_too(pipeline):
+    """What is drawn for a new batch size, and what the batches draw later."""
+
+    def drawn(seed):
+        return [(batch.size, batch.random.random()) for batch in pipeline.gen_batch(3, n_epochs=2, seed=seed)]
+
+    assert drawn(1) == drawn(1) != drawn(2)
