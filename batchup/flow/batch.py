@@ -17,7 +17,7 @@ from .items import Items
 from .merging import merged, merged_component
 from .parallel import Chance, chance_here
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "positional"]
 
 
 class Batch(Items):
@@ -101,7 +101,7 @@ class Batch(Items):
         KeyError, IndexError
             If the container has no such item.
         """
-        (src, fmt), rest = _positional(args, src, fmt)
+        (src, fmt), rest = positional(args, src, fmt)
         names = components if dst is None else dst
         if fmt is None:
             if rest or kwargs:
@@ -134,7 +134,7 @@ class Batch(Items):
         ValueError
             If several components should go into one container.
         """
-        (dst, fmt), rest = _positional(args, dst, fmt)
+        (dst, fmt), rest = positional(args, dst, fmt)
         names = (components,) if isinstance(components, str) else components or self.components or (None,)
         if fmt is not None:
             formats.named(fmt).dump(self, dst, names, *rest, **kwargs)
@@ -381,7 +381,7 @@ class Batch(Items):
         return merged_component(component, data)
 
 
-def _positional(args: tuple[Any, ...], *named: Any) -> tuple[list[Any], tuple[Any, ...]]:
+def positional(args: tuple[Any, ...], *named: Any) -> tuple[list[Any], tuple[Any, ...]]:
     """The named arguments, where those that are None are taken from the positional ones in order; and what remains."""
     rest = list(args)
     filled = [rest.pop(0) if value is None and rest else value for value in named]

@@ -103,24 +103,16 @@ class Table:
         batch.take_from(table, (names,) if isinstance(table, dict) and isinstance(names, str) else names)
 
     def dump(self, batch: Any, dst: Any, names: Sequence[Any], *args: Any, **kwargs: Any) -> None:
-        """Write the components; those of several processes should go to files of their own."""
+        """Write the components; batches of several processes should go to files of their own."""
         columns = {name or "data": batch.data if name is None else batch.column(name) for name in names}
         missing = [name for name, column in columns.items() if column is None]
         if missing:
             raise ValueError(f"{', '.join(missing)} should have data to be written, but is None")
-        with _lock_of(dst):
+        with _writing:
             self.write(dst, columns, batch.indices, *args, **kwargs)
 
 
-_locks: dict[str, Any] = {}
-_locking = threading.Lock()
-
-
-def _lock_of(path: Any) -> Any:
-    """Held while a file is written: batches of several threads may go to the same."""
-    key = os.path.abspath(path) if isinstance(path, (str, os.PathLike)) else repr(id(path))
-    with _locking:
-        return _locks.setdefault(key, threading.Lock())
+_writing = threading.Lock()  # batches of several threads may go to one file
 
 
 class PerFile:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .actions import apply_parallel
-from .batch import Batch
+from .batch import Batch, positional
 from .formats import PerFile, register_format
 
 __all__ = ["ImagesBatch"]
@@ -82,18 +82,18 @@ class ImagesBatch(Batch):
 
     def load(self, *args: Any, src: Any = None, fmt: str | None = None, dst: Any = None, **kwargs: Any) -> Any:
         """As `Batch.load`. Of ``fmt="image"`` the images go to the component images; ``mode="L"`` converts them."""
-        if fmt == "image" or (len(args) > 1 and args[1] == "image") or (src is not None and args[:1] == ("image",)):
-            dst = kwargs.pop("components", None) if dst is None else dst
-            dst = "images" if dst is None else dst
-        return super().load(*args, src=src, fmt=fmt, dst=dst, **kwargs)
+        (src, fmt), rest = positional(args, src, fmt)
+        if fmt == "image" and dst is None:
+            dst = kwargs.pop("components", None) or "images"
+        return super().load(*rest, src=src, fmt=fmt, dst=dst, **kwargs)
 
     load.action = Batch.load.action  # type: ignore[attr-defined]
 
     def dump(self, *args: Any, dst: Any = None, fmt: str | None = None, components: Any = None, **kwargs: Any) -> Any:
         """As `Batch.dump`. Of ``fmt="image"`` the component images is written; ``format="jpeg"`` says how."""
-        if fmt == "image" or (len(args) > 1 and args[1] == "image") or (dst is not None and args[:1] == ("image",)):
-            components = "images" if components is None else components
-        return super().dump(*args, dst=dst, fmt=fmt, components=components, **kwargs)
+        (dst, fmt), rest = positional(args, dst, fmt)
+        components = "images" if fmt == "image" and components is None else components
+        return super().dump(*rest, dst=dst, fmt=fmt, components=components, **kwargs)
 
     dump.action = Batch.dump.action  # type: ignore[attr-defined]
 

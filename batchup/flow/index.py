@@ -122,10 +122,6 @@ class DatasetIndex:
         except (KeyError, TypeError):
             raise KeyError(f"there is no item {key!r} here; there are {_some(self._indices)}") from None
 
-    def subset_by_pos(self, pos: Any) -> npt.NDArray[Any]:
-        """The ids at these places."""
-        return np.atleast_1d(self._indices[pos])
-
     def create_subset(self, index: Any) -> Self:
         """An index of the same kind over some of the ids.
 
@@ -152,7 +148,7 @@ class DatasetIndex:
 
     def create_batch(self, index: Any, pos: bool = True) -> Self:
         """An index over the ids at some places, or, with ``pos=False``, over these ids."""
-        return self._subset(self.subset_by_pos(index)) if pos else self.create_subset(index)
+        return self._subset(np.atleast_1d(self._indices[index])) if pos else self.create_subset(index)
 
     def __add__(self, other: Any) -> Self:
         if not isinstance(other, DatasetIndex):

@@ -23,7 +23,7 @@ from ..engine.pools import Pool, Threads
 from ..engine.rng import rng_at
 from ..engine.stream import WorkStream
 
-__all__ = ["Call", "Chance", "WithArguments", "chance_here", "close_workers", "run_calls", "target_named"]
+__all__ = ["Call", "Chance", "WithArguments", "chance_here", "close_workers", "pool_of", "run_calls", "target_named"]
 
 
 class Chance:
@@ -202,11 +202,14 @@ def _pool(target: str, n_workers: int | None) -> Pool:
     key = target, n, os.getpid()
     with _making:
         if key not in _pools:
-            _pools[key] = Threads(n) if target == "threads" else _processes(n)
+            _pools[key] = pool_of(target, n)
         return _pools[key]
 
 
-def _processes(n: int) -> Pool:
+def pool_of(target: str, n: int) -> Pool:
+    """A pool of n threads or processes."""
+    if target == "threads":
+        return Threads(n)
     from ..engine.processes import Processes  # joblib and the rest are imported where they are used
 
     return Processes(n)

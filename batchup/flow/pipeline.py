@@ -58,6 +58,10 @@ class Pipeline(Recipe):
 
     # ---- variables and models
 
+    def _begun(self) -> State:
+        self.state.begin(self, self.spec.variables)
+        return self.state
+
     def get_variable(self, name: str) -> Any:
         """The value of a variable.
 
@@ -66,28 +70,21 @@ class Pipeline(Recipe):
         KeyError
             If there is none.
         """
-        self.state.begin(self, self.spec.variables)
-        return self.state.variable(name)
+        return self._begun().variable(name)
 
     v = get_variable
 
     def set_variable(self, name: str, value: Any, mode: str = "w", batch: Any = None) -> None:
         """Set a variable now, append to it (``mode="a"``), extend it (``"e"``) or update it (``"u"``)."""
-        self.state.begin(self, self.spec.variables)
-        self.state.write(name, evaluate(value, batch, self), mode)
+        self._begun().write(name, evaluate(value, batch, self), mode)
 
     def has_variable(self, name: str) -> bool:
         """Whether there is a variable of that name."""
-        self.state.begin(self, self.spec.variables)
-        return name in self.state.variables
+        return name in self._begun().variables
 
     def lock(self, name: str) -> Any:
         """The lock of this name, a context manager."""
         return self.state.lock(name)
-
-    def save_model_now(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Write a model to a file at once."""
-        self.get_model_by_name(name).save(*args, **kwargs)
 
     def get_model_by_name(self, name: str, batch: Any = None) -> Any:
         """A model, built if it was not needed before.
@@ -97,8 +94,7 @@ class Pipeline(Recipe):
         KeyError
             If there is none.
         """
-        self.state.begin(self, self.spec.variables)
-        return self.state.model(name, self.spec.models, batch, self)
+        return self._begun().model(name, self.spec.models, batch, self)
 
     m = get_model_by_name
 
@@ -198,18 +194,9 @@ class Pipeline(Recipe):
         for step in self.spec.steps:
             if isinstance(step, Rebatch):
                 raise ValueError("a pipeline with a rebatch needs more than one batch: run it over a dataset")
-        self.state.begin(self, self.spec.variables)
+        self._begun()
         batch.pipeline = self
         return perform(batch, self.spec.steps, Place(self, functions_of(self.spec), batch.random_seed, (1, 0)))
-
-    def begin_run(self) -> None:
-        """Called at the beginning of a run: variables get their first values."""
-        self.state.begin(self, self.spec.variables)
-        self.state.begin(self, self.spec.variables, new_run=True)
-
-    def evaluated(self, value: Any, batch: Any) -> Any:
-        """The value of an expression, in this pipeline."""
-        return evaluate(value, batch, self)
 
     def reset(self, *what: Any) -> Self:
         """Forget ``'vars'``, ``'models'``, or, ``'iter'``, where `next_batch` is; all of that, if nothing is named."""
@@ -238,12 +225,6 @@ class Pipeline(Recipe):
         if self.state.profile is None:
             raise ValueError("no run was profiled: give run(…, profile=True)")
         return self.state.profile
-
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
 
     def __copy__(self) -> Self:
         return self._with()

@@ -14,9 +14,7 @@ from .steps import (
     Merge,
     ModelStep,
     Named,
-    Print,
     Rebatch,
-    SaveModel,
     Sometimes,
     Step,
     Times,
@@ -92,7 +90,7 @@ class Recipe:
 
     def print(self, *args: Any, **kwargs: Any) -> Self:
         """Print values for each batch."""
-        return self._then(Print("print", args, kwargs))
+        return self._then(Call("print", (print, *args), kwargs))
 
     def update(self, where: Any, value: Any) -> Self:
         """Put a value somewhere for each batch.
@@ -259,7 +257,7 @@ class Recipe:
 
     def save_model(self, name: Any, *args: Any, **kwargs: Any) -> Self:
         """Write a model to a file: with each batch, or once, as ``pipeline.after.save_model(name, path)``."""
-        return self._then(SaveModel("save_model", (name, *args), kwargs))
+        return self._then(ModelStep("save_model", (name, *args), kwargs))
 
     def run_later(self, batch_size: Any = None, **options: Any) -> Self:
         """The pipeline with options for `run`, `gen_batch` and `next_batch`, used where they are not told."""

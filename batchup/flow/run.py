@@ -19,12 +19,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..engine.checks import Indices, whole
-from ..engine.pools import Pool, Threads
+from ..engine.pools import Pool
 from ..engine.stream import WorkStream
 from ..errors import noted
+from .expressions import evaluate
 from .job import Job, Prepared
 from .lookup import functions_of
-from .parallel import target_named
+from .parallel import pool_of, target_named
 from .plan import Plan
 from .steps import Ahead, Place, Rebatch, SkipBatchException, Step, StopPipeline, perform
 
@@ -66,11 +67,8 @@ class Options:
 
     def pool(self) -> Pool:
         """Those who prepare batches ahead."""
-        if target_named(self.target) == "threads":
-            return Threads(self.prefetch)
-        from ..engine.processes import Processes  # joblib and the rest are imported where they are used
-
-        return Processes(min(self.prefetch, os.cpu_count() or 1))
+        target = target_named(self.target)
+        return pool_of(target, self.prefetch if target == "threads" else min(self.prefetch, os.cpu_count() or 1))
 
 
 class Run:
@@ -100,7 +98,7 @@ class Run:
 
     def __iter__(self) -> Iterator[Any]:
         pipeline, given = self.pipeline, 0
-        pipeline.begin_run()
+        pipeline.state.begin(pipeline, pipeline.spec.variables, new_run=True)
         for step in pipeline.spec.steps:
             step.begin()
         self._alone(pipeline.spec.before)
@@ -242,15 +240,18 @@ def _recut(batches: Iterator[Any], rebatch: Step, run: Run) -> Iterator[Any]:
     """The same items, in batches of another size."""
     options = {name: rebatch.kwargs[name] for name in ("components", "batch_class") if rebatch.kwargs.get(name)}
     waiting: list[Any] = []
+
+    def cut() -> Any:
+        merge = rebatch.kwargs.get("merge") or waiting[0].merge
+        made, rest = merge(waiting, batch_size=size, **options)
+        waiting[:] = [] if rest is None else [rest]
+        return made
+
     with contextlib.closing(batches):  # type: ignore[type-var]
         for batch in batches:
             waiting.append(batch)
-            size = whole("batch_size", run.pipeline.evaluated(rebatch.args[0], batch))
+            size = whole("batch_size", evaluate(rebatch.args[0], batch, run.pipeline))
             while sum(each.size for each in waiting) >= size:
-                merge = rebatch.kwargs.get("merge") or waiting[0].merge
-                made, rest = merge(waiting, batch_size=size, **options)
-                waiting = [] if rest is None else [rest]
-                yield made
+                yield cut()
         if waiting:
-            merge = rebatch.kwargs.get("merge") or waiting[0].merge
-            yield merge(waiting, batch_size=size, **options)[0]
+            yield cut()

@@ -18,10 +18,8 @@ from .names import depends_on_order, is_in_batch
 from .parallel import Chance
 
 __all__ = [
-    "Ahead", "Call", "Join", "Merge", "ModelStep", "Named", "Place", "Print", "Rebatch", "SaveModel",
-    "SkipBatchException",
-    "Sometimes", "Step", "StopPipeline", "Times", "Update",
-    "perform",
+    "Ahead", "Call", "Join", "Merge", "ModelStep", "Named", "Place", "Rebatch", "SkipBatchException",
+    "Sometimes", "Step", "StopPipeline", "Times", "Update", "perform", "unknown",
 ]  # fmt: skip
 
 
@@ -172,27 +170,14 @@ class Update(Step):
         return batch
 
 
-class Print(Step):
-    """Values that are printed."""
-
-    def run(self, batch: Any, place: Place) -> Any:
-        args, kwargs = self.values(batch, place)
-        print(*args, **kwargs)
-        return batch
-
-
 class ModelStep(Step):
-    """Training or prediction: ``name`` is the method, the first argument the name of the model."""
+    """Training, prediction, saving: ``name`` is the method, the first argument the name of the model."""
 
     def run(self, batch: Any, place: Place) -> Any:
         (model, *args), kwargs = self.values(batch, place)
         method = getattr(place.pipeline.get_model_by_name(model, batch=batch), self.name.removesuffix("_model"))
         self.keep(method(*args, **kwargs), batch, place)
         return batch
-
-
-class SaveModel(ModelStep):
-    """A model that is written to a file."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

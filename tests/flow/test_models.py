@@ -150,7 +150,7 @@ def test_models_are_saved_and_loaded(tmp_path):
 
     pipeline.run(50)
     assert 200 == points().p.load_model("m", Counting, path).m("m").trained
-    pipeline.reset("models").save_model_now("m", path)
+    pipeline.reset("models").m("m").save(path)
     assert "0" == path.read_text()
 
 
