@@ -104,12 +104,12 @@ class Plan:
         if isinstance(self.shuffle, np.random.SeedSequence):
             return self.shuffle
         if self.shuffle is None or isinstance(self.shuffle, (bool, np.bool_)):
-            return np.random.SeedSequence(int.from_bytes(global_rng().bytes(16), "little"))
+            return _drawn_seed()
         return np.random.SeedSequence(abs(entropy_of(self.shuffle)))
 
     def _order(self) -> Rng | None:
-        if self.shuffle is True and self.seed is not None:
-            return rng_at(self.seed, 0)
+        if isinstance(self.shuffle, (bool, np.bool_)) and self.shuffle:  # whoever else draws from numpy's generator
+            return rng_at(_drawn_seed() if self.seed is None else self.seed, 0)
         return None if _is_negative(self.shuffle) else as_rng(self.shuffle)
 
     def _per_epoch(self) -> int | float | None:
@@ -148,6 +148,10 @@ def check_names(names: Iterable[str], known: Iterable[str], batch_class: Any) ->
         close = difflib.get_close_matches(name, (*PLAN, "batch_size", *known), n=1, cutoff=0.75)
         if close and name not in takes(batch_class).names:
             raise TypeError(f"a run does not take {name!r}; did you mean {close[0]!r}?")
+
+
+def _drawn_seed() -> np.random.SeedSequence:
+    return np.random.SeedSequence(int.from_bytes(global_rng().bytes(16), "little"))
 
 
 def _drawn(sampler: Any, batch_size: int, rng: Rng | None) -> Iterator[Indices]:
@@ -214,7 +218,7 @@ class Next:
                     "the last batch failed, and there is none after it: reset('iter') begins anew"
                 ) from None
             raise
-        except Exception:
+        except BaseException:  # Ctrl-C ends a generator, too
             self._failed = True
             raise
 

@@ -391,3 +391,26 @@ def test_a_plan_that_fails_is_no_batch_to_leave_out(prefetch, target):
     assert 1 == next(batches).x[0]
     with pytest.raises(OSError, match="no more positions"):
         next(batches)
+
+
+@pytest.mark.parametrize("prefetch", [1, 4])
+def test_the_order_does_not_depend_on_who_else_draws(prefetch):
+    """A shuffled run takes from NumPy's global generator when it begins, and not later."""
+
+    def order(prefetch):
+        np.random.seed(3)
+        batches = rows().p.add(1).gen_batch(7, shuffle=True, n_epochs=3, prefetch=prefetch)
+        return [(batch.x.tolist(), np.random.random()) for batch in batches]
+
+    assert order(0) == order(prefetch)
+
+
+def test_an_interrupted_next_batch_is_not_the_end():
+    """The next call says that it failed."""
+    pipeline = rows().p.fail_at(1, KeyboardInterrupt())
+    pipeline.next_batch(6)
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.next_batch(6)
+    with pytest.raises(RuntimeError, match=r"reset\('iter'\) begins anew"):
+        pipeline.next_batch(6)
