@@ -57,6 +57,7 @@ class Expr:
     """
 
     __slots__ = ("_fn", "_mode", "_operands")
+    __array_ufunc__ = None  # NumPy leaves ``array + expression`` to the expression, not to each item of the array
 
     def __init__(self, fn: Callable[..., Any], *operands: Any, mode: str = "w") -> None:
         self._fn = fn

@@ -146,10 +146,15 @@ class Pipeline(Recipe):
     def next_batch(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Any:
         """The next batch, after all steps; called with other options than before, it begins anew.
 
+        What is for the constructor of batches may change from call to call; with `prefetch`, which makes batches
+        before they are asked for, it counts among the options.
+
         Raises
         ------
         StopIteration
             After `n_iters` batches or `n_epochs` epochs.
+        RuntimeError
+            After a batch that failed, until `reset`.
         """
         plan, given, kwargs = self._prepare(batch_size, shuffle=shuffle, **options)
 

@@ -45,7 +45,8 @@ class Options:
     prefetch : int, default 0
         How many batches are prepared ahead.
     target : {'threads', 'mpc'}, default 'threads'
-        By whom.
+        By whom. What an action does in another process stays there, but for the batch: a list that it appends to, or
+        an attribute of the dataset, is not changed here. Keep such things in variables of the pipeline.
     profile : bool, default False
         Whether to note how long each step takes.
     ignore_exceptions : bool, default False

@@ -38,6 +38,7 @@ class Sampler:
     """
 
     weight = 1.0
+    __array_ufunc__ = None  # NumPy leaves ``array + sampler`` to the sampler, not to each item of the array
 
     def __init__(self, seed: Any = None) -> None:
         self.rng = np.random.default_rng(seed)

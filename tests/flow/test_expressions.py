@@ -235,3 +235,15 @@ def test_an_array_is_written_into(batch):
     assign(out, [1, 2, 3], batch)
 
     assert [1, 2, 3] == out.tolist()
+
+
+@pytest.mark.parametrize("number", [np.arange(2), np.float64(3), np.int64(3)])
+def test_arrays_and_expressions(number):
+    """From either side; a function of NumPy's says that it takes none, as there is no value yet."""
+    batch = Batch(2)
+
+    assert (number + batch.indices == (number + B.indices).get(batch)).all()
+    assert (number - batch.indices == (number - B.indices).get(batch)).all()
+    assert (batch.indices == number).tolist() == np.asarray((number == B.indices).get(batch)).tolist()
+    with pytest.raises(TypeError, match="does not support ufuncs"):
+        np.sin(B.indices)

@@ -138,3 +138,12 @@ def test_a_sampler_of_ones_own():
     assert set(range(2, 13)) == set((Dice(seed=1) + Dice(seed=2)).sample(2000)[:, 0])
     with pytest.raises(NotImplementedError, match="should have a method draw"):
         Sampler().sample(1)
+
+
+@pytest.mark.parametrize("scale", [np.array([1, 10]), [1, 10], np.float64(2)])
+def test_arrays_and_samplers(scale):
+    """From either side: an array is a point."""
+    expected = NumpySampler("n", seed=1, dim=2).sample(5) * scale
+
+    assert (expected == (scale * NumpySampler("n", seed=1, dim=2)).sample(5)).all()
+    assert (expected == (NumpySampler("n", seed=1, dim=2) * scale).sample(5)).all()
