@@ -122,14 +122,14 @@ class Loader:
             _should_be_a_seed(shuffle, self._seed_is_given)
         self._skips = one_of("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
-        self._pool, self._owns_pool = pool_of(pool)
         self._depth = None if depth is None else whole("depth", depth)
-        if not self.source.is_random_access:
-            self._should_be_plain()
-        self._shared: Any = None  # what stands for the job in the pool
         self._run = Run(Trace(stages_of(self.source)), whole("max_skipped", max_skipped, least=0))
+        if not self.source.is_random_access:
+            self._should_be_plain(pool)
+        self._shared: Any = None  # what stands for the job in the pool
         self._under_way: Callable[[], Loop | None] = lambda: None
         self._plan_is: str | None = None  # the fingerprint, once it was asked for
+        self._pool, self._owns_pool = pool_of(pool)  # last: what is refused has started no workers
 
     @property
     def epoch(self) -> int:
@@ -397,9 +397,9 @@ class Loader:
                 "cannot be gone through again; give a source that fetches by index"
             )
 
-    def _should_be_plain(self) -> None:
+    def _should_be_plain(self, pool: Any) -> None:
         plan = self._plan
-        given = {"pool": self._pool is not None, "last": plan.last != "keep", "shard": plan.shard is not None}
+        given = {"pool": pool is not None, "last": plan.last != "keep", "shard": plan.shard is not None}
         for name in [name for name, is_given in {**given, "on_error": self._skips}.items() if is_given]:
             raise TypeError(
                 f"{name} should be left out: {type(self.source).__name__} gives its batches one after the other, "

@@ -53,6 +53,19 @@ def test_a_depth_is_a_positive_integer(size, error):
     refused(error, ["depth should be an integer", repr(size)], lambda: Loader(arrays(), 2, pool=1, depth=size))
 
 
+def test_what_is_refused_has_started_no_workers(monkeypatch):
+    """The pool is made when all else is right."""
+    started = []
+    monkeypatch.setattr("batchup.loader.arguments.WorkerThreadPool", started.append)
+    refused(ValueError, ["depth"], lambda: Loader(arrays(), 2, pool=3, depth=0))
+    refused(ValueError, ["max_skipped"], lambda: Loader(arrays(), 2, pool=3, max_skipped=-1))
+    refused(TypeError, ["pool should be left out"], lambda: Loader(one_by_one(), 2, pool=3))
+    assert [] == started
+
+    Loader(arrays(), 2, pool=3)
+    assert [3] == started
+
+
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
