@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pickle
+import select
 import signal
 import struct
 import sys
@@ -231,7 +232,13 @@ def main(tasks: int, results: int, life: int, size: int, place: int, marks: str)
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE)
             except OSError:  # more than this user may have: smaller will do
                 break
-    mark = np.frombuffer(segments.Segment.mapped(marks, size), np.uint8).data[8 * place : 8 * place + 8]
+    try:
+        marked = segments.Segment.mapped(marks, size)
+    except FileNotFoundError:
+        if select.select([life], [], [], 1.0)[0]:  # the parent is gone, and its memory with it
+            os._exit(0)
+        raise
+    mark = np.frombuffer(marked, np.uint8).data[8 * place : 8 * place + 8]
     try:
         Worker(tasks, results, mark).serve()
     except BrokenPipeError:  # the parent is gone

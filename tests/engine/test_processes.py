@@ -552,3 +552,28 @@ def test_an_error_of_the_program_comes_back_as_its_own(tmp_path):
     )
 
     assert ("a bad sample True\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("gone", "code", "said"),
+    [("os.close(writer)", 0, ""), ("pass", 1, "FileNotFoundError: no such memory\n")],
+    ids=["gone", "there"],
+)
+def test_a_worker_whose_parent_goes_while_it_begins_says_nothing(gone, code, said):
+    """Its memory is not there any more; if the parent still is, that is an error."""
+    body = f"""
+    import os
+    from batchup.engine import worker
+
+    def mapped(path, size):
+        {gone}
+        raise FileNotFoundError("no such memory")
+
+    worker.segments.Segment.mapped = mapped
+    reader, writer = os.pipe()
+    worker.main(*os.pipe(), reader, 8, 0, "/proc/1/fd/3")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(body)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert (code, said) == (ended.returncode, ended.stderr[ended.stderr.find("FileNotFoundError:") :])
