@@ -516,3 +516,27 @@ def test_shuffle_by_position_reaches_a_function_by_name():
     ds.batch_iterator(4)
 
     assert [{"shuffle": 7}, {"shuffle": 7}, {}] == given
+
+
+class Short:
+    """Gives too few samples, whatever it is asked for."""
+
+    def __init__(self, some):
+        self.some = some
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, indices):
+        return self.some
+
+
+@pytest.mark.parametrize("some", [np.zeros((3, 2)), [1, 2, 3], np.array(3)], ids=["array", "list", "number"])
+def test_an_array_like_gives_one_sample_for_each_index(some):
+    """Fewer, or more, would stand beside the samples of others."""
+    batches = ArrayDataSource([np.arange(10), Short(some)]).batch_iterator(4)
+    if np.ndim(some):
+        with pytest.raises(ValueError, match="a Short should give one sample for each index: 4 indices, 3 samples"):
+            next(batches)
+    else:
+        assert 3 == next(batches)[1]

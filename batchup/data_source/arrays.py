@@ -184,7 +184,10 @@ class ArrayDataSource(RandomAccessDataSource):
             if type(array) is np.ndarray and array.flags.carray and arena.current is None:
                 samples.append(array.take(indices, 0))
             else:
-                samples.append(rows(array, indices))
+                some = rows(array, indices)
+                if type(some) is not np.ndarray or some.shape[:1] != getattr(indices, "shape", None):
+                    _should_be_as_many(some, indices, array)
+                samples.append(some)
         return tuple(samples) if self.names is None else dict(zip(self.names, samples, strict=True))
 
 
@@ -201,3 +204,13 @@ def _one_length(fields: dict[str, Any]) -> int:
         if other != n:
             raise ValueError(f"data should be of one length: {first} has {n}, {name} {other}")
     return n
+
+
+def _should_be_as_many(some: Any, indices: Any, array: Any) -> None:
+    """Refuse what an array-like gives for `indices`, if it has a length, and another one."""
+    shape = getattr(some, "shape", None)
+    n = shape[0] if shape else len(some) if isinstance(some, (list, str)) else None
+    if n is not None and hasattr(indices, "__len__") and n != len(indices):
+        raise ValueError(
+            f"a {type(array).__name__} should give one sample for each index: {len(indices)} indices, {n} samples"
+        )

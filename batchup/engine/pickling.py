@@ -201,9 +201,12 @@ def error_dumps(error: Exception) -> bytes:
 
 
 class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Leaves the data of memory-mapped files where it is: the path travels, and the file is mapped again."""
+    """Leaves the data of memory-mapped files where it is: the path travels, and the file is mapped again. Refuses open
+    files, as each worker would read a copy of its own, from the beginning."""
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, io.TextIOWrapper) and obj not in (sys.stdout, sys.stderr):
+            raise pickle.PicklingError("an open file")
         if isinstance(obj, np.ndarray):
             mapped = _in_a_file(obj)
             if mapped is not None:

@@ -175,7 +175,7 @@ _HANDED_OVER = "these batches are so cheap that handing them over takes longer t
 _ONE = {"threads": "thread", "processes": "process"}
 _LITTLE_USED = {
     "threads": "a larger depth would even out batches of unequal cost",
-    "processes": "sending the batches took the rest, so make them smaller, or try threads",
+    "processes": "starting workers and sending batches took the rest; threads, or smaller batches, help a long loop",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Protocol
 
 __all__ = ["closing_callback"]
@@ -51,11 +52,9 @@ def closing_callback(*closable: Closable) -> Any:
 
 
 def _callback() -> Any:
-    try:
-        from lightning.pytorch import Callback
-    except ImportError:
+    for package in ("lightning.pytorch", "pytorch_lightning"):
         try:
-            from pytorch_lightning import Callback
+            return importlib.import_module(package).Callback
         except ImportError:
-            raise ImportError("closing_callback() needs Lightning: pip install lightning") from None
-    return Callback
+            pass
+    raise ImportError("closing_callback() needs Lightning: pip install lightning")

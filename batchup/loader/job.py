@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data_source import AbstractDataSource, Batch, MapDataSource, Pick, RandomMapDataSource
 from ..engine import tree
+from ..engine.checks import kind_of
 from ..engine.rng import seed_globals
 from ..errors import noted
 from .plan import PaddedPick, counts
@@ -67,6 +68,7 @@ class InTurn(Iterator[Made]):
                     "that makes one for each, fn(batch_size, shuffle=None)"
                 )
             raise StopIteration
+        _should_be_a_batch(self._held[0])
         made = self._held[0], self._epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
         self._step, self._held = step + 1, []
         return made
@@ -80,6 +82,13 @@ class InTurn(Iterator[Made]):
             noted(error, f"while asking for batch {self._step} of epoch {self._epoch}")
             self._step += 1
             raise
+
+
+def _should_be_a_batch(x: Any) -> None:
+    if not isinstance(x, (tuple, list, dict)):
+        raise TypeError(
+            f"a batch should be a tuple of arrays, or a dict, not {kind_of(x)}: a source gives batches, not samples"
+        )
 
 
 class Job:

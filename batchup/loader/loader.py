@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from ..data_source import Batch, BatchIterator
+from ..data_source import Batch, BatchIterator, IteratorDataSource
 from ..data_source.combined import coerced
 from ..data_source.replay import fingerprint, should_agree
 from ..engine.checks import whole
@@ -400,6 +400,7 @@ class Loader:
     def _should_be_plain(self, pool: Any) -> None:
         plan = self._plan
         given = {"pool": pool is not None, "last": plan.last != "keep", "shard": plan.shard is not None}
+        given["shuffle"] = plan.shuffled and isinstance(self.source, IteratorDataSource)
         for name in [name for name, is_given in {**given, "on_error": self._skips}.items() if is_given]:
             raise TypeError(
                 f"{name} should be left out: {type(self.source).__name__} gives its batches one after the other, "

@@ -77,6 +77,7 @@ class Loop(Iterator[Batch]):
         self._results: Any = results
         self._epoch = epoch
         self._held: Made | None = None
+        self._delivered = run.step > 0  # whether there was any batch of this epoch
 
     def __next__(self) -> Batch:
         run = self._run
@@ -103,6 +104,7 @@ class Loop(Iterator[Batch]):
             run.epoch, run.step = epoch, step + 1
             self._held = None
             if batch is not None:
+                self._delivered = True
                 return batch
 
     def close(self) -> None:
@@ -117,3 +119,12 @@ class Loop(Iterator[Batch]):
         if self._epoch is not None and self._run.epoch == self._epoch:
             self._run.epoch, self._run.step = self._epoch + 1, 0
         self._epoch = None
+        self._should_have_delivered()
+
+    def _should_have_delivered(self) -> None:
+        skipped = self._run.skipped
+        if not self._delivered and skipped and skipped[-1].epoch == self._run.epoch - 1:
+            raise TooManySkipped(
+                f"no sample of epoch {skipped[-1].epoch} could be fetched, so it is hardly the fault of a few of them; "
+                f"the last: {skipped[-1]}"
+            )

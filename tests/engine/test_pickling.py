@@ -120,3 +120,12 @@ def test_results_arrive_as_they_were(result, where):
         arrived = pickling.result_loads(header, [bytearray(view) for view in views])
 
     assert plain(result) == plain(arrived)
+
+
+def test_an_open_file_is_refused(tmp_path):
+    """Text or not: each worker would read a copy of its own."""
+    path = tmp_path / "notes.txt"
+    path.write_text("abc")
+    for mode in ("r", "rb", "w"):
+        with open(path, mode) as file, pytest.raises(DataSourcePicklingError, match="keep what it is made from"):
+            pickling.dumps({"file": file})

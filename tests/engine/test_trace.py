@@ -152,8 +152,8 @@ CASES = {
     ),
     "idle processes": (
         {"wait": 1.0, "use": 1.0, "work": 1.0, "workers": 2, "kind": "processes"},
-        "the loop waited 50 % of its time for batches; 2 processes were busy 25 %: sending the batches took the rest, "
-        "so make them smaller, or try threads",
+        "the loop waited 50 % of its time for batches; 2 processes were busy 25 %: starting workers and sending "
+        "batches took the rest; threads, or smaller batches, help a long loop",
     ),
     "cheap batches": (
         {"wait": 1e-3, "use": 1e-3, "work": 8e-5, "workers": 2, "kind": "processes"},

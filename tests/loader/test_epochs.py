@@ -408,3 +408,11 @@ def test_what_cannot_be_gone_through_again_says_so(source, name, call, said):
     """States, single batches and steps are for sources that fetch by index."""
     with pytest.raises(TypeError, match=f"a loader over {name} {said}.*give a source that fetches by index"):
         call(Loader(source, 2))
+
+
+def test_an_iterator_of_samples_is_no_iterator_of_batches():
+    """What is no batch is refused, and so is a shuffle, which an iterator cannot follow."""
+    with pytest.raises(TypeError, match="a batch should be a tuple of arrays, or a dict, not a int"):
+        list(Loader((i for i in range(3)), 2))
+    with pytest.raises(TypeError, match="shuffle should be left out: IteratorDataSource gives its batches"):
+        Loader(iter([(np.arange(3),)]), 2, shuffle=7)

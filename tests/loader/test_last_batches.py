@@ -14,7 +14,6 @@ from batchup import (
     CallableDataSource,
     ChoiceDataSource,
     CompositeDataSource,
-    IteratorDataSource,
     Loader,
 )
 from batchup.data_source import RandomAccessDataSource
@@ -258,7 +257,6 @@ def test_len_is_known_for_what_is_common(name, last, seed):
         (lambda: ChoiceDataSource([arrays(), arrays()]), "its epoch ends when the source says so"),
         (lambda: ChoiceDataSource([arrays(), arrays()], weights=[1, 2]), "its epoch ends when the source says so"),
         (lambda: CallableDataSource(lambda n, shuffle: iter(())), "its epoch ends when the source says so"),
-        (lambda: IteratorDataSource(iter(())), "its epoch ends when the source says so"),
     ],
 )
 def test_where_there_is_no_length_the_error_says_why(source, why):

@@ -375,3 +375,11 @@ def test_a_resumed_run_skips_on(any_pool):
 
         assert plain(list(loop)) == plain(list(other))
     assert [each for each in loader.skipped if each.step >= 2] == other.skipped
+
+
+def test_a_function_that_always_fails_is_not_skipped_in_silence():
+    """An epoch without any batch is an error: it is hardly the data."""
+    loader = Loader(ArrayDataSource([np.arange(10)]).map(lambda x: (x + None,)), 4, on_error="skip")
+
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(TooManySkipped, match="no sample of epoch 0 could be fetched"):
+        list(loader)
