@@ -156,7 +156,8 @@ class WorkerProcess:
 
 def _started(fds: list[int], marks: Segment, place: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """A worker process, by exec: clean, with this interpreter's options and path."""
-    options: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
+    # the path is given: nothing is looked for in the working directory, which may be gone
+    options = ["-P", *getattr(subprocess, "_args_from_interpreter_flags", list)()]
     path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
     numbers = [*fds, marks.size, place]
     command = [sys.executable, *options, "-c", START, str(len(path)), *path, *map(str, numbers), marks.path]

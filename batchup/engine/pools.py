@@ -156,7 +156,7 @@ class Threads(Pool):
         self._forked = forked()
         for i in range(self.workers):
             # the thread holds the queue, not the pool: a pool that nobody holds is collected, and its threads end
-            thread = threading.Thread(target=_work, args=(self._crew,), name=f"batchup-{i}", daemon=True)
+            thread = threading.Thread(target=_work, args=(self._crew, i), name=f"batchup-{i}", daemon=True)
             self._crew.threads.append(thread)
             thread.start()
         self._end = weakref.finalize(self, _end_threads, self._crew, self._forked)
@@ -178,9 +178,12 @@ class Threads(Pool):
         with self._crew.lock:
             self._end()
         until = time.monotonic() + 0.5
-        for thread in self._crew.threads:
+        for place, thread in enumerate(self._crew.threads):
             if thread is not threading.current_thread():  # it ends when its task does; one that never does is left
                 thread.join(timeout=max(0.0, until - time.monotonic()))
+                outcome = self._crew.running.get(place)
+                if outcome is not None:
+                    outcome.end(None, PoolClosedError("the pool was closed while this task ran"))
 
     def leave(self) -> None:
         if not self._forked():
@@ -188,12 +191,13 @@ class Threads(Pool):
 
 
 class Outcome:
-    """The reply of a thread: a `Reply` made of two locks, which costs a fraction of a `concurrent.futures.Future`."""
+    """The reply of a thread: a `Reply` made of locks, which costs a fraction of a `concurrent.futures.Future`."""
 
-    __slots__ = ("_claim", "_done", "_error", "_gate", "_result", "seconds")
+    __slots__ = ("_claim", "_done", "_error", "_gate", "_last_word", "_result", "seconds")
 
     def __init__(self) -> None:
         self._claim = threading.Lock()  # whoever has it decides what becomes of the task: a worker, or who cancels
+        self._last_word = threading.Lock()  # whoever has it says what has come of it
         self._gate = threading.Lock()  # open when it is done
         self._gate.acquire()
         self._done = False
@@ -232,10 +236,11 @@ class Outcome:
         return True
 
     def end(self, result: Any, error: BaseException | None = None) -> None:
-        """Say what has come of it."""
-        self._result, self._error = result, error
-        self._done = True
-        self._gate.release()
+        """Say what has come of it, unless that is said already."""
+        if self._last_word.acquire(blocking=False):
+            self._result, self._error = result, error
+            self._done = True
+            self._gate.release()
 
 
 _forks = 0  # how many forks lie between this process and the one that imported this
@@ -265,17 +270,20 @@ class _Crew:
     def __init__(self) -> None:
         self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self.threads: list[threading.Thread] = []
+        self.running: dict[int, Outcome] = {}  # what each thread works on
         self.lock = threading.RLock()
         self.leaving = False  # whether the program ends
 
 
-def _work(crew: _Crew) -> None:
+def _work(crew: _Crew, place: int) -> None:
     while True:
         task = crew.tasks.get()
         if task is None or crew.leaving:
             return
+        crew.running[place] = task[0]
         if task[0].begin():
             _run(*task)
+        del crew.running[place]
         del task  # the arguments of the last task are not kept until the next one
 
 

@@ -189,6 +189,23 @@ def test_work_for_a_closed_pool_is_refused(pool):
     assert [PoolClosedError] == outcomes(closed.work_stream([(pow, (2, 3))]))
 
 
+def test_a_thread_that_does_not_end_keeps_nobody_waiting_once_its_pool_is_closed():
+    """A task that runs when its pool is closed is given a moment; then its stream gets an error, as with processes."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def task() -> None:
+        begun.set()
+        gate.wait(30)
+
+    with Threads(1) as pool:
+        stream = WorkStream(pool, [(task,)])
+        assert begun.wait(30)
+
+    assert [PoolClosedError] == outcomes(stream)
+    gate.set()
+    pool._crew.threads[0].join(30)
+
+
 def test_two_streams_share_a_pool(pool):
     """Interleaved, each has its own results in its own order."""
     squares = pool.work_stream((pow, (n, 2)) for n in range(50))
