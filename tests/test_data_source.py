@@ -540,3 +540,65 @@ def test_an_array_like_gives_one_sample_for_each_index(some):
             next(batches)
     else:
         assert 3 == next(batches)[1]
+
+
+@pytest.mark.parametrize(
+    ("some", "fits"),
+    [
+        ((np.zeros((4, 2)), (np.zeros(4), [1, 2, 3, 4])), True),
+        ((1, 2, 3, 4), True),
+        ((np.zeros((3, 2)), np.zeros(4)), False),
+        ((np.zeros((4, 2)), [1, 2, 3]), False),
+    ],
+)
+def test_fields_of_an_array_like_fit_its_indices(some, fits):
+    """It may give several, as a tuple."""
+    batches = ArrayDataSource([Short(some)]).batch_iterator(4)
+    if fits:
+        assert (some,) == next(batches)
+    else:
+        with pytest.raises(ValueError, match=r"4 indices, 3 samples; if it gives one sample .* ParallelItems"):
+            next(batches)
+
+
+class Pairs:
+    """Such as one that is written for PyTorch: an image and its label for one index, never for many."""
+
+    def __init__(self, n=6):
+        self.images = np.arange(n * 4).reshape(n, 2, 2)
+        self.names = [f"{i}.jpg" for i in range(n)]
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.images[i][:, ::-1], self.names[i]
+
+
+class TorchPairs(Pairs):
+    """Has no more of PyTorch's ``Dataset`` than where it says it is from."""
+
+    __module__ = "torch.utils.data.dataset"
+
+
+def test_a_dataset_of_pytorch_gives_sample_by_sample():
+    """It does not get an array of indices, for which its transforms are not made."""
+    pairs = TorchPairs()
+    (samples,) = next(ArrayDataSource([pairs]).batch_iterator(3, shuffle=np.random.RandomState(1)))
+
+    np.testing.assert_equal(samples, [pairs[i] for i in np.random.RandomState(1).permutation(6)[:3]])
+
+
+def test_an_array_like_for_one_index_is_told_what_to_do():
+    """The error is its own, with a note."""
+    with pytest.raises(TypeError) as caught:
+        next(ArrayDataSource([Pairs()]).batch_iterator(3))
+
+    assert "a Pairs is asked for an array of indices; if it gives one sample for one index, ParallelItems(it, " in str(
+        caught.value.__notes__[0]
+    )
+
+
+def test_a_range_is_an_array_like():
+    """Of the numbers in it."""
+    assert [([5, 4, 3],), ([2, 1],)] == list(ArrayDataSource([range(5, 0, -1)]).batch_iterator(3))
