@@ -227,6 +227,13 @@ def test_weighted_samplers_have_no_order(sampler, shuffle):
         refused(NotImplementedError, said, call)
 
 
+@pytest.mark.parametrize("sampler", [[1, 2], iter([3])], ids=["list", "iterator"])
+def test_what_is_no_sampler(sampler):
+    """Such as one of PyTorch's, which gives indices without batches."""
+    said = ["sampler should have the methods of AbstractSampler", "WeightedSampler(weights)", type(sampler).__name__]
+    refused(TypeError, said, lambda: array_source(sampler=sampler))
+
+
 # Repeats.
 
 

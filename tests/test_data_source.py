@@ -602,3 +602,32 @@ def test_an_array_like_for_one_index_is_told_what_to_do():
 def test_a_range_is_an_array_like():
     """Of the numbers in it."""
     assert [([5, 4, 3],), ([2, 1],)] == list(ArrayDataSource([range(5, 0, -1)]).batch_iterator(3))
+
+
+def pairs():
+    return ArrayDataSource([np.arange(10), np.arange(10) % 3])
+
+
+@pytest.mark.parametrize(
+    ("call", "note"),
+    [
+        (lambda: pairs().map(lambda batch: batch), "gets the arrays of a batch, here 2, as so many arguments"),
+        (lambda: ArrayDataSource({"x": range(9)}).map(lambda x, y: x), "gets a batch, here a dict, as one argument"),
+        (
+            lambda: pairs().random_map(lambda x, y: (x, y)),
+            "gets the arrays of a batch, here 2, as so many arguments, and a generator as rng",
+        ),
+        (lambda: CallableDataSource(lambda: iter(())), "gets what batch_iterator gets, fn(batch_size, "),
+        (lambda: pairs().map(lambda x, y: len(3)), None),
+        (lambda: pairs().map(range), None),
+    ],
+    ids=["map", "map of a dict", "random_map", "callable", "another error", "a function in C"],
+)
+def test_a_function_that_takes_other_arguments_is_told_which_it_gets(call, note):
+    """The error is its own, with a note; an error of another kind has none."""
+    with pytest.raises(TypeError) as caught:
+        next(call().batch_iterator(3))
+
+    notes = getattr(caught.value, "__notes__", [])
+    assert note is None or "<lambda> " + note in notes[0]
+    assert (note is None) == (not any("gets" in each for each in notes))

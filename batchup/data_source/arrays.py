@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .. import sampling
 from ..engine import arena, tree
-from ..engine.checks import no_keywords, whole
+from ..engine.checks import kind_of, no_keywords, whole
 from ..engine.rng import Shuffle, as_rng
 from ..engine.tree import Batch, Pick
 from ..errors import noted
@@ -73,6 +73,11 @@ class RandomAccessDataSource(AbstractDataSource):
             sampler = sampling.StandardSampler(self.length, repeats)
         if isinstance(sampler, sampling.AbstractSampler):  # any object with the same methods will do
             sampler._should_fit(self.length)
+        elif not hasattr(sampler, "num_indices_generated"):
+            raise TypeError(
+                "sampler should have the methods of AbstractSampler, as WeightedSampler(weights) and "
+                f"SubsetSampler(indices) do, not be {kind_of(sampler)}"
+            )
         self.sampler = sampler
         self.include_indices = include_indices
 
