@@ -631,3 +631,16 @@ def test_a_function_that_takes_other_arguments_is_told_which_it_gets(call, note)
     notes = getattr(caught.value, "__notes__", [])
     assert note is None or "<lambda> " + note in notes[0]
     assert (note is None) == (not any("gets" in each for each in notes))
+
+
+def test_sources_say_what_they_are():
+    """How many samples, of which fields, through which functions."""
+    ds = ArrayDataSource([np.zeros((4, 2)), range(4)], repeats=2)
+    named = ArrayDataSource({"x": [1, 2]}, include_indices=True)
+
+    assert "<ArrayDataSource of 8 samples: ndarray float64 (4, 2), range (4,)>" == repr(ds)
+    assert "<ArrayDataSource of 2 samples: x list (2,)>" == repr(named)
+    assert "<RandomAccessDataSource of inf samples>" == repr(RandomAccessDataSource(3, repeats=-1))
+    assert f"{ds!r}.map(tuple).random_map(len)" == repr(ds.map(tuple).random_map(len))
+    assert f"CompositeDataSource([{ds!r}, {named!r}])" == repr(CompositeDataSource([ds, named]))
+    assert f"ChoiceDataSource([{ds!r}])" == repr(ChoiceDataSource([ds]))

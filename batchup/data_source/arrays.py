@@ -89,6 +89,9 @@ class RandomAccessDataSource(AbstractDataSource):
     def _takes_keywords(self) -> bool:
         return False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.num_samples()} samples>"
+
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self.sampler.num_indices_generated()
 
@@ -176,6 +179,11 @@ class ArrayDataSource(RandomAccessDataSource):
         super().__init__(_one_length(fields), indices, repeats, sampler, include_indices)
         self.data = list(fields.values())
 
+    def __repr__(self) -> str:
+        names = self.names[-len(self.data) :] if self.names else [""] * len(self.data)
+        fields = (f"{name} {_described(array)}".strip() for name, array in zip(names, self.data, strict=True))
+        return f"{super().__repr__()[:-1]}: {', '.join(fields)}>"
+
     @property
     def _may_draw(self) -> bool:
         return type(self) is not ArrayDataSource or not all(
@@ -201,6 +209,11 @@ class ArrayDataSource(RandomAccessDataSource):
                     _should_be_as_many(some, indices, array)
                 samples.append(some)
         return tuple(samples) if self.names is None else dict(zip(self.names, samples, strict=True))
+
+
+def _described(array: Any) -> str:
+    dtype, shape = getattr(array, "dtype", ""), getattr(array, "shape", (len(array),))
+    return " ".join([*filter(None, [type(array).__name__, str(dtype)]), str(tuple(shape))])
 
 
 def _should_be_fields(data: list[Any] | dict[str, Any]) -> None:

@@ -313,6 +313,9 @@ class MapDataSource(AbstractDataSource):
         self.fn = fn
         self.name = name_of(fn)
 
+    def __repr__(self) -> str:
+        return f"{self.source!r}.map({self.name})"
+
     @property
     def is_random_access(self) -> bool:
         return self.source.is_random_access
@@ -409,6 +412,9 @@ class RandomMapDataSource(AbstractDataSource):
         self.name = name_of(fn)
         # transforms of other names, or added later, do not change what this one draws
         self._place = self.name, sum(self.name == other for other in _names_below(source))
+
+    def __repr__(self) -> str:
+        return f"{self.source!r}.random_map({self.name})"
 
     @property
     def is_random_access(self) -> bool:

@@ -75,6 +75,9 @@ class CompositeDataSource(AbstractDataSource):
         if self.trim and any(ds._uneven for ds in self.datasets):
             raise ValueError("trim should be False: one of the sources has batch_sizes, so its parts differ in length")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.datasets!r})"
+
     @property
     def is_random_access(self) -> bool:
         return all(ds.is_random_access for ds in self.datasets)
@@ -201,6 +204,9 @@ class ChoiceDataSource(AbstractDataSource):
             raise ValueError(
                 f"there should be one weight per source: {len(self.weights)} weights, {len(self.datasets)} sources"
             )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.datasets!r})"
 
     @property
     def is_random_access(self) -> bool:

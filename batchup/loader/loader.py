@@ -315,6 +315,12 @@ class Loader:
         at = f"epoch={self.epoch}, step={self.step}"
         return f"<Loader over {type(self.source).__name__}: batch_size={self.batch_size}, {at}>"
 
+    def __reduce__(self) -> Never:
+        raise TypeError(
+            "a Loader cannot be pickled or copied, as it stands for one run and has its workers: make another from the "
+            "same source and arguments; state_dict() says where it is"
+        )
+
     def __enter__(self) -> Self:
         return self
 
