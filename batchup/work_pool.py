@@ -154,6 +154,9 @@ class WorkerThreadPool(AbstractWorkerPool):
     def __init__(self, processes: int = 1) -> None:
         self._engine = Threads(whole("processes", processes))
 
+    def __repr__(self) -> str:
+        return f"<WorkerThreadPool of {self._engine.workers} threads>"
+
     @property
     def engine(self) -> Pool:
         return self._engine
@@ -177,6 +180,9 @@ class WorkerProcessPool(AbstractWorkerPool):
         from .engine.processes import Processes  # joblib and the rest are imported where they are used
 
         self._engine = Processes(whole("processes", processes), retries)
+
+    def __repr__(self) -> str:
+        return f"<WorkerProcessPool of {self._engine.workers} processes>"
 
     @property
     def engine(self) -> Pool:

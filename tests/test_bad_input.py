@@ -2,6 +2,7 @@
 
 import inspect
 import traceback
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,18 @@ from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler, We
 from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 
 X = np.arange(5)
+
+
+class TorchDataset:
+    """Has no more of PyTorch's than where it says it is from."""
+
+    __module__ = "torch.utils.data.dataset"
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return X, index
 
 
 def same(*batch):
@@ -214,6 +227,13 @@ def test_weighted_samplers_have_no_order(sampler, shuffle):
         refused(NotImplementedError, said, call)
 
 
+@pytest.mark.parametrize("sampler", [[1, 2], iter([3])], ids=["list", "iterator"])
+def test_what_is_no_sampler(sampler):
+    """Such as one of PyTorch's, which gives indices without batches."""
+    said = ["sampler should have the methods of AbstractSampler", "WeightedSampler(weights)", type(sampler).__name__]
+    refused(TypeError, said, lambda: array_source(sampler=sampler))
+
+
 # Repeats.
 
 
@@ -287,6 +307,32 @@ def test_data_is_array_like(array):
     refused(TypeError, ["data[1]", "length", type(array).__name__], lambda: ArrayDataSource([X, array]))
 
 
+@pytest.mark.parametrize(
+    "samples",
+    [
+        ["0.jpg", "10.jpg"],
+        [b"01", b"12"],
+        [Path("0.jpg"), Path("1.jpg")],
+        [{"x": X, "y": 0}, {"x": X, "y": 1}],
+        [(X, 0), (X, 1)],
+        [("0.jpg", np.int64(0)), ("1.jpg", np.int64(1))],
+        [0, 1, 2],
+    ],
+    ids=["str", "bytes", "Path", "dict", "arrays and labels", "paths and labels", "numbers"],
+)
+def test_data_is_not_a_list_of_samples(samples):
+    """As it is elsewhere; the message shows the list around it, which is right."""
+    said = ["list of array-likes", "data[0] is", "a list of samples goes into another list, ArrayDataSource([samples])"]
+    refused(TypeError, said, lambda: ArrayDataSource(samples))
+    assert [(samples[1:],)] == list(ArrayDataSource([samples], indices=range(1, len(samples))).batch_iterator(9))
+
+
+@pytest.mark.parametrize("data", [[(1, 2.5), (3, 4.5)], [range(3), (1, 2, 3)], [["a", 1], ["b", 2]]], ids=str)
+def test_data_may_be_tuples_and_lists(data):
+    """Of numbers, of other things, or of what counts."""
+    assert [tuple(map(list, data))] == list(ArrayDataSource(data).batch_iterator(9))
+
+
 def test_data_is_of_one_length():
     """The message says which is longer or shorter, and by how much."""
     refused(ValueError, ["data[0] has 5", "data[2] 4"], lambda: ArrayDataSource([X, X, X[:4]]))
@@ -305,6 +351,25 @@ def test_what_is_no_data_source(x):
     ):
         refused(TypeError, said, call)
     refused(TypeError, ["source should be a data source, not"], lambda: MapDataSource(x, same))
+
+
+class Stream:
+    def __iter__(self):
+        return iter([(X, X)])
+
+
+@pytest.mark.parametrize(
+    ("x", "hint"),
+    [
+        (X, "put it into a list: [X] or [X, y]"),
+        (TorchDataset(), "ArrayDataSource([dataset]).map(collate)"),
+        (Stream(), "batchup.batch_iter.Infinite(x, …) what gives samples"),
+    ],
+    ids=["array", "Dataset", "iterable"],
+)
+def test_what_to_do_with_what_is_no_data_source(x, hint):
+    """What is meant can often be told."""
+    refused(TypeError, [hint], lambda: coerce_data_source(x))
 
 
 @pytest.mark.parametrize("kind", [CompositeDataSource, ChoiceDataSource])

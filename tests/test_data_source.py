@@ -540,3 +540,107 @@ def test_an_array_like_gives_one_sample_for_each_index(some):
             next(batches)
     else:
         assert 3 == next(batches)[1]
+
+
+@pytest.mark.parametrize(
+    ("some", "fits"),
+    [
+        ((np.zeros((4, 2)), (np.zeros(4), [1, 2, 3, 4])), True),
+        ((1, 2, 3, 4), True),
+        ((np.zeros((3, 2)), np.zeros(4)), False),
+        ((np.zeros((4, 2)), [1, 2, 3]), False),
+    ],
+)
+def test_fields_of_an_array_like_fit_its_indices(some, fits):
+    """It may give several, as a tuple."""
+    batches = ArrayDataSource([Short(some)]).batch_iterator(4)
+    if fits:
+        assert (some,) == next(batches)
+    else:
+        with pytest.raises(ValueError, match=r"4 indices, 3 samples; if it gives one sample .* ParallelItems"):
+            next(batches)
+
+
+class Pairs:
+    """Such as one that is written for PyTorch: an image and its label for one index, never for many."""
+
+    def __init__(self, n=6):
+        self.images = np.arange(n * 4).reshape(n, 2, 2)
+        self.names = [f"{i}.jpg" for i in range(n)]
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.images[i][:, ::-1], self.names[i]
+
+
+class TorchPairs(Pairs):
+    """Has no more of PyTorch's ``Dataset`` than where it says it is from."""
+
+    __module__ = "torch.utils.data.dataset"
+
+
+def test_a_dataset_of_pytorch_gives_sample_by_sample():
+    """It does not get an array of indices, for which its transforms are not made."""
+    pairs = TorchPairs()
+    (samples,) = next(ArrayDataSource([pairs]).batch_iterator(3, shuffle=np.random.RandomState(1)))
+
+    np.testing.assert_equal(samples, [pairs[i] for i in np.random.RandomState(1).permutation(6)[:3]])
+
+
+def test_an_array_like_for_one_index_is_told_what_to_do():
+    """The error is its own, with a note."""
+    with pytest.raises(TypeError) as caught:
+        next(ArrayDataSource([Pairs()]).batch_iterator(3))
+
+    assert "a Pairs is asked for an array of indices; if it gives one sample for one index, ParallelItems(it, " in str(
+        caught.value.__notes__[0]
+    )
+
+
+def test_a_range_is_an_array_like():
+    """Of the numbers in it."""
+    assert [([5, 4, 3],), ([2, 1],)] == list(ArrayDataSource([range(5, 0, -1)]).batch_iterator(3))
+
+
+def pairs():
+    return ArrayDataSource([np.arange(10), np.arange(10) % 3])
+
+
+@pytest.mark.parametrize(
+    ("call", "note"),
+    [
+        (lambda: pairs().map(lambda batch: batch), "gets the arrays of a batch, here 2, as so many arguments"),
+        (lambda: ArrayDataSource({"x": range(9)}).map(lambda x, y: x), "gets a batch, here a dict, as one argument"),
+        (
+            lambda: pairs().random_map(lambda x, y: (x, y)),
+            "gets the arrays of a batch, here 2, as so many arguments, and a generator as rng",
+        ),
+        (lambda: CallableDataSource(lambda: iter(())), "gets what batch_iterator gets, fn(batch_size, "),
+        (lambda: pairs().map(lambda x, y: len(3)), None),
+        (lambda: pairs().map(range), None),
+    ],
+    ids=["map", "map of a dict", "random_map", "callable", "another error", "a function in C"],
+)
+def test_a_function_that_takes_other_arguments_is_told_which_it_gets(call, note):
+    """The error is its own, with a note; an error of another kind has none."""
+    with pytest.raises(TypeError) as caught:
+        next(call().batch_iterator(3))
+
+    notes = getattr(caught.value, "__notes__", [])
+    assert note is None or "<lambda> " + note in notes[0]
+    assert (note is None) == (not any("gets" in each for each in notes))
+
+
+def test_sources_say_what_they_are():
+    """How many samples, of which fields, through which functions."""
+    ds = ArrayDataSource([np.zeros((4, 2)), range(4)], repeats=2)
+    named = ArrayDataSource({"x": [1, 2]}, include_indices=True)
+
+    assert "<ArrayDataSource of 8 samples: ndarray float64 (4, 2), range (4,)>" == repr(ds)
+    assert "<ArrayDataSource of 2 samples: x list (2,)>" == repr(named)
+    assert "<RandomAccessDataSource of inf samples>" == repr(RandomAccessDataSource(3, repeats=-1))
+    assert f"{ds!r}.map(tuple).random_map(len)" == repr(ds.map(tuple).random_map(len))
+    assert f"CompositeDataSource([{ds!r}, {named!r}])" == repr(CompositeDataSource([ds, named]))
+    assert f"ChoiceDataSource([{ds!r}])" == repr(ChoiceDataSource([ds]))

@@ -11,6 +11,7 @@ from batchup import (
     ChoiceDataSource,
     CompositeDataSource,
     WeightedSampler,
+    WorkerProcessPool,
     WorkerThreadPool,
     data_source,
     work_pool,
@@ -164,3 +165,9 @@ def test_a_source_may_be_what_can_be_made_one(pool):
     """A list of arrays stands for an `ArrayDataSource`."""
     np.testing.assert_equal(next(pool.parallel_data_source([Y]).batch_iterator(2)), (np.arange(2),))
     assert isinstance(pool.parallel_data_source([Y]), data_source.AbstractDataSource)
+
+
+def test_pools_say_what_they_are():
+    """And how many workers they have."""
+    with WorkerThreadPool(2) as threads, WorkerProcessPool(3) as processes:
+        assert "<WorkerThreadPool of 2 threads> <WorkerProcessPool of 3 processes>" == f"{threads} {processes}"

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
+from numbers import Number
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import sampling
-from ..engine import arena
-from ..engine.checks import no_keywords, whole
+from ..engine import arena, tree
+from ..engine.checks import kind_of, no_keywords, whole
 from ..engine.rng import Shuffle, as_rng
 from ..engine.tree import Batch, Pick
+from ..errors import noted
 from .base import AbstractDataSource
 from .batches import BatchIterator
 from .replay import signature_of
 from .rows import is_array_like, positions, rows
 
 __all__ = ["ArrayDataSource", "RandomAccessDataSource"]
+
+ONE_BY_ONE = "if it gives one sample for one index, ParallelItems(it, workers=1) asks it so"
 
 
 class RandomAccessDataSource(AbstractDataSource):
@@ -68,6 +73,11 @@ class RandomAccessDataSource(AbstractDataSource):
             sampler = sampling.StandardSampler(self.length, repeats)
         if isinstance(sampler, sampling.AbstractSampler):  # any object with the same methods will do
             sampler._should_fit(self.length)
+        elif not hasattr(sampler, "num_indices_generated"):
+            raise TypeError(
+                "sampler should have the methods of AbstractSampler, as WeightedSampler(weights) and "
+                f"SubsetSampler(indices) do, not be {kind_of(sampler)}"
+            )
         self.sampler = sampler
         self.include_indices = include_indices
 
@@ -78,6 +88,9 @@ class RandomAccessDataSource(AbstractDataSource):
     @property
     def _takes_keywords(self) -> bool:
         return False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.num_samples()} samples>"
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self.sampler.num_indices_generated()
@@ -108,7 +121,8 @@ class ArrayDataSource(RandomAccessDataSource):
     data : list or dict of array-like
         All of one length. NumPy arrays, memory maps, lists, pandas columns, h5py datasets, or objects of your own with
         ``__len__`` and a ``__getitem__`` that takes an array of indices and returns samples: an array, a list, …
-        A list gives batches that are tuples, a dict gives dicts.
+        A list gives batches that are tuples, a dict gives dicts. Of a list, or a ``Dataset`` of PyTorch's, a batch has
+        a list of samples.
     indices : array of int, 1-D, optional
         Use these samples only.
     repeats : int, default 1
@@ -161,8 +175,14 @@ class ArrayDataSource(RandomAccessDataSource):
             if "indices" in self.names:
                 raise ValueError("include_indices gives each batch a field 'indices', but data has one of that name")
             self.names = ("indices", *self.names)
+        _should_be_fields(data)
         super().__init__(_one_length(fields), indices, repeats, sampler, include_indices)
         self.data = list(fields.values())
+
+    def __repr__(self) -> str:
+        names = self.names[-len(self.data) :] if self.names else [""] * len(self.data)
+        fields = (f"{name} {_described(array)}".strip() for name, array in zip(names, self.data, strict=True))
+        return f"{super().__repr__()[:-1]}: {', '.join(fields)}>"
 
     @property
     def _may_draw(self) -> bool:
@@ -184,11 +204,38 @@ class ArrayDataSource(RandomAccessDataSource):
             if type(array) is np.ndarray and array.flags.carray and arena.current is None:
                 samples.append(array.take(indices, 0))
             else:
-                some = rows(array, indices)
+                some = _asked(array, indices)
                 if type(some) is not np.ndarray or some.shape[:1] != getattr(indices, "shape", None):
                     _should_be_as_many(some, indices, array)
                 samples.append(some)
         return tuple(samples) if self.names is None else dict(zip(self.names, samples, strict=True))
+
+
+def _described(array: Any) -> str:
+    dtype, shape = getattr(array, "dtype", ""), getattr(array, "shape", (len(array),))
+    return " ".join([*filter(None, [type(array).__name__, str(dtype)]), str(tuple(shape))])
+
+
+def _should_be_fields(data: list[Any] | dict[str, Any]) -> None:
+    """Refuse a list of samples, where it can be told from a list of array-likes."""
+    if isinstance(data, list) and data and (_is_sample(data[0]) or _are_samples(data[:2])):
+        raise TypeError(
+            "data should be a list of array-likes, one for each field, with a length and items by index, but data[0] "
+            f"is {reprlib.repr(data[0])}; a list of samples goes into another list, ArrayDataSource([samples])"
+            ".map(collate), and collate gets a list of them"
+        )
+
+
+def _is_sample(x: Any) -> bool:
+    return isinstance(x, (str, bytes)) or type(x) is dict
+
+
+def _are_samples(some: list[Any]) -> bool:
+    """Whether they cannot be indexed, or are tuples such as (image, label)."""
+    if not all(isinstance(x, tuple) for x in some):
+        return len(some) > 1 and not any(map(is_array_like, some))
+    one, *others = [[type(part) for part in x] for x in some]
+    return others == [one] and len(set(one)) > 1 and not all(isinstance(part, Number) for part in some[0])
 
 
 def _one_length(fields: dict[str, Any]) -> int:
@@ -196,21 +243,43 @@ def _one_length(fields: dict[str, Any]) -> int:
     if not fields:
         raise ValueError("data should hold at least one array-like, but it is empty")
     for name, array in fields.items():
-        if not is_array_like(array):
-            raise TypeError(f"{name} should have a length and items, but a {type(array).__name__} has not")
+        if not is_array_like(array) or _is_sample(array):
+            raise TypeError(f"{name} should have a length and items by index, but a {type(array).__name__} has not")
     lengths = {name: len(array) for name, array in fields.items()}
     (first, n), *others = lengths.items()
     for name, other in others:
         if other != n:
-            raise ValueError(f"data should be of one length: {first} has {n}, {name} {other}")
+            raise ValueError(
+                f"data should be of one length: {first} has {n}, {name} {other} (a list of samples is one array-like: "
+                "[samples])"
+            )
     return n
+
+
+def _asked(array: Any, indices: Any) -> Any:
+    try:
+        return rows(array, indices)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, TypeError) or "truth value of an array" in str(error):
+            noted(error, f"a {type(array).__name__} is asked for an array of indices; {ONE_BY_ONE}")
+        raise
 
 
 def _should_be_as_many(some: Any, indices: Any, array: Any) -> None:
     """Refuse what an array-like gives for `indices`, if it has a length, and another one."""
+    if not hasattr(indices, "__len__"):
+        return
+    counts = [_count(some)]
+    if isinstance(some, tuple) and counts != [len(indices)]:  # fields that belong together, each with all samples
+        counts = [_count(leaf) for leaf in tree.leaves(some)]
+    for n in counts:
+        if n is not None and n != len(indices):
+            raise ValueError(
+                f"a {type(array).__name__} should give one sample for each index: {len(indices)} indices, {n} samples; "
+                f"{ONE_BY_ONE}"
+            )
+
+
+def _count(some: Any) -> int | None:
     shape = getattr(some, "shape", None)
-    n = shape[0] if shape else len(some) if isinstance(some, (list, str)) else None
-    if n is not None and hasattr(indices, "__len__") and n != len(indices):
-        raise ValueError(
-            f"a {type(array).__name__} should give one sample for each index: {len(indices)} indices, {n} samples"
-        )
+    return shape[0] if shape else len(some) if isinstance(some, (list, str, tuple)) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from .. import sampling
 from ..engine.checks import kind_of, whole
 from ..engine.rng import Chance, Shuffle
 from ..engine.tree import Batch, Pick
+from ..errors import noted
 from .batches import BatchIterator
 from .results import Limited, Progress, concatenated, first, mean, results
 
@@ -21,6 +23,7 @@ __all__ = [
     "RandomMapDataSource",
     "RandomPick",
     "batch_of",
+    "misfit",
     "name_of",
     "should_be_random_access",
     "with_shuffle",
@@ -310,6 +313,9 @@ class MapDataSource(AbstractDataSource):
         self.fn = fn
         self.name = name_of(fn)
 
+    def __repr__(self) -> str:
+        return f"{self.source!r}.map({self.name})"
+
     @property
     def is_random_access(self) -> bool:
         return self.source.is_random_access
@@ -353,7 +359,12 @@ class MapDataSource(AbstractDataSource):
         return self.source._signature()  # the plan does not depend on the function
 
     def _mapped(self, batch: Batch) -> Batch:
-        return batch_of(self.fn, self.fn(*batch) if isinstance(batch, tuple) else self.fn(batch))
+        try:
+            result = self.fn(*batch) if isinstance(batch, tuple) else self.fn(batch)
+        except TypeError as error:
+            misfit(error, self.fn, *_arguments(batch))
+            raise
+        return batch_of(self.fn, result)
 
 
 class RandomPick(NamedTuple):
@@ -402,6 +413,9 @@ class RandomMapDataSource(AbstractDataSource):
         # transforms of other names, or added later, do not change what this one draws
         self._place = self.name, sum(self.name == other for other in _names_below(source))
 
+    def __repr__(self) -> str:
+        return f"{self.source!r}.random_map({self.name})"
+
     @property
     def is_random_access(self) -> bool:
         return True
@@ -448,7 +462,32 @@ class RandomMapDataSource(AbstractDataSource):
 
     def _mapped(self, batch: Batch, chance: Chance) -> Batch:
         rng = chance.rng()
-        return batch_of(self.fn, self.fn(*batch, rng=rng) if isinstance(batch, tuple) else self.fn(batch, rng=rng))
+        try:
+            result = self.fn(*batch, rng=rng) if isinstance(batch, tuple) else self.fn(batch, rng=rng)
+        except TypeError as error:
+            args, _, what = _arguments(batch)
+            misfit(error, self.fn, args, {"rng": rng}, f"{what}, and a generator as rng")
+            raise
+        return batch_of(self.fn, result)
+
+
+def _arguments(batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any], str]:
+    """What a function of a batch is called with, and that in words."""
+    if isinstance(batch, tuple):
+        return batch, {}, f"the arrays of a batch, here {len(batch)}, as so many arguments"
+    return (batch,), {}, f"a batch, here {kind_of(batch)}, as one argument"
+
+
+def misfit(
+    error: TypeError, fn: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any], what: str
+) -> None:
+    """Note on an error of `fn`, if these are not the arguments that it takes, what it gets."""
+    try:
+        inspect.signature(fn).bind(*args, **keywords)
+    except TypeError:
+        noted(error, f"{name_of(fn)} gets {what}")
+    except ValueError:  # some functions in C do not tell
+        pass
 
 
 def batch_of(fn: Callable[..., Any], result: Any) -> Batch:

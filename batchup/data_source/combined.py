@@ -19,7 +19,7 @@ from .arrays import ArrayDataSource
 from .base import AbstractDataSource, should_be_random_access, with_shuffle
 from .batches import BatchIterator
 from .iterators import CallableDataSource, IteratorDataSource
-from .rows import is_array_like
+from .rows import is_array_like, is_dataset
 
 __all__ = [
     "ChoiceBatch",
@@ -74,6 +74,9 @@ class CompositeDataSource(AbstractDataSource):
         self.trim = trim and self.batch_sizes is None
         if self.trim and any(ds._uneven for ds in self.datasets):
             raise ValueError("trim should be False: one of the sources has batch_sizes, so its parts differ in length")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.datasets!r})"
 
     @property
     def is_random_access(self) -> bool:
@@ -201,6 +204,9 @@ class ChoiceDataSource(AbstractDataSource):
             raise ValueError(
                 f"there should be one weight per source: {len(self.weights)} weights, {len(self.datasets)} sources"
             )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.datasets!r})"
 
     @property
     def is_random_access(self) -> bool:
@@ -356,11 +362,21 @@ def coerced(x: Any, name: str) -> AbstractDataSource:
         return IteratorDataSource(x)
     if callable(x):
         return CallableDataSource(x)
-    hint = "; put it into a list: [X] or [X, y]" if is_array_like(x) and not isinstance(x, str) else ""
     raise TypeError(
         f"{name} should be a data source, a list of array-likes, an iterator or a function, not {kind_of(x)}: "
-        f"{reprlib.repr(x)}{hint}"
+        f"{reprlib.repr(x)}{_hint(x)}"
     )
+
+
+def _hint(x: Any) -> str:
+    """What to do with something that is no data source, at the end of an error."""
+    if is_array_like(x) and is_dataset(x):
+        return "; ArrayDataSource([dataset]).map(collate) gives collate a list of its samples"
+    if is_array_like(x) and not isinstance(x, str):
+        return "; put it into a list: [X] or [X, y]"
+    if isinstance(x, Iterable) and not isinstance(x, (str, set)):
+        return "; IteratorDataSource(x) takes what gives batches, batchup.batch_iter.Infinite(x, …) what gives samples"
+    return ""
 
 
 def _members(datasets: Sequence[Any]) -> list[AbstractDataSource]:

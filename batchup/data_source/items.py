@@ -19,7 +19,8 @@ class ParallelItems:
     """An array-like that fetches the samples of a batch by several threads, one sample at a time.
 
     For data whose samples are slow to come, such as images that are read and decoded: one batch does not wait for one
-    thread. It stands wherever the array-like itself does, with a pool or without, and can be sent to processes.
+    thread. It stands wherever the array-like itself does, with a pool or without, and can be sent to processes. What
+    samples draw from `numpy.random` does not repeat if there are several workers; what `random_map` draws does.
 
     Parameters
     ----------

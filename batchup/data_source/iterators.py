@@ -10,7 +10,7 @@ import numpy as np
 from ..engine.checks import INTEGERS, whole
 from ..engine.rng import Shuffle
 from ..engine.tree import Batch
-from .base import AbstractDataSource
+from .base import AbstractDataSource, misfit
 
 __all__ = ["CallableDataSource", "IteratorDataSource"]
 
@@ -47,7 +47,13 @@ class CallableDataSource(AbstractDataSource):
 
     def batch_iterator(self, batch_size: int, *shuffle: Shuffle, **kwargs: Any) -> Iterator[Batch]:
         """What the function returns for the same arguments; a second positional one is handed on as `shuffle`."""
-        return self.batch_iterator_fn(batch_size, **dict(zip(["shuffle"], shuffle, strict=False)), **kwargs)
+        keywords = {**dict(zip(["shuffle"], shuffle, strict=False)), **kwargs}
+        try:
+            return self.batch_iterator_fn(batch_size, **keywords)
+        except TypeError as error:
+            what = "what batch_iterator gets, fn(batch_size, shuffle=None), and returns an iterator of batches"
+            misfit(error, self.batch_iterator_fn, (batch_size,), keywords, what)
+            raise
 
 
 class IteratorDataSource(AbstractDataSource):

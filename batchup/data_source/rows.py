@@ -9,7 +9,7 @@ import numpy as np
 from ..engine.arena import empty, in_worker
 from ..engine.checks import INTEGERS, Indices, index_array
 
-__all__ = ["ArrayLike", "is_array_like", "positions", "rows"]
+__all__ = ["ArrayLike", "is_array_like", "is_dataset", "positions", "rows"]
 
 
 class ArrayLike(Protocol):
@@ -30,7 +30,7 @@ def rows(array: Any, indices: Any) -> Any:
             out = empty((len(indices), *array.shape[1:]), array.dtype) if in_worker() else None
             return array.take(indices, 0) if out is None else array.take(indices, 0, out, "clip")
         return array[indices]
-    if isinstance(array, (list, tuple)) and isinstance(indices, np.ndarray):
+    if isinstance(indices, np.ndarray) and (isinstance(array, (list, tuple, range)) or is_dataset(array)):
         return [array[i] for i in indices.tolist()]
     if hasattr(array, "iloc"):  # a pandas column: array[indices] would go by its labels
         return array.iloc[indices]
@@ -56,3 +56,11 @@ def positions(indices: Any, length: int) -> Any:
 
 def is_array_like(x: Any) -> bool:
     return hasattr(x, "__len__") and hasattr(x, "__getitem__")
+
+
+def is_dataset(x: Any) -> bool:
+    """Whether it is a ``Dataset`` of PyTorch's, which gives one sample for one index.
+
+    For an array of indices, one over arrays would give an answer as well, with transforms applied to wrong axes.
+    """
+    return any(kind.__module__.startswith("torch.utils.data") for kind in type(x).__mro__)

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import six
+
+ELSEWHERE = {  # keywords that people bring along, and what is in their place
+    "batch_sampler": "a sampler of yours makes batches of indices: ArrayDataSource(data, sampler=sampler)",
+    "collate_fn": "source.map(fn) makes a batch of what the source gives: ArrayDataSource([samples]).map(collate_fn)",
+    "drop_last": 'Loader(source, 64, last="drop") leaves a short last batch out',
+    "generator": "shuffle takes a seed or a generator of NumPy's: shuffle=7",
+    "num_workers": "Loader(source, 64, pool=4) has four threads, pool=WorkerProcessPool(4) has four processes",
+    "persistent_workers": "workers stay until their loader or pool is closed",
+    "pin_memory": "batches are NumPy's: torch.from_numpy(x).pin_memory() in the loop",
+    "prefetch_factor": "Loader(source, 64, pool=4, depth=8) has eight batches under way or ready",
+    "sampler": "the sampler belongs to the source: ArrayDataSource(data, sampler=WeightedSampler(weights))",
+    "seed": "the seed is given as shuffle: shuffle=7",
+    "worker_init_fn": "workers need no seeds: source.random_map(fn) gives fn(*batch, rng) a generator for each batch",
+}
+ELSEWHERE |= dict.fromkeys(["workers", "n_workers", "processes", "num_threads"], ELSEWHERE["num_workers"])
+ELSEWHERE |= dict.fromkeys(["rng", "random_state"], ELSEWHERE["generator"])
 
 INTEGERS = six.integer_types + (np.integer,)
 Indices: TypeAlias = npt.NDArray[np.intp]
@@ -66,8 +82,9 @@ def index_array(name: str, value: Any, below: int | None = None) -> Indices:
     return array.astype(np.intp, copy=False)
 
 
-def no_keywords(call: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Refuse keywords that nothing takes, so that a misspelt one is not silently ignored.
+def no_keywords(call: str, given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse keywords that nothing takes, so that a misspelt one is not silently ignored. Of one that PyTorch's loader
+    takes, say what is in its place.
 
     >>> no_keywords("batch_iterator", {"shufle": True}, ["shuffle"])
     Traceback (most recent call last):
@@ -77,6 +94,8 @@ def no_keywords(call: str, given: Mapping[str, Any], known: Iterable[str]) -> No
     for name in given:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}"
+        if "shuffle" in known:
+            hint = ELSEWHERE.get(name, hint)
         raise TypeError(f"{call}() does not take {name!r}; {hint}")
 
 

@@ -449,12 +449,17 @@ def _fail(answer: Answer, error: BaseException) -> None:
     answer.error, answer.state, answer.lease, answer.kept = error, "open", None, None
 
 
+OFTEN = {
+    -9: "; -9 is often the system's answer to too little memory",
+    -11: "; -11 is that of code in C, often where it writes into a tensor that shares the memory of an array of the "
+    "source, which is read-only here: make a copy first",
+}
+
+
 def _died(answer: Answer) -> WorkerDiedError:
     attempts = len(answer.exit_codes)
     codes = ", ".join(map(str, answer.exit_codes))
-    error = WorkerDiedError(
-        f"{attempts} worker processes in a row died at this task (exit codes {codes}; -9 is often the system's answer "
-        "to too little memory)"
-    )
+    hints = "".join(hint for code, hint in OFTEN.items() if code in answer.exit_codes)
+    error = WorkerDiedError(f"{attempts} worker processes in a row died at this task (exit codes {codes}{hints})")
     error.attempts, error.exit_codes = attempts, answer.exit_codes
     return error

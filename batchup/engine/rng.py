@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import pickle
 import random
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Self, TypeAlias
 
@@ -176,21 +177,32 @@ def numbers(x: Any) -> Any:
 
 
 def seed_globals(entropy: int, *position: int) -> None:
-    """Seed `numpy.random` and `random` for one place in a run."""
+    """Seed `numpy.random`, `random` and, where it is imported, PyTorch, for one place in a run."""
     sequence = np.random.SeedSequence(entropy, spawn_key=position)
     np.random.seed(sequence.generate_state(4))
-    random.seed(int(sequence.generate_state(1, np.uint64)[0]))
+    number = int(sequence.generate_state(1, np.uint64)[0])
+    random.seed(number)
+    if (of_torch := _of_torch()) is not None:
+        of_torch.manual_seed(number)
 
 
 @contextlib.contextmanager
 def globals_kept() -> Iterator[None]:
-    """Whatever is drawn or seeded meanwhile: afterwards `numpy.random` and `random` are where they were."""
-    states = np.random.get_state(), random.getstate()
+    """Whatever is drawn or seeded meanwhile: afterwards, what `seed_globals` seeds is where it was."""
+    states, of_torch = (np.random.get_state(), random.getstate()), _of_torch()
+    state = None if of_torch is None else of_torch.get_state()
     try:
         yield
     finally:
         np.random.set_state(states[0])
         random.setstate(states[1])
+        if of_torch is not None:
+            of_torch.set_state(state)
+
+
+def _of_torch() -> Any:
+    """The generator that torchvision and other transforms for PyTorch draw from; None if PyTorch is not imported."""
+    return getattr(sys.modules.get("torch"), "default_generator", None)
 
 
 def global_rng() -> np.random.RandomState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from numbers import Number
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,6 +24,11 @@ Item: TypeAlias = tuple[Pick, int, int]  # a pick, the epoch and the step that i
 # A batch (None if all of its samples were left out), its epoch and step, the thread that made it, the times when its
 # stages began and ended, and the samples that were left out. A plain tuple: a named one costs a third of a microsecond.
 Made: TypeAlias = tuple[Batch | None, int, int, int, tuple[float, ...], "tuple[Skipped, ...]"]
+
+NOT_SAMPLES = (
+    "a source gives batches, not samples, which batchup.batch_iter makes batches of: Infinite(samples, batch_size=64, "
+    "batches_per_epoch=100)"
+)
 
 
 class Skipped(NamedTuple):
@@ -86,9 +92,12 @@ class InTurn(Iterator[Made]):
 
 def _should_be_a_batch(x: Any) -> None:
     if not isinstance(x, (tuple, list, dict)):
-        raise TypeError(
-            f"a batch should be a tuple of arrays, or a dict, not {kind_of(x)}: a source gives batches, not samples"
-        )
+        raise TypeError(f"a batch should be a tuple of arrays, or a dict, not {kind_of(x)}: {NOT_SAMPLES}")
+    parts = x.values() if isinstance(x, dict) else x
+    single = [part for part in parts if isinstance(part, (Number, str, bytes)) or getattr(part, "shape", None) == ()]
+    if single and len(parts) - len(single) < 2:  # such as (image, label)
+        kinds = ", ".join(type(part).__name__ for part in parts)
+        raise TypeError(f"a batch should be a tuple of arrays, or a dict, not one of ({kinds}): {NOT_SAMPLES}")
 
 
 class Job:

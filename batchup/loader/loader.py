@@ -7,14 +7,14 @@ import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Never, Self
 
 import numpy as np
 
 from ..data_source import Batch, BatchIterator, IteratorDataSource
 from ..data_source.combined import coerced
 from ..data_source.replay import fingerprint, should_agree
-from ..engine.checks import whole
+from ..engine.checks import no_keywords, whole
 from ..engine.pools import cores
 from ..engine.position import Position
 from ..engine.rng import Shuffle, as_rng, entropy_of, globals_kept, rng_at
@@ -31,6 +31,7 @@ from .stats import LoaderStats
 __all__ = ["Loader"]
 
 VERSION = 1
+KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"]
 
 
 class Loader:
@@ -105,7 +106,9 @@ class Loader:
         on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
         timeout: float | None = None,
+        **others: Never,
     ) -> None:
+        no_keywords("Loader", others, KEYWORDS)
         self.source = coerced(source, "source")
         self.batch_size = whole("batch_size", batch_size)
         should_fit(self.source, self.batch_size)
@@ -311,6 +314,12 @@ class Loader:
     def __repr__(self) -> str:
         at = f"epoch={self.epoch}, step={self.step}"
         return f"<Loader over {type(self.source).__name__}: batch_size={self.batch_size}, {at}>"
+
+    def __reduce__(self) -> Never:
+        raise TypeError(
+            "a Loader cannot be pickled or copied, as it stands for one run and has its workers: make another from the "
+            "same source and arguments; state_dict() says where it is"
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -191,6 +191,23 @@ def test_a_task_that_kills_its_worker_is_named(pool):
     assert [30, 40, 50] == [x[0] for (x,) in batches]
 
 
+def killed_by(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(signal.SIGKILL, "too little memory"), (signal.SIGSEGV, "which is read-only here: make a copy first")],
+)
+def test_how_a_worker_ended_hints_at_why(number, hint):
+    """By the system, or by a write to where it may not."""
+    with Processes(1, retries=0) as pool, pytest.raises(WorkerDiedError, match=hint) as died:
+        pool.submit(killed_by, number).result()
+
+    assert 1 == str(died.value).count("; -")
+
+
+
 def test_a_worker_that_dies_beside_a_slow_task_does_not_accuse_it(tmp_path):
     """Only the task that was under way in the dead worker is charged."""
     slow_may_end = tmp_path / "end"

@@ -1,11 +1,15 @@
 """Chance has an address, and `shuffle` may be several things."""
 
+import random
+import sys
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchup.engine.rng import as_rng, rng_at
+from batchup.engine.rng import as_rng, globals_kept, rng_at, seed_globals
 
 seeds = st.integers(0, 2**64)
 positions = st.lists(st.integers(0, 2**32 - 1), max_size=4)
@@ -97,3 +101,34 @@ def test_what_shuffle_may_not_be(shuffle, error, said):
     """The message says what was given."""
     with pytest.raises(error, match=said):
         as_rng(shuffle)
+
+
+class OfTorch(random.Random):
+    """What PyTorch's default generator can do."""
+
+    manual_seed, get_state, set_state = random.Random.seed, random.Random.getstate, random.Random.setstate
+
+
+def test_the_generator_of_pytorch_is_seeded_where_pytorch_is_there(monkeypatch):
+    """By the place, as those of NumPy and Python are; and it is where it was after `globals_kept`."""
+    torch = types.SimpleNamespace(default_generator=OfTorch(1))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    drawn = []
+    with globals_kept():
+        for place in [(0, 0), (0, 1), (0, 0)]:
+            seed_globals(7, *place)
+            drawn.append(torch.default_generator.random())
+
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert random.Random(1).random() == torch.default_generator.random()
+
+
+def test_pytorch_need_not_be_there(monkeypatch):
+    """Nor need it be whole: it may be in the midst of its import."""
+    for torch in [None, types.SimpleNamespace()]:
+        monkeypatch.setitem(sys.modules, "torch", torch)
+        with globals_kept():
+            seed_globals(7, 0)
+            drawn = random.random()
+            seed_globals(7, 0)
+            assert drawn == random.random()

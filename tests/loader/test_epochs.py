@@ -416,3 +416,23 @@ def test_an_iterator_of_samples_is_no_iterator_of_batches():
         list(Loader((i for i in range(3)), 2))
     with pytest.raises(TypeError, match="shuffle should be left out: IteratorDataSource gives its batches"):
         Loader(iter([(np.arange(3),)]), 2, shuffle=7)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [(np.zeros((2, 2)), 1), (np.zeros(3), np.int64(1)), ("a.jpg", 1), {"image": np.zeros(3), "label": np.array(1)}],
+    ids=["image and int", "array and int64", "path and int", "dict"],
+)
+def test_an_iterator_of_samples_is_none_of_batches(sample):
+    """They would go into the loop as if they were some."""
+    with pytest.raises(TypeError, match="a source gives batches, not samples") as caught:
+        next(iter(Loader(iter([sample]), 4)))
+
+    assert "Infinite(samples, batch_size=64" in str(caught.value)
+
+
+def test_a_batch_may_have_a_number_beside_its_arrays():
+    """Such as one for the whole batch."""
+    batches = [(np.zeros(3), np.ones(3), 0.5), (np.zeros(3),), {"x": np.zeros(3)}]
+
+    np.testing.assert_equal(list(Loader(iter(batches), 4)), batches)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import threading
 import time
 import warnings
@@ -129,3 +131,10 @@ def test_a_loader_that_nobody_holds_goes():
 def test_a_loop_goes_on_without_its_loader():
     """Nobody else has to hold it: `for x in Loader(...)`."""
     assert 100 == sum(1 for _ in Loader(ArrayDataSource([np.arange(100)]), 1, shuffle=5, pool=2))
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_loader_stands_for_one_run(copied):
+    """A copy would share its loops and its workers, or be without."""
+    with pytest.raises(TypeError, match="a Loader cannot be pickled or copied.* state_dict"):
+        copied(Loader([np.arange(3)], 2))

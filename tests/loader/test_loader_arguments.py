@@ -67,6 +67,25 @@ def test_what_is_refused_has_started_no_workers(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"num_workers": 4}, "pool=4) has four threads, pool=WorkerProcessPool(4) has four processes"),
+        ({"workers": 4}, "pool=4) has four threads"),
+        ({"drop_last": True}, 'last="drop"'),
+        ({"collate_fn": list}, "source.map(fn) makes a batch"),
+        ({"sampler": [1]}, "ArrayDataSource(data, sampler=WeightedSampler(weights))"),
+        ({"seed": 7}, "shuffle=7"),
+        ({"shufle": 7}, "did you mean 'shuffle'?"),
+        ({"colour": 7}, "it takes shuffle, pool, depth, last, shard, remainder, on_error, max_skipped, timeout"),
+    ],
+)
+def test_a_keyword_that_it_does_not_take(given, said):
+    """One of PyTorch's loader, or a misspelt one: the message says what is in its place."""
+    (name,) = given
+    refused(TypeError, [f"Loader() does not take {name!r}; ", said], lambda: Loader(arrays(), 2, **given))
+
+
+@pytest.mark.parametrize(
     ("given", "error", "said"),
     [
         ({"shuffle": -1}, ValueError, ["a seed for shuffle should be 0 or more", "-1"]),
@@ -131,7 +150,7 @@ def test_options_are_given_by_name():
     kinds = {name: each.kind for name, each in inspect.signature(Loader).parameters.items()}
 
     assert {"source", "batch_size"} == {
-        name for name, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY
+        name for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     }
 
 
