@@ -207,7 +207,7 @@ class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, io.TextIOWrapper) and obj not in (sys.stdout, sys.stderr):
             raise pickle.PicklingError("an open file")
-        if isinstance(obj, np.ndarray):
+        if type(obj) in (np.ndarray, np.memmap):  # one of another class, with a mask perhaps, is more than its data
             mapped = _in_a_file(obj)
             if mapped is not None:
                 return file_mapped, mapped

@@ -137,6 +137,27 @@ def test_a_private_memory_map_is_copied(tmp_path):
     constant.close()
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda m: np.ma.masked_array(m, mask=np.arange(1000) % 2 == 0),
+        lambda m: m.reshape(10, 100).view(np.matrix),
+        lambda m: m.view([("a", "f4"), ("b", "f4")]).view(np.recarray),
+    ],
+    ids=["masked", "matrix", "records"],
+)
+def test_a_memory_map_within_another_array_keeps_its_class(tmp_path, made):
+    """A masked array is more than its data: its mask came from no file."""
+    np.save(tmp_path / "X.npy", np.arange(1000.0))
+    array = made(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    constant = share.Constant(array)
+    loaded = pickle.loads(constant.reference)
+
+    assert (type(array), array.tolist()) == (type(loaded), loaded.tolist())
+    share.forget(constant.serial)
+    constant.close()
+
+
 def test_a_constant_within_a_constant_stays():
     """Whoever holds the outer one holds the inner one too, whose memory would else be given to another."""
     outer = share.Constant({"inner": share.Constant(np.full(1000, 1))})
