@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import io
 import mmap
 import os
@@ -20,6 +22,10 @@ except ImportError:  # joblib before 1.6 brings its own
 
 from ..errors import DataSourcePicklingError
 from .segments import Span
+
+for module in ("numpy.rec", "numpy.char"):  # where their classes say they are from; of others, cloudpickle sends a copy
+    with contextlib.suppress(ImportError):
+        importlib.import_module(module)
 
 __all__ = [
     "ATOMS",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -156,6 +158,20 @@ def test_a_memory_map_within_another_array_keeps_its_class(tmp_path, made):
     assert (type(array), array.tolist()) == (type(loaded), loaded.tolist())
     share.forget(constant.serial)
     constant.close()
+
+
+def test_records_are_sent_by_name():
+    """Nothing else may have imported the module that their class says it is from."""
+    program = (
+        "import numpy as np\n"
+        "from batchup import ArrayDataSource, WorkerProcessPool\n"
+        "X = np.array([(1, 2.0), (3, 4.0)], dtype=[('a', 'i4'), ('b', 'f8')]).view(np.recarray)\n"
+        "with WorkerProcessPool(1) as pool:\n"
+        "    [(records,)] = pool.parallel_data_source(ArrayDataSource([X])).batch_iterator(2)\n"
+        "assert [1, 3] == records.a.tolist() and type(records) is np.recarray\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_constant_within_a_constant_stays():
