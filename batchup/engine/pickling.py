@@ -173,7 +173,7 @@ def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
         except _NotFlat:
             pass
     buffers: list[pickle.PickleBuffer] = []
-    if plain(obj):
+    if plain(obj, writeable=True):
         header = pickle.dumps(obj, 5, buffer_callback=buffers.append)
     else:
         file = io.BytesIO()
@@ -301,6 +301,8 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type) and obj.__module__ in ("__main__", "__mp_main__") and "<" not in obj.__qualname__:
             return _of_main, (obj.__qualname__,)
+        if type(obj) is np.ndarray and not obj.flags.writeable:  # it is only here that nobody should write to it
+            return obj.copy().__reduce_ex__(5)
         return super().reducer_override(obj)
 
 
@@ -314,19 +316,20 @@ def _of_main(qualname: str) -> Any:
 ATOMS: set[type] = {int, float, complex, bool, str, bytes, type(None)}
 
 
-def plain(obj: Any) -> bool:
-    """Whether ordinary pickling will do: arrays, numbers, strings, and tuples, lists and dicts of them.
+def plain(obj: Any, writeable: bool = False) -> bool:
+    """Whether ordinary pickling will do: arrays (perhaps only those that can be written to), numbers, strings, and
+    tuples, lists and dicts of them.
 
     >>> plain((np.arange(3), {"y": [1.0]})), plain(len), plain(np.array([len]))
     (True, False, False)
     """
     kind = type(obj)
     if kind is np.ndarray:
-        return not obj.dtype.hasobject
+        return not obj.dtype.hasobject and (obj.flags.writeable or not writeable)
     if kind is tuple or kind is list or issubclass(kind, tuple) and kind.__module__.startswith("batchup."):
-        return all(map(plain, obj))
+        return all(plain(part, writeable) for part in obj)
     if kind is dict:
-        return all(map(plain, obj)) and all(map(plain, obj.values()))
+        return all(map(plain, obj)) and all(plain(part, writeable) for part in obj.values())
     return kind in ATOMS or isinstance(obj, np.generic) and kind.__module__ == "numpy"
 
 
