@@ -32,6 +32,7 @@ __all__ = [
     "WorkerError",
     "located",
     "noted",
+    "should_be_alone",
 ]
 
 
@@ -128,6 +129,14 @@ def located(error: BaseException, batch_number: int, pick: Any, epoch: int | Non
         error.batch_number, error.indices, error.epoch = batch_number, pick, epoch
     of_epoch = "" if epoch is None else f" of epoch {epoch}"
     return noted(error, f"while fetching batch {batch_number}{of_epoch} (samples {_first_few(pick)})")
+
+
+def should_be_alone() -> ValueError:
+    """What is raised, as by a generator, where two threads ask one iterator for a batch at the same time."""
+    return ValueError(
+        "another thread is asking this iterator for its next batch; give each thread an iterator of its own, or have "
+        "them ask in turn, behind a lock"
+    )
 
 
 def noted(error: BaseException, note: str) -> BaseException:

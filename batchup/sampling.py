@@ -480,8 +480,9 @@ def normalised(name: str, weights: npt.ArrayLike) -> npt.NDArray[Any]:
     if not array.any():
         raise ValueError(f"{name} should not all be 0: nothing could be drawn")
     with np.errstate(over="ignore"):
-        total = array.sum()
-    if not np.isfinite(total):  # each is finite, their sum is not
+        total, about = array.sum(), array.sum(dtype=np.float64)
+    wraps = total.dtype.kind in "iu" and about >= np.iinfo(total.dtype).max
+    if wraps or not np.isfinite(total):  # each is in range, their sum is not
         array = array.astype(np.float64) / array.max()
         total = array.sum()
     normalised: npt.NDArray[Any] = array / total

@@ -261,9 +261,13 @@ def test_weights_of_zero_are_never_drawn():
         assert (weights[batch] > 0).all()
 
 
-def test_weights_whose_sum_overflows():
-    """Each weight is finite, the sum is not: drawn by their proportions all the same."""
-    batch = next(WeightedSampler([1.5e308, 0.0, 1.5e308]).shuffled_indices_batch_iterator(50, np.random.RandomState(0)))
+@pytest.mark.parametrize("large", [1.5e308, 2**62, np.uint64(2**63)], ids=["float", "int", "unsigned"])
+def test_weights_whose_sum_overflows(large):
+    """Each weight is in range, the sum is not: drawn by their proportions all the same."""
+    sampler = WeightedSampler(np.array([large, 0, large], type(large)))
+    batch = next(sampler.shuffled_indices_batch_iterator(50, np.random.RandomState(0)))
+
+    assert [0.5, 0.0, 0.5] == sampler.weights.tolist()
 
     assert {0, 2} == set(batch.tolist())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterator
+from copy import copy
 from numbers import Number
 from typing import Any
 
@@ -199,7 +200,8 @@ class ArrayDataSource(RandomAccessDataSource):
                 positions(indices, self.length)  # says which
         else:
             indices = positions(indices, self.length)
-        samples = [indices] if self.include_indices else []
+        # a copy: the batch may be written to, and the pick fetched again
+        samples = [copy(indices)] if self.include_indices else []
         for array in self.data:
             if type(array) is np.ndarray and array.flags.carray and arena.current is None:
                 samples.append(array.take(indices, 0))

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from ..engine.rng import Shuffle
 from ..engine.tree import Batch, Pick
-from ..errors import BatchUpError, WorkerError, located
+from ..errors import BatchUpError, WorkerError, located, should_be_alone
 from .replay import Epoch, Planned
 
 __all__ = ["BatchIterator"]
@@ -39,7 +39,7 @@ class BatchIterator(Iterator[Batch]):
     (array([30]),)
     """
 
-    __slots__ = ("_epoch", "_fetch", "_located", "_number", "_pick", "_plan")
+    __slots__ = ("_asked", "_epoch", "_fetch", "_located", "_number", "_pick", "_plan")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class BatchIterator(Iterator[Batch]):
     ) -> None:
         self._fetch = fetch
         self._plan = plan
+        self._asked = False  # somebody is in `__next__`
         self._number = -1
         self._pick: Any = NOTHING
         self._epoch = epoch
@@ -62,32 +63,38 @@ class BatchIterator(Iterator[Batch]):
         return cls(source.samples_by_indices_nomapping, epoch.plan(), epoch)
 
     def __next__(self) -> Batch:
-        if self._pick is DRAWING:  # Ctrl-C came while the plan was drawn, and nobody knows what it left out
-            raise BatchUpError("the plan was interrupted while it drew this; begin a new iterator")
-        if self._pick is NOTHING:
-            self._pick = DRAWING
-            try:
-                for self._pick in self._plan:  # noqa: B020 - behind next(), Ctrl-C could lose the pick
-                    break
-                else:
-                    raise StopIteration
-            except Exception:
-                self._pick = NOTHING
-                raise
-        pick = self._pick
+        if self._asked:
+            raise should_be_alone()
         try:
-            batch = self._fetch(pick)
-        except StopIteration as error:  # would end the loop as if the data were used up
-            failed = WorkerError("the data raised StopIteration, which would have ended the epoch early")
-            failed.type_name = "StopIteration"
-            raise self._located(failed, self._passed(), pick) from error
-        except Exception as error:
-            self._located(error, self._passed(), pick)
-            raise
-        # no calls from here on: if Ctrl-C comes and the loop goes on, then with this pick or with the next
-        self._number += 1
-        self._pick = NOTHING
-        return batch
+            self._asked = True
+            if self._pick is DRAWING:  # Ctrl-C came while the plan was drawn, and nobody knows what it left out
+                raise BatchUpError("the plan was interrupted while it drew this; begin a new iterator")
+            if self._pick is NOTHING:
+                self._pick = DRAWING
+                try:
+                    for self._pick in self._plan:  # noqa: B020 - behind next(), Ctrl-C could lose the pick
+                        break
+                    else:
+                        raise StopIteration
+                except Exception:
+                    self._pick = NOTHING
+                    raise
+            pick = self._pick
+            try:
+                batch = self._fetch(pick)
+            except StopIteration as error:  # would end the loop as if the data were used up
+                failed = WorkerError("the data raised StopIteration, which would have ended the epoch early")
+                failed.type_name = "StopIteration"
+                raise self._located(failed, self._passed(), pick) from error
+            except Exception as error:
+                self._located(error, self._passed(), pick)
+                raise
+            # no calls from here on: if Ctrl-C comes and the loop goes on, then with this pick or with the next
+            self._number += 1
+            self._pick = NOTHING
+            return batch
+        finally:
+            self._asked = False
 
     def _passed(self) -> int:
         """The number of the pick that is over."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import contextlib
+import functools
+import importlib
 import io
 import mmap
 import os
@@ -20,6 +24,10 @@ except ImportError:  # joblib before 1.6 brings its own
 
 from ..errors import DataSourcePicklingError
 from .segments import Span
+
+for module in ("numpy.rec", "numpy.char"):  # where their classes say they are from; of others, cloudpickle sends a copy
+    with contextlib.suppress(ImportError):
+        importlib.import_module(module)
 
 __all__ = [
     "ATOMS",
@@ -165,7 +173,7 @@ def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
         except _NotFlat:
             pass
     buffers: list[pickle.PickleBuffer] = []
-    if plain(obj):
+    if plain(obj, writeable=True):
         header = pickle.dumps(obj, 5, buffer_callback=buffers.append)
     else:
         file = io.BytesIO()
@@ -200,22 +208,56 @@ def error_dumps(error: Exception) -> bytes:
     return file.getvalue()
 
 
+MAPS, ENCODING = "/proc/self/maps", sys.getfilesystemencoding()
+
+
+class FileMaps:
+    """The files that this process has mapped, and what they are called by now, where the system says so (Linux)."""
+
+    def __init__(self) -> None:
+        self._files: list[tuple[int, int, str]] = []  # where in memory, the inode, the path
+        with contextlib.suppress(OSError), open(MAPS, encoding=ENCODING, errors="surrogateescape") as maps:
+            for line in maps:
+                span, _, _, _, inode, *path = line.rstrip("\n").split(maxsplit=5)
+                self._files.append((int(span.partition("-")[0], 16), int(inode), "".join(path)))
+
+    def identity(self, path: str, address: int) -> tuple[int, int] | None:
+        """Device and inode of the file at `path`; None if it is not the one that is mapped at `address`, or is gone."""
+        try:
+            there = os.stat(path)
+        except OSError:
+            return None
+        here = bisect.bisect_right(self._files, address, key=lambda file: file[0]) - 1
+        if here >= 0:
+            _, inode, name = self._files[here]
+            if inode != there.st_ino and name != os.path.realpath(path):  # layered file systems have two inodes a file
+                return None
+        return there.st_dev, there.st_ino
+
+
 class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Leaves the data of memory-mapped files where it is: the path travels, and the file is mapped again. Refuses open
     files, as each worker would read a copy of its own, from the beginning."""
 
+    @functools.cached_property
+    def maps(self) -> FileMaps:
+        return FileMaps()
+
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, io.TextIOWrapper) and obj not in (sys.stdout, sys.stderr):
             raise pickle.PicklingError("an open file")
-        if isinstance(obj, np.ndarray):
-            mapped = _in_a_file(obj)
+        if type(obj) in (np.ndarray, np.memmap):  # one of another class, with a mask perhaps, is more than its data
+            mapped = _in_a_file(obj, self.maps)
             if mapped is not None:
                 return file_mapped, mapped
+            if type(obj) is np.memmap:  # or its data would be in the header
+                return obj.view(np.ndarray).__reduce_ex__(5)
         return super().reducer_override(obj)
 
 
-def _in_a_file(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:
-    """The path of the file that the array is mapped from, and where it lies there; None for any other array."""
+def _in_a_file(array: npt.NDArray[Any], maps: FileMaps) -> tuple[Any, ...] | None:
+    """The path and identity of the file that the array is mapped from, and where it lies there; None for any other
+    array."""
     base: Any = array
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
         base = base.base
@@ -225,14 +267,32 @@ def _in_a_file(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:
     first = np.frombuffer(file, np.uint8).__array_interface__["data"][0]
     in_map = array.__array_interface__["data"][0] - first
     in_file = in_map + base.offset - base.offset % mmap.ALLOCATIONGRANULARITY
-    return os.fspath(base.filename), in_file, array.dtype, array.shape, array.strides
+    path = os.fspath(base.filename)
+    identity = maps.identity(path, first)
+    if identity is None:
+        return None  # the path has come to be that of another file, or of none
+    return path, identity, in_file, array.dtype, array.shape, array.strides
 
 
 def file_mapped(
-    path: str, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...]
+    path: str,
+    identity: tuple[int, int],
+    offset: int,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
 ) -> npt.NDArray[Any]:
-    """An array that lies in a file, mapped read-only."""
+    """An array that lies in a file, mapped read-only.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file at `path` is another one by now.
+    """
     with open(path, "rb") as file:
+        there = os.fstat(file.fileno())
+        if (there.st_dev, there.st_ino) != identity:
+            raise FileNotFoundError(f"{path} was replaced while a loop over it was under way; begin a new one")
         memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return np.ndarray(shape, dtype, memory, offset, strides)
 
@@ -241,6 +301,8 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type) and obj.__module__ in ("__main__", "__mp_main__") and "<" not in obj.__qualname__:
             return _of_main, (obj.__qualname__,)
+        if type(obj) is np.ndarray and not obj.flags.writeable:  # it is only here that nobody should write to it
+            return obj.copy().__reduce_ex__(5)
         return super().reducer_override(obj)
 
 
@@ -254,19 +316,20 @@ def _of_main(qualname: str) -> Any:
 ATOMS: set[type] = {int, float, complex, bool, str, bytes, type(None)}
 
 
-def plain(obj: Any) -> bool:
-    """Whether ordinary pickling will do: arrays, numbers, strings, and tuples, lists and dicts of them.
+def plain(obj: Any, writeable: bool = False) -> bool:
+    """Whether ordinary pickling will do: arrays (perhaps only those that can be written to), numbers, strings, and
+    tuples, lists and dicts of them.
 
     >>> plain((np.arange(3), {"y": [1.0]})), plain(len), plain(np.array([len]))
     (True, False, False)
     """
     kind = type(obj)
     if kind is np.ndarray:
-        return not obj.dtype.hasobject
+        return not obj.dtype.hasobject and (obj.flags.writeable or not writeable)
     if kind is tuple or kind is list or issubclass(kind, tuple) and kind.__module__.startswith("batchup."):
-        return all(map(plain, obj))
+        return all(plain(part, writeable) for part in obj)
     if kind is dict:
-        return all(map(plain, obj)) and all(map(plain, obj.values()))
+        return all(map(plain, obj)) and all(plain(part, writeable) for part in obj.values())
     return kind in ATOMS or isinstance(obj, np.generic) and kind.__module__ == "numpy"
 
 

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NoReturn, Protocol, Self
 
 from ..errors import PoolClosedError
 from .checks import whole
@@ -109,6 +109,9 @@ class Pool(abc.ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:  # a copy would close the descriptors of this one when it goes
+        raise TypeError("a pool cannot be copied or pickled: its workers are of this process; make another one")
 
 
 class Serial(Pool):

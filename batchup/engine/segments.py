@@ -9,7 +9,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -98,6 +98,9 @@ class Segment:
     def __del__(self) -> None:
         if getattr(self, "fd", -1) >= 0:
             self.close()
+
+    def __reduce__(self) -> NoReturn:  # two of them would close one descriptor
+        raise TypeError("a segment cannot be copied or pickled")
 
     @staticmethod
     def mapped(path: str, size: int) -> Memory:

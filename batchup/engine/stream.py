@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from ..errors import BatchTimeoutError, BatchUpError, PoolClosedError, WorkerError, noted
+from ..errors import BatchTimeoutError, BatchUpError, PoolClosedError, WorkerError, noted, should_be_alone
 from .checks import whole
 from .pools import Pool, Reply
 
@@ -102,6 +102,7 @@ class WorkStream(Iterator[Any]):
         self._depth = whole("depth", depth)
         self._timeout = seconds(timeout)
         self._located = located or _located
+        self._asked = False  # somebody is in `__next__`
         self._number = -1  # of the last result that was asked for
         self._under_way: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
         # an abandoned stream cancels what nobody will ask for
@@ -114,31 +115,37 @@ class WorkStream(Iterator[Any]):
         self._top_up(self._depth)
 
     def __next__(self) -> Any:
-        if not self._under_way:
-            self._top_up(self._depth)
+        if self._asked:
+            raise should_be_alone()
+        try:
+            self._asked = True
             if not self._under_way:
-                raise StopIteration
-        reply, args = self._under_way[0]
-        result: Any = None
-        error: BaseException | None
-        if isinstance(reply, BaseException):
-            error = reply
-        else:
-            error = reply.exception() if reply.done() else self._awaited(reply)
-            result = reply.result() if error is None else None
-            self._busy += getattr(reply, "seconds", 0.0)
-            self._retried += getattr(reply, "retried", 0)
-        warning = self._pool.warning()
-        if warning:  # if it is an error, the next call goes on here
-            warnings.warn(warning, RuntimeWarning, stacklevel=2)
-        self._top_up(self._depth + 1)  # the first is as good as delivered
-        number = self._number + 1
-        # Ctrl-C comes between calls of functions: there is none from here to the end, so no result is lost
-        self._number = number
-        del self._under_way[0]
-        if error is None:
-            return result
-        raise self._presentable(error, number, args)
+                self._top_up(self._depth)
+                if not self._under_way:
+                    raise StopIteration
+            reply, args = self._under_way[0]
+            result: Any = None
+            error: BaseException | None
+            if isinstance(reply, BaseException):
+                error = reply
+            else:
+                error = reply.exception() if reply.done() else self._awaited(reply)
+                result = reply.result() if error is None else None
+                self._busy += getattr(reply, "seconds", 0.0)
+                self._retried += getattr(reply, "retried", 0)
+            warning = self._pool.warning()
+            if warning:  # if it is an error, the next call goes on here
+                warnings.warn(warning, RuntimeWarning, stacklevel=2)
+            self._top_up(self._depth + 1)  # the first is as good as delivered
+            number = self._number + 1
+            # Ctrl-C comes between calls of functions: there is none from here to the end, so no result is lost
+            self._number = number
+            del self._under_way[0]
+            if error is None:
+                return result
+            raise self._presentable(error, number, args)
+        finally:
+            self._asked = False
 
     def retrieve(self) -> Any:
         """The next result, or None when there are no more."""

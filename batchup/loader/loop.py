@@ -10,7 +10,7 @@ from typing import Any
 from ..engine.position import Position
 from ..engine.trace import Trace
 from ..engine.tree import Batch
-from ..errors import PoolClosedError, TooManySkipped
+from ..errors import PoolClosedError, TooManySkipped, should_be_alone
 from .job import Made, Skipped
 
 __all__ = ["Loop", "Run"]
@@ -76,36 +76,43 @@ class Loop(Iterator[Batch]):
         self._run = run
         self._results: Any = results
         self._epoch = epoch
+        self._asked = False  # somebody is in `__next__`
         self._held: Made | None = None
         self._delivered = run.step > 0  # whether there was any batch of this epoch
 
     def __next__(self) -> Batch:
-        run = self._run
-        asked = time.perf_counter()
-        while True:
-            if self._results is None:
-                raise (
-                    PoolClosedError("the loader was closed")
-                    if run.closed
-                    else RuntimeError("this loop has ended: another one has begun since, or a state was loaded")
-                )
-            if self._held is None:
-                for self._held in self._results:  # noqa: B020 - behind next(), Ctrl-C could lose the batch
-                    break
-                else:
-                    self._finish(asked)
-                    raise StopIteration
-            batch, epoch, step, worker, marks, skipped = self._held
-            if skipped:
-                run.note((epoch, step), skipped)
-            if batch is not None:
-                run.trace.add(epoch, step, asked, time.perf_counter(), worker, marks)
-            # no calls from here on, so Ctrl-C finds the batch either held or delivered
-            run.epoch, run.step = epoch, step + 1
-            self._held = None
-            if batch is not None:
-                self._delivered = True
-                return batch
+        if self._asked:
+            raise should_be_alone()
+        try:
+            self._asked = True
+            run = self._run
+            asked = time.perf_counter()
+            while True:
+                if self._results is None:
+                    raise (
+                        PoolClosedError("the loader was closed")
+                        if run.closed
+                        else RuntimeError("this loop has ended: another one has begun since, or a state was loaded")
+                    )
+                if self._held is None:
+                    for self._held in self._results:  # noqa: B020 - behind next(), Ctrl-C could lose the batch
+                        break
+                    else:
+                        self._finish(asked)
+                        raise StopIteration
+                batch, epoch, step, worker, marks, skipped = self._held
+                if skipped:
+                    run.note((epoch, step), skipped)
+                if batch is not None:
+                    run.trace.add(epoch, step, asked, time.perf_counter(), worker, marks)
+                # no calls from here on, so Ctrl-C finds the batch either held or delivered
+                run.epoch, run.step = epoch, step + 1
+                self._held = None
+                if batch is not None:
+                    self._delivered = True
+                    return batch
+        finally:
+            self._asked = False
 
     def close(self) -> None:
         """Nobody will ask for more."""

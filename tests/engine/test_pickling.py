@@ -129,3 +129,25 @@ def test_an_open_file_is_refused(tmp_path):
     for mode in ("r", "rb", "w"):
         with open(path, mode) as file, pytest.raises(DataSourcePicklingError, match="keep what it is made from"):
             pickling.dumps({"file": file})
+
+
+@pytest.mark.parametrize(
+    "within", [lambda x: [x], lambda x: {"x": x}, lambda x: ({"x": [x, "y"]},)], ids=["list", "dict", "both"]
+)
+def test_what_comes_back_can_be_written_to(within):
+    """Also what is read-only in the worker: a sample of data that all workers share."""
+    x = np.arange(5).astype("f4").view([("a", "f4")])
+    x.flags.writeable = False
+    header, buffers = pickling.result_dumps(within(x))
+    [loaded] = _arrays_in(pickling.result_loads(header, [bytearray(each) for each in buffers]))
+    loaded["a"] += 1
+
+    assert [1, 2, 3, 4, 5] == loaded["a"].tolist()
+
+
+def _arrays_in(x):
+    if isinstance(x, np.ndarray):
+        yield x
+    elif isinstance(x, (dict, list, tuple)):
+        for part in x.values() if isinstance(x, dict) else x:
+            yield from _arrays_in(part)

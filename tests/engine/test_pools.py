@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
+import pickle
 import threading
 import weakref
 from concurrent.futures import CancelledError
@@ -11,6 +13,7 @@ from concurrent.futures import CancelledError
 import pytest
 
 from batchup.engine.pools import Outcome, Serial, Threads
+from batchup.engine.processes import Processes
 from batchup.errors import PoolClosedError
 
 
@@ -155,3 +158,17 @@ def test_what_is_done_cannot_be_cancelled():
 
             assert not reply.cancel()
             assert 8 == reply.result()
+
+
+@pytest.mark.parametrize(
+    "make", [Serial, lambda: Threads(1), lambda: Processes(1)], ids=["serial", "threads", "processes"]
+)
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_pool_cannot_be_copied(make, copied):
+    """What was left of half a copy closed descriptors of the pool, and what had come to have their numbers."""
+    with make() as pool:
+        with pytest.raises(TypeError, match="a pool cannot be copied or pickled"):
+            copied(pool)
+        gc.collect()
+
+        assert 8 == pool.submit(pow, 2, 3).result()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from batchup.engine import share
+from batchup.engine import pickling, share
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +138,89 @@ def test_a_private_memory_map_is_copied(tmp_path):
     assert 5 == pickle.loads(constant.reference)[3]
     share.forget(constant.serial)
     constant.close()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda m: np.ma.masked_array(m, mask=np.arange(1000) % 2 == 0),
+        lambda m: m.reshape(10, 100).view(np.matrix),
+        lambda m: m.view([("a", "f4"), ("b", "f4")]).view(np.recarray),
+    ],
+    ids=["masked", "matrix", "records"],
+)
+def test_a_memory_map_within_another_array_keeps_its_class(tmp_path, made):
+    """A masked array is more than its data: its mask came from no file."""
+    np.save(tmp_path / "X.npy", np.arange(1000.0))
+    array = made(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    constant = share.Constant(array)
+    loaded = pickle.loads(constant.reference)
+
+    assert (type(array), array.tolist()) == (type(loaded), loaded.tolist())
+    share.forget(constant.serial)
+    constant.close()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="the system does not say what is mapped")
+@pytest.mark.parametrize("change", ["replaced", "moved", "deleted"])
+def test_a_memory_map_whose_path_is_not_its_own_any_more_is_copied(tmp_path, change):
+    """The file that is mapped is what counts, whatever has come to be at its path."""
+    path, other = tmp_path / "X.npy", tmp_path / "other.npy"
+    np.save(path, np.zeros(1000))
+    mapped = np.load(path, mmap_mode="r")
+    if change == "replaced":
+        np.save(other, np.ones(1000))
+        os.replace(other, path)
+    elif change == "moved":
+        os.replace(path, other)
+        np.save(path, np.ones(1000))
+    else:
+        os.remove(path)
+    constant = share.Constant(mapped)
+
+    assert (pickle.loads(constant.reference) == 0).all()
+    assert len(pickling.dumps(mapped)[0]) < 500
+    constant.close()
+
+
+def test_a_memory_map_of_a_new_file_at_the_same_path_is_another(tmp_path):
+    """It is sent again, or workers would go on with the file that was there before."""
+    path, other = tmp_path / "X.npy", tmp_path / "other.npy"
+    np.save(path, np.zeros(1000))
+    constant = share.Constant(np.load(path, mmap_mode="r"))
+    loaded = pickle.loads(constant.reference)
+    np.save(other, np.ones(1000))
+    os.replace(other, path)
+
+    assert (loaded == 0).all()
+    assert not constant.holds(np.load(path, mmap_mode="r"))
+    constant.close()
+
+
+def test_a_file_that_is_replaced_before_it_is_mapped_is_an_error(tmp_path):
+    """A worker that is started later does not mix two files into one epoch."""
+    np.save(tmp_path / "X.npy", np.zeros(1000))
+    constant = share.Constant(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    np.save(tmp_path / "other.npy", np.ones(1000))
+    os.replace(tmp_path / "other.npy", tmp_path / "X.npy")
+
+    with pytest.raises(FileNotFoundError, match=r"X\.npy was replaced while a loop over it was under way"):
+        pickle.loads(constant.reference)
+    constant.close()
+
+
+def test_records_are_sent_by_name():
+    """Nothing else may have imported the module that their class says it is from."""
+    program = (
+        "import numpy as np\n"
+        "from batchup import ArrayDataSource, WorkerProcessPool\n"
+        "X = np.array([(1, 2.0), (3, 4.0)], dtype=[('a', 'i4'), ('b', 'f8')]).view(np.recarray)\n"
+        "with WorkerProcessPool(1) as pool:\n"
+        "    [(records,)] = pool.parallel_data_source(ArrayDataSource([X])).batch_iterator(2)\n"
+        "assert [1, 3] == records.a.tolist() and type(records) is np.recarray\n"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_a_constant_within_a_constant_stays():

@@ -277,6 +277,20 @@ def test_as_many_as_may_be_are_no_error():
     assert 10 == len(quiet(skipping(Files(100, range(0, 100, 10)), 10, max_skipped=10)))
 
 
+def test_indices_that_were_written_to_are_those_of_the_batch_alone(any_pool):
+    """A function may write to its batch; where it fails then, the samples are looked for where they were."""
+
+    def counted_from_1(indices, x):
+        indices += 1
+        return failing_on(5)(x, indices)
+
+    traced = ArrayDataSource([np.arange(12)], include_indices=True).map(counted_from_1)
+    loader = Loader(traced, 4, on_error="skip", pool=any_pool)
+
+    assert ([4, 6, 7], [5, 7, 8]) == quiet(loader)[1]
+    assert [5] == [each.sample for each in loader.skipped]
+
+
 def test_an_error_that_no_sample_causes_is_raised(any_pool):
     """A function that fails on two samples together, and on neither alone."""
 

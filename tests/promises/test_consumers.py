@@ -1,9 +1,14 @@
 """What consumers do: they leave, keep what they get, and are many."""
 
+import contextlib
 import os
+import threading
 
+import numpy as np
 import pytest
 from programs import quiet, run
+
+from batchup import ArrayDataSource, Loader, SubsetSampler, WorkerThreadPool
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 
@@ -175,3 +180,34 @@ with {kind}(2) as pool:
     )
 
     assert quiet("[]\n") == ended
+
+
+@pytest.mark.parametrize("kind", ["WorkerThreadPool", "no pool", "loader"])
+def test_one_iterator_in_two_threads_is_refused(kind):
+    """As of a generator: a batch might come twice, and another never."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def plan(batch_size, rng=None):
+        yield np.arange(2)
+        begun.set()
+        go_on.wait(10)
+        yield np.arange(2, 4)
+
+    sampler = SubsetSampler([0, 1, 2, 3])
+    sampler.in_order_indices_batch_iterator = plan
+    ds = ArrayDataSource([np.arange(4)], sampler=sampler)
+    with contextlib.ExitStack() as stack:
+        if kind == "WorkerThreadPool":
+            pool = stack.enter_context(WorkerThreadPool(1))
+            ds = pool.parallel_data_source(ds, 1)
+        batches = iter(Loader(ds, 2)) if kind == "loader" else ds.batch_iterator(2)
+        got = []
+        thread = threading.Thread(target=lambda: got.extend(batches))
+        thread.start()
+        begun.wait(10)
+        with pytest.raises(ValueError, match="another thread is asking this iterator"):
+            next(batches)
+        go_on.set()
+        thread.join(10)
+
+    assert [[0, 1], [2, 3]] == [x.tolist() for (x,) in got]
