@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import sys
 import time
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
@@ -97,16 +97,13 @@ class WorkStream(Iterator[Any]):
         timeout: float | None = None,
         located: Located | None = None,
     ) -> None:
+        self._under_way: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
         self._pool = pool
         self._tasks: Iterator[Task] = iter(tasks)
         self._depth = whole("depth", depth)
         self._timeout = seconds(timeout)
         self._located = located or _located
         self._number = -1  # of the last result that was asked for
-        self._under_way: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
-        # an abandoned stream cancels what nobody will ask for
-        self._end = weakref.finalize(self, _cancel_all, self._under_way)
-        self._end.atexit = False
         self._drawn: Task | None = None  # and not yet submitted
         self._drawing = False  # the plan is at it
         self._waited = self._busy = 0.0
@@ -139,6 +136,12 @@ class WorkStream(Iterator[Any]):
         if error is None:
             return result
         raise self._presentable(error, number, args)
+
+    def __del__(self, is_at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        """An abandoned stream cancels what nobody will ask for."""
+        # not by weakref.finalize: it would hold what is under way, and that an error, whose traceback holds the stream
+        if not is_at_exit():
+            _cancel_all(self._under_way)
 
     def retrieve(self) -> Any:
         """The next result, or None when there are no more."""
