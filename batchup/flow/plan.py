@@ -207,6 +207,11 @@ class Next:
             self._kwargs: dict[str, Any] = {}
             self._batches = begin(self._stock, self._kwargs)
             self._failed = False
+        elif options.get("prefetch") and plan.batch_size != self._stock.batch_size:
+            raise ValueError(
+                f"batch_size should stay {self._stock.batch_size}, not become {plan.batch_size}, as batches are made "
+                "ahead with prefetch; reset('iter') begins anew"
+            )
         self._stock.batch_size = plan.batch_size
         self._kwargs.clear()
         self._kwargs.update(kwargs)

@@ -228,7 +228,9 @@ class Merge(Step):
     """The next batches of other pipelines, merged with this one."""
 
     def run(self, batch: Any, place: Place) -> Any:
-        batches = [batch, *(each.next_batch(batch.size, **_seed(each, place, n)) for n, each in enumerate(self.args))]
+        batches = [batch]
+        for number, each in enumerate(self.args):  # none ahead: the last may have fewer items
+            batches.append(each.next_batch(batch.size, prefetch=0, **_seed(each, place, number)))
         merge = self.kwargs.get("fn") or batch.merge
         options = {name: self.kwargs[name] for name in ("components", "batch_class") if self.kwargs.get(name)}
         merged = merge(batches, **options)

@@ -472,6 +472,13 @@ def test_merged_pipelines():
     assert [[100, 101]] == values(chosen.gen_batch(2, n_iters=1))
 
 
+def test_a_merged_pipeline_gives_as_many_items_as_the_batch_has():
+    """Be the last batch short, and be it told to work ahead."""
+    pipeline = rows().p.merge(rows().p.add(100).run_later(prefetch=2))
+
+    assert [[8, 9, 108, 109]] == values(pipeline.gen_batch(4, n_epochs=1))[2:]
+
+
 class Drawing(Rows):
     @action
     def draw(self):

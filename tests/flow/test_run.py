@@ -329,6 +329,18 @@ def test_next_batch_ahead(target):
     assert [1, 7, 13] == found
 
 
+def test_batches_ahead_keep_their_size():
+    """Those that are made already would not be of the size that is asked for; without prefetch it may change."""
+    pipeline = rows().p.add(1)
+
+    assert [6, 4] == [pipeline.next_batch(size).size for size in (6, 4)]
+    pipeline.next_batch(6, prefetch=2)
+    with pytest.raises(ValueError, match="batch_size should stay 6, not become 4"):
+        pipeline.next_batch(4, prefetch=2)
+    assert 7 == pipeline.next_batch(6, prefetch=2).x[0]
+    pipeline.reset("iter")
+
+
 def test_what_cannot_be_sent_to_processes():
     """Is an error that says so, not a hang."""
     dataset = Dataset(4, Rows, preloaded=(np.arange(4), np.zeros(4)), lock=threading.Lock())
