@@ -227,6 +227,11 @@ class Next:
             self._failed = True
             raise
 
+    @property
+    def seed(self) -> Any:
+        """The seed that it goes on with; None if it begins anew."""
+        return None if self._options is None else self._options["seed"]
+
     def reset(self) -> None:
         """The next call begins anew."""
         if self._options is not None and hasattr(self._batches, "close"):

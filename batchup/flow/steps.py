@@ -248,6 +248,8 @@ def _seed(pipeline: Any, place: Place, number: int) -> dict[str, Any]:
     later = pipeline.spec.later or {}
     if later.get("seed") is not None or later.get("shuffle") not in (None, True, False):
         return {}
+    if pipeline._next.seed is not None:  # it was merged before in this run, and goes on
+        return {"seed": pipeline._next.seed}
     return {"seed": int(rng_at(place.root, 0, *place.address[2:], number).integers(2**63))}
 
 
