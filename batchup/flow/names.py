@@ -11,7 +11,9 @@ from ..engine.rng import rng_at
 from .expressions import WRITERS, Context, Expr, PerItem, Raw, Root, called, evaluate, restored, uses, value_of
 from .modes import changed
 
-__all__ = ["PP", "B", "C", "D", "F", "I", "L", "M", "P", "R", "V", "W", "depends_on_order", "is_in_batch"]
+__all__ = [
+    "PP", "B", "C", "D", "F", "I", "L", "M", "P", "R", "V", "W", "depends_on_order", "is_in_batch", "is_of_dataset",
+]  # fmt: skip
 
 
 class _Here(Root):
@@ -228,6 +230,11 @@ def _itself(context: Context, of: Any) -> Any:
 def depends_on_order(obj: Any) -> bool:
     """Whether the value may differ with what was done before: a variable, a model, a function of the user's."""
     return not uses(obj).isdisjoint({_variable, _model, F})
+
+
+def is_of_dataset(obj: Any) -> bool:
+    """Whether something of the dataset is asked for."""
+    return _dataset in uses(obj)
 
 
 def is_in_batch(where: Expr) -> bool:

@@ -27,7 +27,7 @@ from .job import Job, Prepared
 from .lookup import functions_of
 from .parallel import pool_of, target_named
 from .plan import Plan
-from .steps import Ahead, Place, Rebatch, SkipBatchException, Step, StopPipeline, perform
+from .steps import Ahead, Place, Rebatch, SkipBatchException, Step, StopPipeline, how_many_ahead, perform
 
 __all__ = ["EmptyBatchSequence", "Options", "Run"]
 
@@ -93,9 +93,7 @@ class Run:
         self.job = Job(
             spec.dataset, steps, functions, spec.config, plan.root(), n_iters, kwargs, options.profile, apart
         )
-        batch_class = spec.dataset.batch_class
-        in_order = (n for n, step in enumerate(steps) if step.in_order(batch_class, functions))
-        self.upto = next(in_order, len(steps))  # steps that may be done ahead
+        self.upto = how_many_ahead(steps, spec.steps, spec.dataset.batch_class, functions)
 
     def __iter__(self) -> Iterator[Any]:
         pipeline, given = self.pipeline, 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..engine.checks import whole
@@ -14,12 +14,12 @@ from ..errors import noted
 from .actions import marked
 from .batch import Batch
 from .expressions import Expr, assign, evaluate, lazy
-from .names import depends_on_order, is_in_batch
+from .names import depends_on_order, is_in_batch, is_of_dataset
 from .parallel import Chance
 
 __all__ = [
     "Ahead", "Call", "Join", "Merge", "ModelStep", "Named", "Place", "Rebatch", "SkipBatchException",
-    "Sometimes", "Step", "StopPipeline", "Times", "Update", "perform", "unknown",
+    "Sometimes", "Step", "StopPipeline", "Times", "Update", "how_many_ahead", "perform", "unknown",
 ]  # fmt: skip
 
 
@@ -251,6 +251,22 @@ def _seed(pipeline: Any, place: Place, number: int) -> dict[str, Any]:
     if pipeline._next.seed is not None:  # it was merged before in this run, and goes on
         return {"seed": pipeline._next.seed}
     return {"seed": int(rng_at(place.root, 0, *place.address[2:], number).integers(2**63))}
+
+
+def how_many_ahead(steps: Sequence[Step], every: Sequence[Step], batch_class: Any, functions: Mapping[str, Any]) -> int:
+    """How many of the steps a batch may do before its turn, in a pipeline that has `every` one of these."""
+    changed = any(is_of_dataset(step.save_to) for step in _flat(every))
+    for number, step in enumerate(steps):
+        asked = changed and any(is_of_dataset((each.args, each.kwargs)) for each in _flat([step]))
+        if asked or step.in_order(batch_class, functions):
+            return number
+    return len(steps)
+
+
+def _flat(steps: Iterable[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from _flat(step.steps) if isinstance(step, Times) else ()
 
 
 class Rebatch(Step):
