@@ -354,6 +354,23 @@ def test_what_cannot_be_sent_to_processes():
         dataset.p.add(1).run(2, prefetch=1, target="mpc")
 
 
+def test_what_is_done_in_order_is_not_sent_to_processes():
+    """A writer of a log, a progress bar, a model on a GPU: they stay where they are."""
+    class Log:
+        def __init__(self):
+            self.lock = threading.Lock()
+            self.found = []
+
+        def write(self, x):
+            self.found.append(int(x[0]))
+
+    log = Log()
+    pipeline = rows().p.add(1).call(log.write, B.x).add_namespace({"noted": log.write}).noted(B.x)
+
+    pipeline.run(20, prefetch=2, target="mpc")
+    assert [1, 1, 21, 21] == log.found
+
+
 def test_lambdas_go_to_processes():
     """As functions of a namespace and as arguments."""
     pipeline = rows().p.add_namespace({"f": lambda x, g: g(x)}).f(B.x, lambda x: x * 2, save_to=B.x)
