@@ -192,7 +192,7 @@ def _ratios(ratio: float | Sequence[float], ndim: int) -> list[float]:
 
 def _fill(value: Fill, array: Array, dtype: np.dtype[Any]) -> Any:
     if callable(value):
-        return value(array)
+        value = value(array)
     fill = np.asarray(value)
     with np.errstate(invalid="ignore"):
         cast = fill.astype(dtype)

@@ -130,6 +130,7 @@ def test_types_in_common():
         (lambda: combine_pad([(np.ones(2, int),), (np.ones(3, int),)], 0.5), "padding value 0.5 does not fit"),
         (lambda: combine_pad([(np.ones(2, int),), (np.ones(3, int),)], np.nan), "does not fit"),
         (lambda: combine_pad([(np.ones(2, np.uint8),), (np.ones(3, np.uint8),)], -1), "does not fit"),
+        (lambda: combine_pad([(np.array([1, 2]),), (np.ones(3, int),)], np.mean), "1.5.* does not fit"),
         (lambda: combine_pad([(np.ones(2),), (np.ones((3, 1)),)]), "equally many dimensions"),
         (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], [1, 2]), "one padding value, or 1"),
         (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], ratio=1.5), "ratio should be"),
