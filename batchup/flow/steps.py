@@ -13,7 +13,7 @@ from ..engine.stream import presentable
 from ..errors import noted
 from .actions import marked
 from .batch import Batch
-from .expressions import Expr, assign, evaluate, lazy
+from .expressions import Expr, arguments, assign, evaluate, lazy
 from .names import depends_on_order, is_in_batch, is_of_dataset
 from .parallel import Chance
 
@@ -99,7 +99,7 @@ class Step:
         args, kwargs = self.args, dict(self.kwargs)
         if self.is_lazy:
             kept = {name: kwargs.pop(name) for name in no_eval if name in kwargs}
-            args, kwargs = place.value((args, kwargs), batch)
+            args, kwargs = arguments(args, kwargs, batch, place.pipeline)
             kwargs.update(kept)
         if place.joined:
             args, place.joined = (*place.joined, *args), ()
