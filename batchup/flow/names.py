@@ -178,10 +178,11 @@ def _random(context: Context, name: Any, args: tuple[Any, ...], kwargs: Any, siz
     rng = batch.random if seed is None else rng_at(seed, batch.iteration)
     if context.n is not None:
         size = (context.n, *(() if size is None else (size,) if np.ndim(size) == 0 else size))
+    sized = kwargs if size is None else {**kwargs, "size": size}  # `permutation` and others take none
     if isinstance(name, str):
-        return getattr(rng, name)(*args, size=size, **kwargs)
+        return getattr(rng, name)(*args, **sized)
     choice: Any = rng.choice
-    return choice(name, *args, size=size, **kwargs)
+    return choice(name, *args, **sized)
 
 
 class P(Raw):
