@@ -192,7 +192,7 @@ def _ratios(ratio: float | Sequence[float], ndim: int) -> list[float]:
 
 def _fill(value: Fill, array: Array, dtype: np.dtype[Any]) -> Any:
     if callable(value):
-        return value(array)
+        value = value(array)
     fill = np.asarray(value)
     with np.errstate(invalid="ignore"):
         cast = fill.astype(dtype)
@@ -207,15 +207,16 @@ def stacked(parts: Sequence[Any]) -> Array:
     >>> stacked([1, 2])
     array([1, 2])
     """
-    if len({getattr(part, "shape", None) for part in parts}) > 1:
-        raise _unequal([np.shape(part) for part in parts])
-    try:
-        return np.array(parts)
+    try:  # a number may be NumPy's in one item and Python's in another
+        if len({getattr(part, "shape", None) for part in parts}) == 1 or len(set(map(np.shape, parts))) == 1:
+            return np.array(parts)
     except ValueError as error:  # ragged lists
-        raise _unequal([np.shape(np.asarray(part, dtype=object)) for part in parts]) from error
+        raise _unequal(parts) from error
+    raise _unequal(parts)
 
 
-def _unequal(shapes: Sequence[tuple[int, ...]]) -> ValueError:
+def _unequal(parts: Sequence[Any]) -> ValueError:
+    shapes = [np.shape(np.asarray(part, dtype=object)) for part in parts]
     return ValueError(
         f"parts of items in one batch should have one shape, not {_told(shapes)}; combiner=combine_pad pads them"
     )

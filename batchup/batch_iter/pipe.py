@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import sys
 import threading
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -76,6 +76,8 @@ class Infinite:
     (3, 4, 4) [1 1 1]
     """
 
+    _run: Run | None = None
+
     def __init__(
         self,
         source: Iterable[Any],
@@ -96,8 +98,6 @@ class Infinite:
             _combiner_of(combiner, kwargs),
             whole("buffer_size", buffer_size),
         )
-        self._run: Run | None = None
-        self._end: weakref.finalize[Any, Any] | None = None
         self._anew = State(0, self.seed, source.seed if isinstance(source, Draws) else None)
         self._begins = self._anew
         self._left: State | None = None  # where the last run was when it was closed
@@ -127,12 +127,18 @@ class Infinite:
     def close(self) -> None:
         """End all work in the background. The next call begins anew, with the first item of the source."""
         with self._lock:
-            end, run = self._end, self._run
+            run = self._run
             if run is not None:
                 self._left = self._state()
-            self._run = self._end = None
-        if end is not None:
-            end()
+            self._run = None
+        if run is not None:
+            run.close()
+
+    def __del__(self, is_at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        """A pipe that nobody holds ends. At the exit of the program, the pools see to that."""
+        # not by weakref.finalize: it would hold the functions of the pipe, and these may be methods of who holds it
+        if self._run is not None and not is_at_exit():
+            self._run.close()
 
     def __enter__(self) -> Self:
         return self
@@ -203,8 +209,6 @@ class Infinite:
         if entropy is None:
             entropy = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
         self._run = run = Run(self._plan, Course(entropy, self.seed is not None, begins.items))
-        self._end = weakref.finalize(self, run.close)
-        self._end.atexit = False  # the pools see to that
         self._begins, self._left = self._anew, None
         return run
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import sys
 import time
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
@@ -97,6 +97,7 @@ class WorkStream(Iterator[Any]):
         timeout: float | None = None,
         located: Located | None = None,
     ) -> None:
+        self._under_way: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
         self._pool = pool
         self._tasks: Iterator[Task] = iter(tasks)
         self._depth = whole("depth", depth)
@@ -104,10 +105,6 @@ class WorkStream(Iterator[Any]):
         self._located = located or _located
         self._asked = False  # somebody is in `__next__`
         self._number = -1  # of the last result that was asked for
-        self._under_way: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
-        # an abandoned stream cancels what nobody will ask for
-        self._end = weakref.finalize(self, _cancel_all, self._under_way)
-        self._end.atexit = False
         self._drawn: Task | None = None  # and not yet submitted
         self._drawing = False  # the plan is at it
         self._waited = self._busy = 0.0
@@ -146,6 +143,12 @@ class WorkStream(Iterator[Any]):
             raise self._presentable(error, number, args)
         finally:
             self._asked = False
+
+    def __del__(self, is_at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
+        """An abandoned stream cancels what nobody will ask for."""
+        # not by weakref.finalize: it would hold what is under way, and that an error, whose traceback holds the stream
+        if not is_at_exit():
+            _cancel_all(self._under_way)
 
     def retrieve(self) -> Any:
         """The next result, or None when there are no more."""

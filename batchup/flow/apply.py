@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..engine.checks import INTEGERS
 from .columns import assembled, items_of
-from .expressions import PerItem, evaluate
+from .expressions import PerItem, arguments, at_item
 from .offers import offered, takes
 from .parallel import Call, Chance, WithArguments, run_calls
 
@@ -24,8 +24,8 @@ def apply(
 ) -> Any:
     """Apply `func` to each item; each of the `layers` has `SERVICES` that the ones behind it lack."""
     if batch.pipeline is None:  # called by hand: nobody has done it
-        layers = [evaluate(dict(layers[0]), batch), *layers[1:]]
-        args, kwargs = evaluate((args, kwargs), batch)
+        layers = [arguments((), dict(layers[0]), batch)[1], *layers[1:]]
+        args, kwargs = arguments(args, kwargs, batch)
     service = {name: _nearest(layers, name) for name in SERVICES}
     taken = takes(func)
     give_rng = bool(service["requires_rng"]) or "rng" in taken.names
@@ -139,7 +139,7 @@ def _results(
 ) -> list[Any]:
     """For each item what `func` gave, or its exception, or the item itself where it was not applied."""
     chosen = range(len(items)) if mask is None else np.flatnonzero(mask).tolist()
-    each = each_item((args, kwargs), len(items))
+    each = each_item(args, kwargs, len(items))
     if each is not None:
         calls: list[Call] = [((items[i], *each[i][0]), each[i][1], chances[i]) for i in chosen]
     else:
@@ -154,29 +154,12 @@ def _results(
     return results
 
 
-def each_item(obj: Any, n: int) -> list[Any] | None:
-    """`obj` as it is for each of n items, if there are values one per item in it; else None."""
-    if not _has_per_item(obj):
-        return None
-    return [_at_item(obj, i, n) for i in range(n)]
-
-
-def _has_per_item(obj: Any) -> bool:
-    if isinstance(obj, PerItem):
-        return True
-    if type(obj) is dict:
-        return any(map(_has_per_item, obj.values()))
-    return type(obj) is tuple and any(map(_has_per_item, obj))
-
-
-def _at_item(obj: Any, i: int, n: int) -> Any:
-    if isinstance(obj, PerItem):
-        if len(obj) != n:
-            raise ValueError(f"there should be a value for each of {n} items, not {len(obj)}")
-        return obj[i]
-    if type(obj) is dict:
-        return {key: _at_item(value, i, n) for key, value in obj.items()}
-    return tuple(_at_item(each, i, n) for each in obj) if type(obj) is tuple else obj
+def each_item(args: tuple[Any, ...], kwargs: dict[str, Any], n: int) -> list[tuple[Any, Any]] | None:
+    """The arguments as they are for each of n items, if there are values one per item among them; else None."""
+    lengths = {len(value) for value in (*args, *kwargs.values()) if isinstance(value, PerItem)}
+    for length in lengths - {n}:
+        raise ValueError(f"there should be a value for each of {n} items, not {length}")
+    return [(at_item(args, i), at_item(kwargs, i)) for i in range(n)] if lengths else None
 
 
 def any_action_failed(results: Sequence[Any]) -> bool:

@@ -15,8 +15,8 @@ import numpy as np
 from .modes import mode_named
 
 __all__ = [
-    "WRITERS", "Context", "Expr", "PerItem", "Raw", "Root", "assign", "called", "evaluate", "lazy", "restored", "uses",
-    "value_of",
+    "WRITERS", "Context", "Expr", "PerItem", "Raw", "Root", "arguments", "assign", "at_item", "called", "evaluate",
+    "lazy", "restored", "uses", "value_of",
 ]  # fmt: skip
 
 
@@ -173,23 +173,51 @@ def evaluate(obj: Any, batch: Any = None, pipeline: Any = None) -> Any:
     return value_of(obj, Context(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline))
 
 
+def arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any], batch: Any = None, pipeline: Any = None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call, evaluated one by one."""
+    context = Context(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline)
+    return _with_values(args, context), _with_values(kwargs, context)
+
+
 def value_of(obj: Any, context: Context) -> Any:
     """`evaluate`, in a context."""
+    if isinstance(obj, Raw):
+        return obj._fn(context, *obj._operands)
     if isinstance(obj, Root):
-        if isinstance(obj, Raw):
-            return obj._fn(context, *obj._operands)
-        return obj._fn(context, *[value_of(each, context) for each in obj._operands])
+        return obj._fn(context, *[_with_values(each, context) for each in obj._operands])
     if isinstance(obj, Expr):
         operands = [value_of(each, context) for each in obj._operands]
-        if any(isinstance(each, PerItem) for each in operands):
-            return _for_each(obj._fn, operands)
-        return obj._fn(*operands)
+        n = _n_items(operands)
+        return obj._fn(*operands) if n is None else PerItem(obj._fn(*at_item(operands, i)) for i in range(n))
+    if not lazy(obj):
+        return obj
+    values = _with_values(obj, context)
+    n = _n_items((values.start, values.stop, values.step) if isinstance(values, slice) else values)
+    return values if n is None else PerItem(at_item(values, i) for i in range(n))
+
+
+def _with_values(obj: Any, context: Context) -> Any:
+    """A container with the values of its parts, of which some may be one per item."""
+    if isinstance(obj, Expr):
+        return value_of(obj, context)
     return _rebuilt(obj, lambda each: value_of(each, context)) if lazy(obj) else obj
 
 
-def _for_each(fn: Callable[..., Any], operands: list[Any]) -> PerItem:
-    n = next(len(each) for each in operands if isinstance(each, PerItem))
-    return PerItem(fn(*[each[i] if isinstance(each, PerItem) else each for each in operands]) for i in range(n))
+def _n_items(values: Any) -> int | None:
+    """Of how many items there is a value each among these; None if there are no such values."""
+    parts = values.values() if isinstance(values, dict) else values
+    return next((len(each) for each in parts if isinstance(each, PerItem)), None)
+
+
+def at_item(values: Any, i: int) -> Any:
+    """A list, tuple, dict or slice, of values for each item that of one item.
+
+    >>> at_item([1, PerItem((2, 3))], 0)
+    [1, 2]
+    """
+    return _rebuilt(values, lambda each: each[i] if isinstance(each, PerItem) else each)
 
 
 def _rebuilt(obj: Any, value: Callable[[Any], Any]) -> Any:

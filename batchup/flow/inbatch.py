@@ -9,7 +9,7 @@ from typing import Any
 
 from .apply import each_item, should_succeed
 from .columns import items_of
-from .expressions import evaluate
+from .expressions import arguments
 from .offers import offered, takes
 from .parallel import Call, Chance, run_calls
 
@@ -21,11 +21,11 @@ def inbatch(
 ) -> Any:
     """Run `method` for each element that `init` gives; `post` makes of the results what is returned."""
     if batch.pipeline is None:
-        args, kwargs = evaluate((args, kwargs), batch)
+        args, kwargs = arguments(args, kwargs, batch)
     service = {name: kwargs.pop(name, options[name]) for name in ("target", "n_workers", "debug")}
     extra = {name: value for name, value in options.items() if name not in service}
     elements = _elements(batch, init, args, {**extra, **kwargs})
-    each = each_item((args, kwargs), len(elements))
+    each = each_item(args, kwargs, len(elements))
     seed, place = batch.new_address()
     bound = functools.partial(method, batch)
     room = takes(bound).room

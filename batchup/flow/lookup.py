@@ -10,7 +10,7 @@ from .actions import marked
 from .batch import Batch
 from .steps import Named, Step, Times, unknown
 
-__all__ = ["check_steps", "find_function", "functions_of"]
+__all__ = ["check_steps", "find_function", "functions_of", "names_in"]
 
 
 def find_function(name: str, namespaces: Sequence[Any], dataset: Any) -> Callable[..., Any] | None:
@@ -24,15 +24,16 @@ def find_function(name: str, namespaces: Sequence[Any], dataset: Any) -> Callabl
 
 def functions_of(spec: Any) -> dict[str, Callable[..., Any]]:
     """The functions that steps of a pipeline may be called by."""
-    names = set(_names((*spec.before, *spec.steps, *spec.after)))
+    names = set(names_in((*spec.before, *spec.steps, *spec.after)))
     found = {name: find_function(name, spec.namespaces, spec.dataset) for name in names}
     return {name: fn for name, fn in found.items() if fn is not None}
 
 
-def _names(steps: Iterable[Step]) -> Iterator[str]:
+def names_in(steps: Iterable[Step]) -> Iterator[str]:
+    """The names that steps are called by."""
     for step in steps:
         if isinstance(step, Times):
-            yield from _names(step.steps)
+            yield from names_in(step.steps)
         elif isinstance(step, Named):
             yield step.name
 

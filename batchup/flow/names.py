@@ -11,7 +11,9 @@ from ..engine.rng import rng_at
 from .expressions import WRITERS, Context, Expr, PerItem, Raw, Root, called, evaluate, restored, uses, value_of
 from .modes import changed
 
-__all__ = ["PP", "B", "C", "D", "F", "I", "L", "M", "P", "R", "V", "W", "depends_on_order", "is_in_batch"]
+__all__ = [
+    "PP", "B", "C", "D", "F", "I", "L", "M", "P", "R", "V", "W", "depends_on_order", "is_in_batch", "is_of_dataset",
+]  # fmt: skip
 
 
 class _Here(Root):
@@ -176,10 +178,11 @@ def _random(context: Context, name: Any, args: tuple[Any, ...], kwargs: Any, siz
     rng = batch.random if seed is None else rng_at(seed, batch.iteration)
     if context.n is not None:
         size = (context.n, *(() if size is None else (size,) if np.ndim(size) == 0 else size))
+    sized = kwargs if size is None else {**kwargs, "size": size}  # `permutation` and others take none
     if isinstance(name, str):
-        return getattr(rng, name)(*args, size=size, **kwargs)
+        return getattr(rng, name)(*args, **sized)
     choice: Any = rng.choice
-    return choice(name, *args, size=size, **kwargs)
+    return choice(name, *args, **sized)
 
 
 class P(Raw):
@@ -228,6 +231,11 @@ def _itself(context: Context, of: Any) -> Any:
 def depends_on_order(obj: Any) -> bool:
     """Whether the value may differ with what was done before: a variable, a model, a function of the user's."""
     return not uses(obj).isdisjoint({_variable, _model, F})
+
+
+def is_of_dataset(obj: Any) -> bool:
+    """Whether something of the dataset is asked for."""
+    return _dataset in uses(obj)
 
 
 def is_in_batch(where: Expr) -> bool:

@@ -146,11 +146,13 @@ class Pipeline(Recipe):
     def next_batch(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Any:
         """The next batch, after all steps; called with other options than before, it begins anew.
 
-        What is for the constructor of batches may change from call to call; with `prefetch`, which makes batches
-        before they are asked for, it counts among the options.
+        `batch_size` may change from call to call, and so may what is for the constructor of batches. With `prefetch`,
+        which makes batches before they are asked for, the first has to stay, and the latter counts among the options.
 
         Raises
         ------
+        ValueError
+            If `batch_size` changes with `prefetch`.
         StopIteration
             After `n_iters` batches or `n_epochs` epochs.
         RuntimeError

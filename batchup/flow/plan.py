@@ -207,6 +207,11 @@ class Next:
             self._kwargs: dict[str, Any] = {}
             self._batches = begin(self._stock, self._kwargs)
             self._failed = False
+        elif options.get("prefetch") and plan.batch_size != self._stock.batch_size:
+            raise ValueError(
+                f"batch_size should stay {self._stock.batch_size}, not become {plan.batch_size}, as batches are made "
+                "ahead with prefetch; reset('iter') begins anew"
+            )
         self._stock.batch_size = plan.batch_size
         self._kwargs.clear()
         self._kwargs.update(kwargs)
@@ -221,6 +226,11 @@ class Next:
         except BaseException:  # Ctrl-C ends a generator, too
             self._failed = True
             raise
+
+    @property
+    def seed(self) -> Any:
+        """The seed that it goes on with; None if it begins anew."""
+        return None if self._options is None else self._options["seed"]
 
     def reset(self) -> None:
         """The next call begins anew."""

@@ -11,6 +11,7 @@ there on the action is done in order.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import os
@@ -24,10 +25,10 @@ from ..engine.stream import WorkStream
 from ..errors import noted
 from .expressions import evaluate
 from .job import Job, Prepared
-from .lookup import functions_of
+from .lookup import functions_of, names_in
 from .parallel import pool_of, target_named
 from .plan import Plan
-from .steps import Ahead, Place, Rebatch, SkipBatchException, Step, StopPipeline, perform
+from .steps import Ahead, Place, Rebatch, SkipBatchException, Step, StopPipeline, how_many_ahead, perform
 
 __all__ = ["EmptyBatchSequence", "Options", "Run"]
 
@@ -93,9 +94,7 @@ class Run:
         self.job = Job(
             spec.dataset, steps, functions, spec.config, plan.root(), n_iters, kwargs, options.profile, apart
         )
-        batch_class = spec.dataset.batch_class
-        in_order = (n for n, step in enumerate(steps) if step.in_order(batch_class, functions))
-        self.upto = next(in_order, len(steps))  # steps that may be done ahead
+        self.upto = how_many_ahead(steps, spec.steps, spec.dataset.batch_class, functions)
 
     def __iter__(self) -> Iterator[Any]:
         pipeline, given = self.pipeline, 0
@@ -167,9 +166,16 @@ class Run:
         if not self.options.prefetch or not self.upto:
             return map(Prepared, numbered())
         pool = stack.enter_context(self.options.pool())
-        job = pool.share(self.job)
+        job = pool.share(self._job_ahead())
         tasks = ((job, (number, known[number], self.upto)) for number in numbered())
         return WorkStream(pool, tasks, self.options.prefetch, located=_located)
+
+    def _job_ahead(self) -> Job:
+        """The job with no more than is done ahead: what comes behind may not be for processes, such as a model."""
+        job = copy.copy(self.job)
+        job.steps = job.steps[: self.upto]
+        job.functions = {name: job.functions[name] for name in names_in(job.steps) if name in job.functions}
+        return job
 
     def _finished(self, prepared: Prepared, positions: Indices) -> Any:
         """The batch after all steps of the first segment: what was not done ahead is done now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..engine.checks import whole
@@ -13,13 +13,13 @@ from ..engine.stream import presentable
 from ..errors import noted
 from .actions import marked
 from .batch import Batch
-from .expressions import Expr, assign, evaluate, lazy
-from .names import depends_on_order, is_in_batch
+from .expressions import Expr, arguments, assign, evaluate, lazy
+from .names import depends_on_order, is_in_batch, is_of_dataset
 from .parallel import Chance
 
 __all__ = [
     "Ahead", "Call", "Join", "Merge", "ModelStep", "Named", "Place", "Rebatch", "SkipBatchException",
-    "Sometimes", "Step", "StopPipeline", "Times", "Update", "perform", "unknown",
+    "Sometimes", "Step", "StopPipeline", "Times", "Update", "how_many_ahead", "perform", "unknown",
 ]  # fmt: skip
 
 
@@ -99,7 +99,7 @@ class Step:
         args, kwargs = self.args, dict(self.kwargs)
         if self.is_lazy:
             kept = {name: kwargs.pop(name) for name in no_eval if name in kwargs}
-            args, kwargs = place.value((args, kwargs), batch)
+            args, kwargs = arguments(args, kwargs, batch, place.pipeline)
             kwargs.update(kept)
         if place.joined:
             args, place.joined = (*place.joined, *args), ()
@@ -228,7 +228,9 @@ class Merge(Step):
     """The next batches of other pipelines, merged with this one."""
 
     def run(self, batch: Any, place: Place) -> Any:
-        batches = [batch, *(each.next_batch(batch.size, **_seed(each, place, n)) for n, each in enumerate(self.args))]
+        batches = [batch]
+        for number, each in enumerate(self.args):  # none ahead: the last may have fewer items
+            batches.append(each.next_batch(batch.size, prefetch=0, **_seed(each, place, number)))
         merge = self.kwargs.get("fn") or batch.merge
         options = {name: self.kwargs[name] for name in ("components", "batch_class") if self.kwargs.get(name)}
         merged = merge(batches, **options)
@@ -246,7 +248,25 @@ def _seed(pipeline: Any, place: Place, number: int) -> dict[str, Any]:
     later = pipeline.spec.later or {}
     if later.get("seed") is not None or later.get("shuffle") not in (None, True, False):
         return {}
+    if pipeline._next.seed is not None:  # it was merged before in this run, and goes on
+        return {"seed": pipeline._next.seed}
     return {"seed": int(rng_at(place.root, 0, *place.address[2:], number).integers(2**63))}
+
+
+def how_many_ahead(steps: Sequence[Step], every: Sequence[Step], batch_class: Any, functions: Mapping[str, Any]) -> int:
+    """How many of the steps a batch may do before its turn, in a pipeline that has `every` one of these."""
+    changed = any(is_of_dataset(step.save_to) for step in _flat(every))
+    for number, step in enumerate(steps):
+        asked = changed and any(is_of_dataset((each.args, each.kwargs)) for each in _flat([step]))
+        if asked or step.in_order(batch_class, functions):
+            return number
+    return len(steps)
+
+
+def _flat(steps: Iterable[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from _flat(step.steps) if isinstance(step, Times) else ()
 
 
 class Rebatch(Step):

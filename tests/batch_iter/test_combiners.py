@@ -43,6 +43,15 @@ def test_arrays():
     assert [0.0, 1.0] == combine_to_arrays([{"x": 0.0}, {"x": 1.0}])["x"].tolist()
 
 
+def test_parts_of_one_shape_may_be_of_several_kinds():
+    """As behind `random_apply`, where a number is now and then one of NumPy's; or a list beside an array."""
+    xs, ys = combine_to_arrays([(np.zeros(2), np.int64(1)), ([1.0, 2.0], 2)])
+
+    assert [[0, 0], [1, 2]] == xs.tolist()
+    assert [1, 2] == ys.tolist()
+    assert [[1, 2], [3, 4]] == pad_batch_equal([[1, 2], np.array([3, 4])]).tolist()
+
+
 @pytest.mark.parametrize(
     ("items", "match"),
     [
@@ -50,6 +59,7 @@ def test_arrays():
         ([{"x": 1}, {"y": 1}], "the same keys"),
         ([(np.zeros(2),), (np.zeros(3),)], r"one shape, not \(2,\), \(3,\); combiner=combine_pad"),
         ([([1, 2],), ([1],)], "combiner=combine_pad"),
+        ([([1, 2],), (np.ones(1),)], r"one shape, not \(2,\), \(1,\)"),
         ([(np.zeros(2),), (1,)], r"one shape, not \(2,\), \(\)"),
     ],
     ids=str,
@@ -120,6 +130,7 @@ def test_types_in_common():
         (lambda: combine_pad([(np.ones(2, int),), (np.ones(3, int),)], 0.5), "padding value 0.5 does not fit"),
         (lambda: combine_pad([(np.ones(2, int),), (np.ones(3, int),)], np.nan), "does not fit"),
         (lambda: combine_pad([(np.ones(2, np.uint8),), (np.ones(3, np.uint8),)], -1), "does not fit"),
+        (lambda: combine_pad([(np.array([1, 2]),), (np.ones(3, int),)], np.mean), "1.5.* does not fit"),
         (lambda: combine_pad([(np.ones(2),), (np.ones((3, 1)),)]), "equally many dimensions"),
         (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], [1, 2]), "one padding value, or 1"),
         (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], ratio=1.5), "ratio should be"),

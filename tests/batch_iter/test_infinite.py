@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import threading
 import time
 import weakref
@@ -315,6 +316,49 @@ def test_a_forgotten_pipe_ends_though_its_source_does_not_let_go():
     gc.collect()
 
     wait_for(lambda: threads() <= before)
+
+
+@pytest.mark.parametrize("kind", ["bare", "threads", "threads, twice"])
+def test_a_pipe_ends_with_the_object_whose_methods_it_calls(kind):
+    """A trainer that has a pipe through a method of its own, and that nobody holds any more."""
+    before = threads()
+
+    class Trainer:
+        def __init__(self):
+            self.pipe = Infinite(itertools.count(), *STAGES[kind](self.loaded), batch_size=2, batches_per_epoch=5)
+            next(self.pipe())
+
+        def loaded(self, x):
+            return x
+
+    gone = weakref.ref(Trainer())
+
+    def collected():
+        gc.collect()  # not before the threads have finished what they are at
+        return gone() is None
+
+    wait_for(collected)
+    wait_for(lambda: threads() <= before)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="nobody counts descriptors here")
+def test_a_pipe_that_was_closed_holds_no_memory():
+    """What was under way when it was closed is let go of: large items lie in shared memory, which has descriptors."""
+    def opened():
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    def left_early():
+        items = (np.zeros(100_000) for _ in itertools.count())
+        with Infinite(items, Loky(np.negative), batch_size=2, batches_per_epoch=5) as pipe:
+            next(pipe())
+
+    left_early()
+    before = opened()
+    for _ in range(4):
+        left_early()
+
+    assert before == opened()
 
 
 def test_an_epoch_keeps_its_pipe():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -177,6 +179,27 @@ def test_an_abandoned_stream_cancels_what_has_not_begun():
         pool.submit(int).result(timeout=30)  # behind all that was submitted before
 
         assert begun in ([], [0])
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_an_abandoned_stream_is_collected_though_its_plan_failed(depth):
+    """The error waits for its turn, which never comes, and its traceback holds the stream; the pool goes with it."""
+    def plan():
+        yield pow, (1, 2)
+        raise OSError("no such file")
+
+    pool = Threads(2)
+    threads = pool._crew.threads
+    stream = WorkStream(pool, plan(), depth)
+    gone = weakref.ref(stream)
+    assert 1 == next(stream)
+    del stream, pool
+    gc.collect()
+
+    assert gone() is None
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def test_work_for_a_closed_pool_is_refused(pool):

@@ -11,6 +11,7 @@ from batchup.flow import (
     B,
     Batch,
     Dataset,
+    F,
     P,
     R,
     action,
@@ -319,6 +320,37 @@ def test_values_per_item():
     assert 3 == len(set(batch.shift(by=P(R("normal"))).x))
     with pytest.raises(ValueError, match="a value for each of 3 items"):
         batch.shift(P([1, 2]))
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        (P([5, 6, 7]), 0),
+        [P([5, 6, 7]), 0],
+        [[0, (P([5, 6, 7]),)], P([1, 2, 3])],
+        {"by": [P([5, 6, 7])]},
+        slice(P([5, 6, 7]), 9),
+        F(str)(P([5, 6, 7])),
+        [P([5, 6, 7]) + P([0, 0, 0])],
+        F(str.format)("{} {by[0]}", 0, by=[P([5, 6, 7])]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_values_per_item_may_be_inside(argument, by_hand):
+    """Of lists, tuples, dicts and slices, and among the arguments of functions: each item gets its own."""
+    def note(x, argument):
+        return str(argument)
+
+    if by_hand:
+        batch = points(3).apply_parallel(note, src="x", dst="noted", argument=argument)
+    else:
+        pipeline = Dataset(3, Points, preloaded=([1, 2, 3], [4, 5, 6])).p
+        batch = pipeline.apply_parallel(note, src="x", dst="noted", argument=argument).next_batch(3)
+
+    assert 3 == len(set(batch.noted))
+    for own, noted in zip("567", batch.noted, strict=True):
+        assert set("567") & set(noted) == {own}
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -137,7 +137,10 @@ def test_random_values(batch, draw):
 
 def test_a_random_value_for_each_item(batch):
     """`P` of it has as many draws as there are items; sums of draws work inside."""
+    assert [0, 1, 2] == sorted(R("permutation", 3).get(batch))
+    assert [(5,)] * 3 == [value.shape for value in PP(R("permutation", 5)).get(batch)]
     assert 3 == len(set(P(R("normal") + R("normal")).get(batch)))
+    assert [0, 10, 20] == [round(x) for x in P(R("normal", P([0, 10, 20]), 1e-9)).get(batch)]
     assert [(2,)] * 3 == [value.shape for value in P(R("normal", size=2)).get(batch)]
 
 

@@ -472,6 +472,34 @@ def test_merged_pipelines():
     assert [[100, 101]] == values(chosen.gen_batch(2, n_iters=1))
 
 
+def the_other(batches):
+    return batches[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda other: rows().p.merge(other, other), [[0, 1, 100, 101, 102, 103], [2, 3, 104, 105, 106, 107]]),
+        (lambda other: rows().p.merge(other, fn=the_other).merge(other, fn=the_other), [[102, 103], [106, 107]]),
+        (lambda other: (Pipeline().merge(other, fn=the_other) * 2) << rows(), [[102, 103], [106, 107]]),
+    ],
+    ids=["in one step", "in two steps", "repeated"],
+)
+def test_a_pipeline_that_is_merged_twice_goes_on(make, expected):
+    """Each time with the items behind those that it gave before, and with each run anew."""
+    pipeline = make(rows().p.add(100))
+
+    assert expected == values(pipeline.gen_batch(2, n_iters=2, seed=3))
+    assert expected == values(pipeline.gen_batch(2, n_iters=2))
+
+
+def test_a_merged_pipeline_gives_as_many_items_as_the_batch_has():
+    """Be the last batch short, and be it told to work ahead."""
+    pipeline = rows().p.merge(rows().p.add(100).run_later(prefetch=2))
+
+    assert [[8, 9, 108, 109]] == values(pipeline.gen_batch(4, n_epochs=1))[2:]
+
+
 class Drawing(Rows):
     @action
     def draw(self):

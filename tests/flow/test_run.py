@@ -10,6 +10,7 @@ from batchup.errors import WorkerError
 from batchup.flow import (
     B,
     Batch,
+    D,
     Dataset,
     F,
     I,
@@ -113,7 +114,7 @@ class Unlucky(Exception):
 
 
 def rows():
-    return Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)))
+    return Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)), step=1)
 
 
 def results(pipeline, **options):
@@ -131,8 +132,9 @@ def results(pipeline, **options):
         lambda: Pipeline().init_model("m", Order).noise().train_model("m", B.x).predict_model("m", B.x, save_to=B.y),
         lambda: Pipeline().init_model("m", Order).noise().train("m").add(1),
         lambda: Pipeline().add(F(NumpySampler("n", seed=5).sample)(B.size)[:, 0]).draw(),
+        lambda: Pipeline().add(D.step).update(D.step, D.step * 2).draw(),
     ],
-    ids=["items", "sometimes", "hidden variable", "variable", "model", "hidden model", "stateful function"],
+    ids=["items", "sometimes", "hidden variable", "variable", "model", "hidden model", "stateful function", "dataset"],
 )
 def test_a_run_gives_the_same_whoever_does_the_work(make, prefetch, target):
     """Random numbers, variables and models, though an action asks for them where nobody can see it."""
@@ -193,6 +195,9 @@ def test_what_is_asked_too_early_stops_nothing(batch_class):
         (Pipeline().add(1) * 2 + Pipeline().add(V("n")) * 2, 1),
         (Pipeline().add(1).rebatch(3).add(1), 1),
         (Pipeline().add(F(len)(B.x)), 0),
+        (Pipeline().add(1).add(D.size), 2),
+        (Pipeline().draw().add(D.step).update(D.step, D.step * 2), 1),
+        (Pipeline().draw() + (Pipeline().add(D.step) @ 0.5) + Pipeline().rebatch(3).update(D.step, 2), 1),
     ],
 )
 def test_steps_up_to_the_first_that_depends_on_order_are_done_ahead(steps, ahead):
@@ -329,12 +334,41 @@ def test_next_batch_ahead(target):
     assert [1, 7, 13] == found
 
 
+def test_batches_ahead_keep_their_size():
+    """Those that are made already would not be of the size that is asked for; without prefetch it may change."""
+    pipeline = rows().p.add(1)
+
+    assert [6, 4] == [pipeline.next_batch(size).size for size in (6, 4)]
+    pipeline.next_batch(6, prefetch=2)
+    with pytest.raises(ValueError, match="batch_size should stay 6, not become 4"):
+        pipeline.next_batch(4, prefetch=2)
+    assert 7 == pipeline.next_batch(6, prefetch=2).x[0]
+    pipeline.reset("iter")
+
+
 def test_what_cannot_be_sent_to_processes():
     """Is an error that says so, not a hang."""
     dataset = Dataset(4, Rows, preloaded=(np.arange(4), np.zeros(4)), lock=threading.Lock())
 
     with pytest.raises(TypeError, match="cannot be pickled"):
         dataset.p.add(1).run(2, prefetch=1, target="mpc")
+
+
+def test_what_is_done_in_order_is_not_sent_to_processes():
+    """A writer of a log, a progress bar, a model on a GPU: they stay where they are."""
+    class Log:
+        def __init__(self):
+            self.lock = threading.Lock()
+            self.found = []
+
+        def write(self, x):
+            self.found.append(int(x[0]))
+
+    log = Log()
+    pipeline = rows().p.add(1).call(log.write, B.x).add_namespace({"noted": log.write}).noted(B.x)
+
+    pipeline.run(20, prefetch=2, target="mpc")
+    assert [1, 1, 21, 21] == log.found
 
 
 def test_lambdas_go_to_processes():
