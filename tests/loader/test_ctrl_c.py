@@ -47,7 +47,9 @@ class Interrupt:
 
 def is_finalizer(frame):
     """Whether Python calls this for an object that goes, and would only print what it raises."""
-    return frame.f_back is not None and frame.f_back.f_code.co_filename == weakref.__file__
+    while frame is not None and frame.f_code.co_name != "__del__" and frame.f_code.co_filename != weakref.__file__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def with_noise(x, rng):
