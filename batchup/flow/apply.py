@@ -27,7 +27,7 @@ def apply(
         layers = [arguments((), dict(layers[0]), batch)[1], *layers[1:]]
         args, kwargs = arguments(args, kwargs, batch)
     service = {name: _nearest(layers, name) for name in SERVICES}
-    taken = takes(func)
+    taken = takes(func, 1 + len(args))
     give_rng = bool(service["requires_rng"]) or "rng" in taken.names
     mask, address, n = None, batch.new_address(), -1
     result = batch

@@ -10,11 +10,12 @@ __all__ = ["Takes", "offered", "takes"]
 
 
 class Takes(NamedTuple):
-    """What a function takes: keywords of these names, or any; so many positional arguments."""
+    """What a function takes: keywords of these names, or any but those filled by position; so many by position."""
 
     names: frozenset[str]
     any_name: bool
     room: float
+    filled: frozenset[str] = frozenset()
 
     def of(self, services: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the services that are taken.
@@ -22,11 +23,15 @@ class Takes(NamedTuple):
         >>> takes(lambda x, src: 0).of({"src": "images", "dst": "masks"})
         {'src': 'images'}
         """
-        return {name: value for name, value in services.items() if self.any_name or name in self.names}
+        known = services.keys() - self.filled if self.any_name else self.names
+        return {name: value for name, value in services.items() if name in known}
 
 
-def takes(fn: Callable[..., Any]) -> Takes:
-    """What `fn` takes, by its signature; nothing but positional arguments if it has none."""
+def takes(fn: Callable[..., Any], filled: int = 0) -> Takes:
+    """What `fn` takes, by its signature; nothing but positional arguments if it has none.
+
+    The names of the first parameters, which are `filled` by position, are not among it.
+    """
     try:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):  # written in C
@@ -35,8 +40,10 @@ def takes(fn: Callable[..., Any]) -> Takes:
     positional = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
     kinds = [each.kind for each in parameters]
     room = float("inf") if inspect.Parameter.VAR_POSITIONAL in kinds else sum(kind in positional for kind in kinds)
-    names = frozenset(each.name for each in parameters if each.kind in named)
-    return Takes(names, inspect.Parameter.VAR_KEYWORD in kinds, room)
+    by_position = [each for each in parameters if each.kind in positional][:filled]
+    gone = frozenset(each.name for each in by_position if each.kind in named)
+    names = frozenset(each.name for each in parameters if each.kind in named) - gone
+    return Takes(names, inspect.Parameter.VAR_KEYWORD in kinds, room, gone)
 
 
 def offered(fn: Callable[..., Any], args: tuple[Any, ...], services: Mapping[str, Any]) -> Any:
@@ -45,6 +52,6 @@ def offered(fn: Callable[..., Any], args: tuple[Any, ...], services: Mapping[str
     >>> offered(lambda results: results, ([1, 2], "more"), {"src": "images"})
     [1, 2]
     """
-    taken = takes(fn)
+    taken = takes(fn, len(args))
     given = args if taken.room >= len(args) else args[: int(taken.room)]
     return fn(*given, **taken.of(services))

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from .expressions import evaluate
 from .lookup import functions_of
-from .plan import PLAN, Next, Plan, Stock, check_names
+from .plan import ENDS, PLAN, Next, Plan, Stock, check_names
 from .profile import shown, totals
 from .recipe import Recipe, Spec
 from .run import Options, Run
@@ -129,7 +129,10 @@ class Pipeline(Recipe):
             raise ValueError("the pipeline has no dataset: bind it to one with pipeline << dataset")
         known = {*PLAN, *OPTIONS, "reset"}
         told = {name: value for name, value in options.items() if value is not None or name not in known}
-        options = {**(self.spec.later or {}), **told}
+        later = dict(self.spec.later or {})
+        if not told.keys().isdisjoint(ENDS):  # one end takes the place of another
+            later = {name: value for name, value in later.items() if name not in ENDS}
+        options = {**later, **told}
         size = options.pop("batch_size", None) if batch_size is None else batch_size
         options.pop("batch_size", None)
         if size is None:
@@ -184,9 +187,7 @@ class Pipeline(Recipe):
         if lazy:
             return self.run_later(batch_size, shuffle=shuffle, **options)
         later = self.spec.later or {}
-        if not any(
-            name in given and given[name] is not None for name in ("n_iters", "n_epochs") for given in (options, later)
-        ):
+        if not any(given.get(name) is not None for name in ENDS for given in (options, later)):
             options["n_epochs"] = 1
         if self.state.profile is not None and options.get("profile"):
             self.state.profile = None  # of this run

@@ -17,7 +17,7 @@ from ..errors import DataSourcePicklingError
 from ..sampling import AbstractSampler, StandardSampler, num_batches
 from .offers import takes
 
-__all__ = ["PLAN", "Next", "Plan", "Stock", "check_names"]
+__all__ = ["ENDS", "PLAN", "Next", "Plan", "Stock", "check_names"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +135,7 @@ class Plan:
 
 
 PLAN = tuple(field.name for field in dataclasses.fields(Plan))[2:]
+ENDS = ("n_iters", "n_epochs")
 
 
 def check_names(names: Iterable[str], known: Iterable[str], batch_class: Any) -> None:

@@ -230,7 +230,13 @@ class Merge(Step):
     def run(self, batch: Any, place: Place) -> Any:
         batches = [batch]
         for number, each in enumerate(self.args):  # none ahead: the last may have fewer items
-            batches.append(each.next_batch(batch.size, prefetch=0, **_seed(each, place, number)))
+            try:
+                batches.append(each.next_batch(batch.size, prefetch=0, **_seed(each, place, number)))
+            except StopIteration as error:
+                raise RuntimeError(
+                    f"pipeline {number} of this merge has come to the end of its n_epochs or n_iters; without these, "
+                    "it goes on for as long as there is something to merge with"
+                ) from error
         merge = self.kwargs.get("fn") or batch.merge
         options = {name: self.kwargs[name] for name in ("components", "batch_class") if self.kwargs.get(name)}
         merged = merge(batches, **options)

@@ -135,10 +135,12 @@ def test_nearest_says_where_from_and_where_to(call, decorator, default, expected
         (lambda x, src: src, "x"),
         (lambda x, dst, src: (src, dst), ("x", "y")),
         (lambda x, **kwargs: sorted(kwargs), ["dst", "src"]),
+        (lambda src: "the item", "the item"),
+        (lambda dst, **kwargs: kwargs, {"src": "x"}),
     ],
 )
 def test_services_are_offered_not_pushed(fn, given):
-    """A function gets src and dst if its signature has them."""
+    """A function gets src and dst if its signature has them behind the item, whatever it calls the item."""
     assert given == points(1).apply_parallel(fn, src="x", dst="y").y[0]
 
 

@@ -380,6 +380,7 @@ def test_a_run_that_is_told_later():
 
     assert 6 == pipeline.run().v("n")
     assert 6 + 5 == pipeline.run(2, n_epochs=1).v("n")
+    assert 6 + 5 + 4 == pipeline.run(2, n_iters=4).v("n")
     assert 5 == pipeline.next_batch().size
     assert 4 == rows().p.run(4, lazy=True).next_batch().size
 
@@ -470,6 +471,14 @@ def test_merged_pipelines():
     assert [[1, 2, 101, 102], [3, 4, 103, 104]] == values(pipeline.gen_batch(2, n_iters=2))
     chosen = rows().p.merge(rows().p.add(100), fn=lambda batches: batches[1])
     assert [[100, 101]] == values(chosen.gen_batch(2, n_iters=1))
+
+
+def test_a_merged_pipeline_that_has_come_to_its_end():
+    """It is an error that says which one."""
+    pipeline = rows().p.merge(rows().p, rows(4).p.run_later(n_epochs=1))
+
+    with pytest.raises(RuntimeError, match="pipeline 1 of this merge has come to the end of its n_epochs"):
+        values(pipeline.gen_batch(2, n_iters=3))
 
 
 def the_other(batches):
