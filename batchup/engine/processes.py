@@ -75,20 +75,21 @@ class Answer:
 
     def _open(self) -> None:
         kind, header, where = self.message
-        lease, self.lease, self.message, self.state, self.kept = self.lease, None, (), "open", None
         pid = self.worker.process.pid if self.worker else 0
-        if kind == ERROR:
-            self.error = _told_error(*header)
-            noted(self.error, f"in worker pid {pid}")
-            return
+        value: Any = None
+        failed: BaseException | None = None
         try:
-            if lease is not None:
-                self.value = pickling.result_in(lease, header, where)
+            if kind == ERROR:
+                failed = noted(_told_error(*header), f"in worker pid {pid}")
+            elif self.lease is not None:
+                value = pickling.result_in(self.lease, header, where)
             else:
-                self.value = pickling.result_loads(header, [bytearray(buffer) for buffer in where])
+                value = pickling.result_loads(header, [bytearray(buffer) for buffer in where])
         except Exception as error:
-            self.error = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {error}")
-            self.error.__cause__ = error
+            failed = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {error}")
+            failed.__cause__ = error
+        # all at once and last: if Ctrl-C comes before, it is opened again
+        self.value, self.error, self.lease, self.message, self.kept, self.state = value, failed, None, (), None, "open"
 
 
 class _Remote(Exception):

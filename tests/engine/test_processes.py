@@ -21,6 +21,7 @@ import pytest
 
 import batchup
 from batchup import ArrayDataSource, WorkerProcessPool
+from batchup.engine import pickling
 from batchup.engine.processes import Processes
 from batchup.engine.share import Constant
 from batchup.errors import DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
@@ -480,6 +481,26 @@ def test_a_caught_ctrl_c_leaves_the_pool_usable(tmp_path):
     )
 
     assert ("True\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("n", [3, 100_000], ids=["through the pipe", "in shared memory"])
+def test_an_interruption_while_a_result_is_opened_loses_nothing(pool, monkeypatch, n):
+    """Ctrl-C in the midst of unpickling a batch: caught, the batch comes, and not None in its place."""
+    name = "result_loads" if n == 3 else "result_in"
+    opened, calls = getattr(pickling, name), []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return opened(*args)
+
+    monkeypatch.setattr(pickling, name, interrupted)
+    stream = pool.work_stream((np.full, (n, i)) for i in range(2))
+    with pytest.raises(KeyboardInterrupt):
+        next(stream)
+
+    assert [[i] * n for i in range(2)] == [array.tolist() for array in stream]
 
 
 def test_numbers_of_threads_are_shared_out(pool):
