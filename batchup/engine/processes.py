@@ -236,6 +236,11 @@ class Processes(Pool):
             self._closed = True
             self._end()
 
+    def leave_to_parent(self) -> None:
+        self._lock = threading.RLock()  # a thread that is not here may have held the other
+        self._turn = threading.Condition(self._lock)
+        self._gang.leave_to_parent()
+
     def _should_be_open(self) -> None:
         if self._forked():
             raise PoolClosedError("the pool is of another process, of which this one is a fork; make one here")
