@@ -1,0 +1,36 @@
+"""The shared memory of a worker's results, from inside."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from batchup.engine import arena
+from batchup.errors import SharedMemoryError
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+
+
+def test_what_cannot_be_packed_is_still_there(monkeypatch):
+    """A result that somebody holds on to, with no memory for a copy of it: its bytes can go another way."""
+
+    def none(*args):
+        raise OSError(errno.ENOMEM, "no more of it")
+
+    from batchup.engine.slots import Slots
+
+    slots = Slots()
+    slot = slots.take(1 << 16)
+    with slot.arena:
+        held = arena.empty(8000)
+    held[:] = np.arange(8000)
+    buffers = [memoryview(held).cast("B")]
+    for name in ("posix_fallocate", "ftruncate"):
+        monkeypatch.setattr(os, name, none, raising=False)
+    with pytest.raises(SharedMemoryError):
+        slots.pack(slot, buffers)
+
+    assert [held.tobytes()] == [bytes(buffer) for buffer in buffers]
