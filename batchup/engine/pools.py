@@ -157,12 +157,12 @@ class Threads(Pool):
         self.workers = whole("workers", workers)
         self._crew = _Crew()
         self._forked = forked()
+        self._end = weakref.finalize(self, _end_threads, self._crew, self._forked)
         for i in range(self.workers):
             # the thread holds the queue, not the pool: a pool that nobody holds is collected, and its threads end
             thread = threading.Thread(target=_work, args=(self._crew,), name=f"batchup-{i}", daemon=True)
             self._crew.threads.append(thread)
             thread.start()
-        self._end = weakref.finalize(self, _end_threads, self._crew, self._forked)
         close_at_exit(self)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
