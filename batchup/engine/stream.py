@@ -152,6 +152,7 @@ class WorkStream(Iterator[Any]):
         """Cancel what has not begun, and draw no more tasks: the next call ends the iteration."""
         self._tasks = iter(())
         self._drawn = None
+        self._drawing = False
         _cancel_all(self._under_way)
 
     def stats(self) -> StreamStats:
@@ -175,7 +176,6 @@ class WorkStream(Iterator[Any]):
         self.close()
         self._tasks = iter(tasks)
         self._number = number - 1
-        self._drawing = False
         self._top_up(self._depth)
 
     def _awaited(self, reply: Reply) -> BaseException | None:

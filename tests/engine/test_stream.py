@@ -162,6 +162,21 @@ def test_close_ends_the_stream_and_draws_no_more(pool):
     assert 21 == len(drawn)
 
 
+def test_close_ends_a_stream_whose_plan_was_interrupted(pool):
+    """Also there the next call is the end, and not an error."""
+
+    def tasks():
+        yield pow, (2, 2)
+        raise KeyboardInterrupt
+
+    stream = pool.work_stream(tasks(), 1)
+    with pytest.raises(KeyboardInterrupt):
+        next(stream)
+    stream.close()
+
+    assert [] == list(stream)
+
+
 def test_an_abandoned_stream_cancels_what_has_not_begun():
     """Nobody asks for the results any more: the workers are free for others."""
     gate, begun = threading.Event(), []
