@@ -34,3 +34,14 @@ def test_what_cannot_be_packed_is_still_there(monkeypatch):
         slots.pack(slot, buffers)
 
     assert [held.tobytes()] == [bytes(buffer) for buffer in buffers]
+
+
+@pytest.mark.parametrize("shape", [6, (2, 3), [2, 3], np.array([2, 3]), np.int64(6), np.array(6), ()])
+def test_an_empty_array_has_any_shape_that_numpy_takes(shape):
+    """Where it is made in shared memory, too."""
+    memory = arena.Arena(bytearray(4096))
+    with memory:
+        array = arena.empty(shape)
+
+    assert np.empty(shape).shape == array.shape
+    assert np.shares_memory(memory.lease, array)
