@@ -14,10 +14,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import joblib
 import numpy as np
 
 from .messages import FREE, MAPPED, Inbox, framed
+from .pools import cores
 from .segments import Memory, Segment
 from .share import Constant
 
@@ -179,7 +179,7 @@ class Gang:
         self._by_fd: dict[int, WorkerProcess] = {}
         self.environment = dict(os.environ)
         for name in THREADS:
-            self.environment.setdefault(name, str(max(1, joblib.cpu_count() // n)))
+            self.environment.setdefault(name, str(max(1, cores() // n)))
         self.workers: list[WorkerProcess] = []
         try:
             for place in range(n):
