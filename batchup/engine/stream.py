@@ -183,9 +183,11 @@ class WorkStream(Iterator[Any]):
         try:
             return reply.exception(self._timeout)
         except TimeoutError:
+            if self._timeout is None:  # that of an alarm of the program's
+                raise
             self._pool.give_up(reply)
             error = BatchTimeoutError(f"no result within timeout={self._timeout} seconds")
-            error.timeout = self._timeout or 0.0
+            error.timeout = self._timeout
             return error
         finally:
             self._waited += time.perf_counter() - begun

@@ -213,6 +213,17 @@ def test_a_worker_that_dies_beside_a_slow_task_does_not_accuse_it(tmp_path):
                 next(stream)
 
 
+def test_the_tasks_of_others_are_not_accused():
+    """Two streams take turns in a worker: the one whose task kills it is to blame, not who has waited for longer."""
+    with WorkerProcessPool(1, retries=0) as pool:
+        innocent = pool.work_stream((time.sleep, (0.05,)) for _ in range(10))
+        guilty = pool.work_stream([(os._exit, (7,))])
+
+        assert [None] * 10 == list(innocent)
+        with pytest.raises(WorkerDiedError):
+            next(guilty)
+
+
 def test_an_error_comes_back_as_itself(pool):
     """Its type, its message, the traceback of the worker as the cause, and where it was."""
     with pytest.raises(ZeroDivisionError) as raised:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -149,6 +151,26 @@ def test_a_timeout_that_is_none_is_refused(timeout, kind):
     """At the call, by name."""
     with pytest.raises(kind, match="timeout should be"):
         WorkStream(Serial(), [], timeout=timeout)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no alarm here")
+def test_a_time_limit_of_the_program_is_its_own(pool):
+    """A TimeoutError that an alarm raises while the loop waits arrives as it is, and costs no batch."""
+
+    def ring(*_):
+        raise TimeoutError("the program has run for long enough")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    stream = pool.work_stream((time.sleep, (0.5,)) for _ in range(2))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(TimeoutError, match="long enough"):
+            next(stream)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert [None, None] == list(stream)
 
 
 def test_close_ends_the_stream_and_draws_no_more(pool):
