@@ -20,11 +20,11 @@ import psutil
 import pytest
 
 import batchup
-from batchup import ArrayDataSource, WorkerProcessPool
+from batchup import ArrayDataSource, WorkerProcessPool, WorkStream
 from batchup.engine import pickling
 from batchup.engine.processes import Processes
 from batchup.engine.share import Constant
-from batchup.errors import DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
+from batchup.errors import BatchTimeoutError, DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
 
@@ -222,6 +222,19 @@ def test_the_tasks_of_others_are_not_accused():
         assert [None] * 10 == list(innocent)
         with pytest.raises(WorkerDiedError):
             next(guilty)
+
+
+def test_a_timeout_accuses_nobody_else():
+    """What another stream's task was at when its worker was ended is done again, and charged with nothing."""
+    with WorkerProcessPool(1, retries=0) as pool:
+        pids_of(pool)
+        slow = pool.work_stream([(time.sleep, (0.5,))])
+        hasty = WorkStream(pool.engine, [(pow, (2, 2))], timeout=0.2)
+
+        with pytest.raises(BatchTimeoutError):
+            next(hasty)
+        assert [None] == list(slow)
+        assert 1 == slow.stats().restarts
 
 
 def test_an_error_comes_back_as_itself(pool):
