@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -45,3 +46,12 @@ def test_an_empty_array_has_any_shape_that_numpy_takes(shape):
 
     assert np.empty(shape).shape == array.shape
     assert np.shares_memory(memory.lease, array)
+
+
+def test_a_thread_of_a_function_has_memory_of_its_own():
+    """Where several ask at once, or after the batch was sent, none is given what another one has."""
+    memory = arena.Arena(bytearray(4096))
+    with memory, ThreadPoolExecutor(1) as thread:
+        array = thread.submit(arena.empty, 6).result()
+
+    assert not np.shares_memory(memory.lease, array)
