@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import os
@@ -21,7 +22,7 @@ import pytest
 
 import batchup
 from batchup import ArrayDataSource, WorkerProcessPool, WorkStream
-from batchup.engine import pickling
+from batchup.engine import pickling, segments
 from batchup.engine.processes import Processes
 from batchup.engine.share import Constant
 from batchup.errors import BatchTimeoutError, DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
@@ -91,6 +92,25 @@ def test_memory_that_is_not_needed_any_more_is_given_back():
 
         assert before.slots > 0
         assert (0, 0) == (small.stats().slots, small.stats().shared_bytes)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc here")
+def test_memory_that_cannot_be_mapped_is_used_again(monkeypatch):
+    """Whatever the parent refuses, the worker does not make more and more of it."""
+
+    def refused(path, size):
+        raise OSError(errno.ENOMEM, "no more of it")
+
+    with WorkerProcessPool(1) as pool:
+        (pid,) = pids_of(pool)
+        monkeypatch.setattr(segments.Segment, "mapped", staticmethod(refused))
+        stream = pool.work_stream(((np.full, (100_000, n)) for n in range(40)), 4)
+        with pytest.warns(RuntimeWarning, match="no shared memory"):
+            found = [int(array[-1]) for array in stream]
+        fds = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+
+    assert list(range(40)) == found
+    assert sum("memfd:batchup" in target for target in fds) <= 12
 
 
 def test_a_function_makes_its_batch_where_it_is_sent_from(tmp_path):
