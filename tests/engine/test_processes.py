@@ -94,6 +94,22 @@ def test_memory_that_is_not_needed_any_more_is_given_back():
         assert (0, 0) == (small.stats().slots, small.stats().shared_bytes)
 
 
+def test_what_a_worker_holds_on_to_stays_as_it_is():
+    """A function that keeps its batches finds them unchanged, whatever is written to them here, or made after them."""
+    held = []
+
+    def holding(x):
+        held.append(x)
+        return x, np.array([int(each[0, 0]) for each in held])
+
+    X = np.repeat(np.arange(120), 10_000).reshape(120, 10_000)
+    with WorkerProcessPool(1) as pool:
+        batches = pool.parallel_data_source(ArrayDataSource([X]).map(holding), 3).batch_iterator(10)
+        for i, (x, first) in enumerate(batches):
+            assert list(range(0, 10 * (i + 1), 10)) == first.tolist()
+            x[:] = -1
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc here")
 def test_memory_that_cannot_be_mapped_is_used_again(monkeypatch):
     """Whatever the parent refuses, the worker does not make more and more of it."""

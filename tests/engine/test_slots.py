@@ -37,6 +37,23 @@ def test_what_cannot_be_packed_is_still_there(monkeypatch):
     assert [held.tobytes()] == [bytes(buffer) for buffer in buffers]
 
 
+def test_most_descriptors_are_left_to_the_data(monkeypatch):
+    """A worker whose slots nobody has mapped yet makes no more of them when they have taken a quarter."""
+    import resource
+
+    from batchup.engine.slots import Slots
+
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (16, 16))
+    slots = Slots()
+    for _ in range(4):
+        slots.lend(slots.take(1 << 16))
+
+    with pytest.raises(SharedMemoryError, match="too many descriptors"):
+        slots.take(1 << 16)
+    slots.mapped([1])
+    slots.take(1 << 16)
+
+
 @pytest.mark.parametrize("shape", [6, (2, 3), [2, 3], np.array([2, 3]), np.int64(6), np.array(6), ()])
 def test_an_empty_array_has_any_shape_that_numpy_takes(shape):
     """Where it is made in shared memory, too."""
