@@ -49,11 +49,10 @@ MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 # Who may import what from elsewhere at the top of a module; inside a function, anything.
 EVERYWHERE = {"numpy"}
-PROCESSES = {"batchup.engine.gang", "batchup.engine.pickling"}
 TESTING = {name for name in MODULES if name.startswith("batchup.testing")}
 ONLY_IN = {
-    "joblib": PROCESSES,
-    "cloudpickle": PROCESSES,
+    "joblib": {"batchup.engine.pickling"},
+    "cloudpickle": {"batchup.engine.pickling"},
     "six": {"batchup.engine.checks"},
     "hypothesis": TESTING,
     "psutil": TESTING,
@@ -207,7 +206,7 @@ def test_a_right_way_is_let_through(importer, source):
     [
         ("batchup.sampling", "import six", ["six"]),
         ("batchup.work_pool", "import joblib.externals.loky", ["joblib.externals.loky"]),
-        ("batchup.engine.gang", "from joblib.externals import loky", []),
+        ("batchup.engine.pickling", "from joblib.externals import loky", []),
         ("batchup.data_source", "try:\n    import pandas\nexcept ImportError:\n    pass", ["pandas"]),
         ("batchup.data_source", "class A:\n    import pandas", ["pandas"]),
         ("batchup.data_source", "def f():\n    import pandas", []),

@@ -205,9 +205,7 @@ class Delivered:
 def _counted(n_workers: Any) -> Any:
     """As joblib counts: -1 is all cores."""
     if isinstance(n_workers, int) and n_workers < 0:
-        import joblib
-
-        return max(1, joblib.cpu_count() + 1 + n_workers)
+        return max(1, pools.cores() + 1 + n_workers)
     return n_workers
 
 

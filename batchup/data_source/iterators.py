@@ -47,6 +47,8 @@ class CallableDataSource(AbstractDataSource):
 
     def batch_iterator(self, batch_size: int, *shuffle: Shuffle, **kwargs: Any) -> Iterator[Batch]:
         """What the function returns for the same arguments; a second positional one is handed on as `shuffle`."""
+        if len(shuffle) > 1:
+            raise TypeError(f"batch_iterator() takes a batch size and a shuffle; give {shuffle[1]!r} by its name")
         keywords = {**dict(zip(["shuffle"], shuffle, strict=False)), **kwargs}
         try:
             return self.batch_iterator_fn(batch_size, **keywords)

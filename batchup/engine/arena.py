@@ -74,7 +74,7 @@ class Arena:
         """An array, or None if there is no room, or it would hold Python objects."""
         if dtype.hasobject:
             return None
-        shape = tuple(shape) if isinstance(shape, Sequence) else (shape,)
+        shape = tuple(shape) if np.ndim(shape) else (shape,)
         begin = self.room(math.prod(shape) * dtype.itemsize)
         if begin is None:
             return None

@@ -14,10 +14,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import joblib
 import numpy as np
 
 from .messages import FREE, MAPPED, Inbox, framed
+from .pools import cores
 from .segments import Memory, Segment
 from .share import Constant
 
@@ -180,7 +180,7 @@ class Gang:
         self._by_fd: dict[int, WorkerProcess] = {}
         self.environment = dict(os.environ)
         for name in THREADS:
-            self.environment.setdefault(name, str(max(1, joblib.cpu_count() // n)))
+            self.environment.setdefault(name, str(max(1, cores() // n)))
         self.workers: list[WorkerProcess] = []
         try:
             for place in range(n):
@@ -239,13 +239,23 @@ class Gang:
         until = time.monotonic() + grace
         for worker in workers:
             worker.end(until)
+        self._close_life()
+        for constant in list(self.constants):
+            constant.close()
+        self.marks.close()
+
+    def leave_to_parent(self) -> None:
+        """In a fork: close the pipes, whose end tells the workers that they are not needed, or their parent is gone."""
+        for worker in self.workers:
+            worker.close()
+            worker.process.returncode = 0  # nobody here waits for them
+        self._close_life()
+
+    def _close_life(self) -> None:
         fds, self._life, self._keep_alive = [self._life, self._keep_alive], -1, -1
         for fd in fds:
             if fd >= 0:
                 os.close(fd)
-        for constant in list(self.constants):
-            constant.close()
-        self.marks.close()
 
     def _listen(self, worker: WorkerProcess, fd: int, what: int) -> None:
         if fd >= 0:
@@ -262,6 +272,3 @@ def end_gang(gang: Gang, forked: Callable[[], bool]) -> None:
     """End the processes, unless they are those of the process that this one was forked from."""
     if not forked():
         gang.end(GRACE)
-    else:
-        for worker in gang.workers:
-            worker.process.returncode = 0  # nobody here waits for them

@@ -98,6 +98,9 @@ class Pool(abc.ABC):
         """Close at the end of the program: whoever still waits, in a thread that is a daemon, is told nothing."""
         self.close()
 
+    def leave_to_parent(self) -> None:  # noqa: B027 - most have nothing
+        """In a fork of the process that it is of: let go of what is the parent's alone."""
+
     @abc.abstractmethod
     def close(self) -> None:
         """End all workers. What has not begun is cancelled. May be called again."""
@@ -157,12 +160,12 @@ class Threads(Pool):
         self.workers = whole("workers", workers)
         self._crew = _Crew()
         self._forked = forked()
+        self._end = weakref.finalize(self, _end_threads, self._crew, self._forked)
         for i in range(self.workers):
             # the thread holds the queue, not the pool: a pool that nobody holds is collected, and its threads end
             thread = threading.Thread(target=_work, args=(self._crew, i), name=f"batchup-{i}", daemon=True)
             self._crew.threads.append(thread)
             thread.start()
-        self._end = weakref.finalize(self, _end_threads, self._crew, self._forked)
         close_at_exit(self)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
@@ -196,7 +199,7 @@ class Threads(Pool):
 class Outcome:
     """The reply of a thread: a `Reply` made of locks, which costs a fraction of a `concurrent.futures.Future`."""
 
-    __slots__ = ("_claim", "_done", "_error", "_gate", "_last_word", "_result", "seconds")
+    __slots__ = ("_claim", "_done", "_error", "_forks", "_gate", "_last_word", "_result", "seconds")
 
     def __init__(self) -> None:
         self._claim = threading.Lock()  # whoever has it decides what becomes of the task: a worker, or who cancels
@@ -204,6 +207,7 @@ class Outcome:
         self._gate = threading.Lock()  # open when it is done
         self._gate.acquire()
         self._done = False
+        self._forks = _forks
         self._result: Any = None
         self._error: BaseException | None = None
         self.seconds = 0.0  # that the task took
@@ -213,6 +217,8 @@ class Outcome:
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         if not self._done:
+            if self._forks != _forks:
+                raise PoolClosedError("the task is with another process, of which this one is a fork")
             if not self._gate.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
                 raise TimeoutError
             self._gate.release()  # for others who wait
@@ -249,13 +255,15 @@ class Outcome:
 _forks = 0  # how many forks lie between this process and the one that imported this
 
 
-def _count_a_fork() -> None:
+def _note_the_fork() -> None:
     global _forks
     _forks += 1
+    for pool in list(_open_pools):
+        pool.leave_to_parent()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count_a_fork)
+    os.register_at_fork(after_in_child=_note_the_fork)
 
 
 def forked() -> Callable[[], bool]:

@@ -11,7 +11,7 @@ from .checks import whole
 __all__ = ["Position"]
 
 
-@dataclasses.dataclass(frozen=True, order=True)
+@dataclasses.dataclass(frozen=True)
 class Position:
     """A place in a run, between two batches. With the seed, it is all that a run needs to go on.
 
@@ -24,13 +24,8 @@ class Position:
 
     Examples
     --------
-    >>> here = Position(epoch=2, step=17)
-    >>> here.after_batch()
-    Position(epoch=2, step=18)
-    >>> here.after_epoch()
-    Position(epoch=3, step=0)
-    >>> Position.of_state(here.state()) == here
-    True
+    >>> Position.of_state({"epoch": 2, "step": 17, "seed": 7})
+    Position(epoch=2, step=17)
     """
 
     epoch: int = 0
@@ -39,18 +34,6 @@ class Position:
     def __post_init__(self) -> None:
         for name in ("epoch", "step"):
             object.__setattr__(self, name, whole(name, getattr(self, name), least=0))
-
-    def after_batch(self) -> Self:
-        """One batch on."""
-        return dataclasses.replace(self, step=self.step + 1)
-
-    def after_epoch(self) -> Self:
-        """The beginning of the next epoch."""
-        return dataclasses.replace(self, epoch=self.epoch + 1, step=0)
-
-    def state(self) -> dict[str, int]:
-        """As plain data, for JSON."""
-        return dataclasses.asdict(self)
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> Self:

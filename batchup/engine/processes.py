@@ -75,20 +75,21 @@ class Answer:
 
     def _open(self) -> None:
         kind, header, where = self.message
-        lease, self.lease, self.message, self.state, self.kept = self.lease, None, (), "open", None
         pid = self.worker.process.pid if self.worker else 0
-        if kind == ERROR:
-            self.error = _told_error(*header)
-            noted(self.error, f"in worker pid {pid}")
-            return
+        value: Any = None
+        failed: BaseException | None = None
         try:
-            if lease is not None:
-                self.value = pickling.result_in(lease, header, where)
+            if kind == ERROR:
+                failed = noted(_told_error(*header), f"in worker pid {pid}")
+            elif self.lease is not None:
+                value = pickling.result_in(self.lease, header, where)
             else:
-                self.value = pickling.result_loads(header, [bytearray(buffer) for buffer in where])
+                value = pickling.result_loads(header, [bytearray(buffer) for buffer in where])
         except Exception as error:
-            self.error = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {error}")
-            self.error.__cause__ = error
+            failed = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {error}")
+            failed.__cause__ = error
+        # all at once and last: if Ctrl-C comes before, it is opened again
+        self.value, self.error, self.lease, self.message, self.kept, self.state = value, failed, None, (), None, "open"
 
 
 class _Remote(Exception):
@@ -220,8 +221,9 @@ class Processes(Pool):
         if self._forked():
             return
         with self._lock:
-            for answer in self._waiting.values():
-                _fail(answer, PoolClosedError("the pool was closed before this task was done"))
+            for answer in list(self._waiting.values()):
+                if answer.state == "waiting":
+                    _fail(answer, PoolClosedError("the pool was closed before this task was done"))
             self.leave()
 
     def leave(self) -> None:
@@ -234,6 +236,11 @@ class Processes(Pool):
             self._closed = True
             self._end()
 
+    def leave_to_parent(self) -> None:
+        self._lock = threading.RLock()  # a thread that is not here may have held the other
+        self._turn = threading.Condition(self._lock)
+        self._gang.leave_to_parent()
+
     def _should_be_open(self) -> None:
         if self._forked():
             raise PoolClosedError("the pool is of another process, of which this one is a fork; make one here")
@@ -242,23 +249,27 @@ class Processes(Pool):
 
     def _safely(self, act: Callable[..., None], *args: Any) -> None:
         """Do what must not be left half done: if it is (by Ctrl-C), all workers begin anew."""
-        if self._disordered:
-            for worker in list(self._gang.workers):
-                worker.process.kill()
-                worker.end(time.monotonic() + GRACE)
-                self._gang.remove(worker)
-            for place in range(self.workers):
-                self._gang.clear_mark(place)
-                self._gang.start(place)
-            for answer in sorted(self._waiting.values(), key=lambda answer: answer.number):
-                if answer.state == "waiting":
-                    self._assign(answer)
+        disordered = self._disordered
         self._disordered = self._acting = True
         try:
+            if disordered:
+                self._begin_anew()
             act(*args)
         finally:
             self._acting = False
         self._disordered = False
+
+    def _begin_anew(self) -> None:
+        for worker in list(self._gang.workers):
+            worker.process.kill()
+            worker.end(time.monotonic() + GRACE)
+            self._gang.remove(worker)
+        for place in range(self.workers):
+            self._gang.clear_mark(place)
+            self._gang.start(place)
+        self._waiting = {number: each for number, each in sorted(self._waiting.items()) if each.state == "waiting"}
+        for answer in list(self._waiting.values()):
+            self._assign(answer)
 
     def _begin(self, answer: Answer) -> None:
         if self._forgotten:
@@ -292,8 +303,8 @@ class Processes(Pool):
 
     def _finish(self, answer: Answer | None, error: BaseException) -> None:
         if answer is not None:
-            self._waiting.pop(answer.number, None)
             _fail(answer, error)
+            self._waiting.pop(answer.number, None)
 
     def _forgo(self, answer: Answer) -> bool:
         """Called by anybody at any time, the garbage collector included: then it only leaves word."""
@@ -310,14 +321,12 @@ class Processes(Pool):
 
     def _glance(self) -> None:
         """Read what has come, without waiting."""
-        if self._forked() or not self._lock.acquire(blocking=False):
+        if self._forked():
             return
-        try:
+        with self._lock:
             if self._reader is None and not self._closed and not self._acting:
                 self._safely(self._gang.flush)
                 self._safely(self._take_in, self._gang.ready(0.0))
-        finally:
-            self._lock.release()
 
     def _wait_for(self, answer: Answer, timeout: float | None) -> None:
         """Read the pipes, or wait for the thread that does, until the answer is there."""
@@ -385,12 +394,12 @@ class Processes(Pool):
             self._say_short(more)
         answer = worker.answers.pop(number, None)
         if answer is not None and answer.state == "waiting":
-            self._waiting.pop(number, None)
             answer.seconds = seconds
             function = _shared_function(answer)
             if function is not None:
                 function.seconds = seconds
             answer.message, answer.lease, answer.state = (kind, header, where), lease, "arrived"
+        self._waiting.pop(number, None)  # last: what Ctrl-C finds there is done again
 
     def _lease(self, worker: WorkerProcess, kind: int, slot: tuple[int, str, int] | None) -> Any:
         """The memory of a result, or None if it cannot be mapped."""

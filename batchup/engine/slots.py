@@ -116,7 +116,7 @@ class Slots:
         Raises
         ------
         SharedMemoryError
-            If another slot is needed and cannot be made.
+            If another slot is needed and cannot be made; `buffers` holds the same bytes then.
         """
         if slot is not None:
             spans = slot.arena.gather(buffers)
@@ -125,12 +125,13 @@ class Slots:
                 if not slot.arena.kept:
                     return slot, spans
                 memory = slot.arena.lease.data
-                buffers = [memory[offset : offset + n] for offset, n in spans]
+                buffers += [memory[offset : offset + n] for offset, n in spans]
         spans = laid_out(buffers)
         other = self.take(total_size(spans))
         for (offset, n), buffer in zip(spans, buffers, strict=True):
             if n:
                 other.arena.lease[offset : offset + n] = np.frombuffer(buffer, np.uint8)
+        buffers.clear()
         if slot is not None:
             self.give(slot)
         return other, spans

@@ -162,6 +162,7 @@ class WorkStream(Iterator[Any]):
         """Cancel what has not begun, and draw no more tasks: the next call ends the iteration."""
         self._tasks = iter(())
         self._drawn = None
+        self._drawing = False
         _cancel_all(self._under_way)
 
     def stats(self) -> StreamStats:
@@ -185,7 +186,6 @@ class WorkStream(Iterator[Any]):
         self.close()
         self._tasks = iter(tasks)
         self._number = number - 1
-        self._drawing = False
         self._top_up(self._depth)
 
     def _awaited(self, reply: Reply) -> BaseException | None:
@@ -193,9 +193,11 @@ class WorkStream(Iterator[Any]):
         try:
             return reply.exception(self._timeout)
         except TimeoutError:
+            if self._timeout is None:  # that of an alarm of the program's
+                raise
             self._pool.give_up(reply)
             error = BatchTimeoutError(f"no result within timeout={self._timeout} seconds")
-            error.timeout = self._timeout or 0.0
+            error.timeout = self._timeout
             return error
         finally:
             self._waited += time.perf_counter() - begun

@@ -292,3 +292,12 @@ def test_random_map_makes_a_source():
     ds = arrays().random_map(with_noise, seed=3)
 
     assert (RandomMapDataSource, with_noise, 3, "with_noise") == (type(ds), ds.fn, ds.seed, ds.name)
+
+
+def test_a_third_argument_is_refused():
+    """That of a function is given by its name: it is not left without effect."""
+    ds = CallableDataSource(lambda batch_size, shuffle=None, fold=0: iter([]))
+
+    with pytest.raises(TypeError, match="by its name"):
+        ds.batch_iterator(2, None, 5)
+    assert [] == list(ds.batch_iterator(2, None, fold=5))

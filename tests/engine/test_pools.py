@@ -89,6 +89,26 @@ def test_threads_that_nobody_holds_end():
     assert [False, False] == [thread.is_alive() for thread in threads]
 
 
+def test_threads_that_are_too_many_end(monkeypatch):
+    """Where the system starts no more, there is an error, and those that have begun are not left behind."""
+    before, start = set(threading.enumerate()), threading.Thread.start
+
+    def limited(thread):
+        if len(set(threading.enumerate()) - before) == 3:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        Threads(8)
+    monkeypatch.undo()
+    gc.collect()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+
+    assert set() == set(threading.enumerate()) - before
+
+
 def test_threads_do_not_survive_a_fork():
     """A forked child is told, and does not wait for threads that are not there."""
     with Threads(1) as pool:

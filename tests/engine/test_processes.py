@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import itertools
 import os
@@ -20,10 +21,11 @@ import psutil
 import pytest
 
 import batchup
-from batchup import ArrayDataSource, WorkerProcessPool
+from batchup import ArrayDataSource, WorkerProcessPool, WorkStream
+from batchup.engine import pickling, segments
 from batchup.engine.processes import Processes
 from batchup.engine.share import Constant
-from batchup.errors import DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
+from batchup.errors import BatchTimeoutError, DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
 
@@ -90,6 +92,41 @@ def test_memory_that_is_not_needed_any_more_is_given_back():
 
         assert before.slots > 0
         assert (0, 0) == (small.stats().slots, small.stats().shared_bytes)
+
+
+def test_what_a_worker_holds_on_to_stays_as_it_is():
+    """A function that keeps its batches finds them unchanged, whatever is written to them here, or made after them."""
+    held = []
+
+    def holding(x):
+        held.append(x)
+        return x, np.array([int(each[0, 0]) for each in held])
+
+    X = np.repeat(np.arange(120), 10_000).reshape(120, 10_000)
+    with WorkerProcessPool(1) as pool:
+        batches = pool.parallel_data_source(ArrayDataSource([X]).map(holding), 3).batch_iterator(10)
+        for i, (x, first) in enumerate(batches):
+            assert list(range(0, 10 * (i + 1), 10)) == first.tolist()
+            x[:] = -1
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc here")
+def test_memory_that_cannot_be_mapped_is_used_again(monkeypatch):
+    """Whatever the parent refuses, the worker does not make more and more of it."""
+
+    def refused(path, size):
+        raise OSError(errno.ENOMEM, "no more of it")
+
+    with WorkerProcessPool(1) as pool:
+        (pid,) = pids_of(pool)
+        monkeypatch.setattr(segments.Segment, "mapped", staticmethod(refused))
+        stream = pool.work_stream(((np.full, (100_000, n)) for n in range(40)), 4)
+        with pytest.warns(RuntimeWarning, match="no shared memory"):
+            found = [int(array[-1]) for array in stream]
+        fds = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+
+    assert list(range(40)) == found
+    assert sum("memfd:batchup" in target for target in fds) <= 12
 
 
 def test_a_function_makes_its_batch_where_it_is_sent_from(tmp_path):
@@ -227,6 +264,30 @@ def test_a_worker_that_dies_beside_a_slow_task_does_not_accuse_it(tmp_path):
         for _ in range(5):
             with pytest.raises(WorkerDiedError):
                 next(stream)
+
+
+def test_the_tasks_of_others_are_not_accused():
+    """Two streams take turns in a worker: the one whose task kills it is to blame, not who has waited for longer."""
+    with WorkerProcessPool(1, retries=0) as pool:
+        innocent = pool.work_stream((time.sleep, (0.05,)) for _ in range(10))
+        guilty = pool.work_stream([(os._exit, (7,))])
+
+        assert [None] * 10 == list(innocent)
+        with pytest.raises(WorkerDiedError):
+            next(guilty)
+
+
+def test_a_timeout_accuses_nobody_else():
+    """What another stream's task was at when its worker was ended is done again, and charged with nothing."""
+    with WorkerProcessPool(1, retries=0) as pool:
+        pids_of(pool)
+        slow = pool.work_stream([(time.sleep, (0.5,))])
+        hasty = WorkStream(pool.engine, [(pow, (2, 2))], timeout=0.2)
+
+        with pytest.raises(BatchTimeoutError):
+            next(hasty)
+        assert [None] == list(slow)
+        assert 1 == slow.stats().restarts
 
 
 def test_an_error_comes_back_as_itself(pool):
@@ -497,6 +558,26 @@ def test_a_caught_ctrl_c_leaves_the_pool_usable(tmp_path):
     )
 
     assert ("True\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("n", [3, 100_000], ids=["through the pipe", "in shared memory"])
+def test_an_interruption_while_a_result_is_opened_loses_nothing(pool, monkeypatch, n):
+    """Ctrl-C in the midst of unpickling a batch: caught, the batch comes, and not None in its place."""
+    name = "result_loads" if n == 3 else "result_in"
+    opened, calls = getattr(pickling, name), []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return opened(*args)
+
+    monkeypatch.setattr(pickling, name, interrupted)
+    stream = pool.work_stream((np.full, (n, i)) for i in range(2))
+    with pytest.raises(KeyboardInterrupt):
+        next(stream)
+
+    assert [[i] * n for i in range(2)] == [array.tolist() for array in stream]
 
 
 def test_numbers_of_threads_are_shared_out(pool):

@@ -128,6 +128,20 @@ def test_a_memory_map_travels_as_its_path(tmp_path, part, mode):
     constant.close()
 
 
+@pytest.mark.parametrize("offset", [0, 808, 1 << 16, 80_008])
+def test_a_memory_map_may_begin_anywhere_in_its_file(tmp_path, offset):
+    """In its first pages or in later ones."""
+    np.arange(20_000.0).tofile(tmp_path / "X")
+    mapped = np.memmap(tmp_path / "X", np.float64, "r", offset, 1000)
+    constant = share.Constant(mapped[3:])
+    loaded = pickle.loads(constant.reference)
+
+    assert constant.nbytes < 5000
+    np.testing.assert_array_equal(loaded, np.arange(1000.0)[3:] + offset // 8)
+    share.forget(constant.serial)
+    constant.close()
+
+
 def test_a_private_memory_map_is_copied(tmp_path):
     """What was written to it is in no file."""
     np.save(tmp_path / "X.npy", np.zeros(1000))

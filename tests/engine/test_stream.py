@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import signal
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -153,6 +155,26 @@ def test_a_timeout_that_is_none_is_refused(timeout, kind):
         WorkStream(Serial(), [], timeout=timeout)
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no alarm here")
+def test_a_time_limit_of_the_program_is_its_own(pool):
+    """A TimeoutError that an alarm raises while the loop waits arrives as it is, and costs no batch."""
+
+    def ring(*_):
+        raise TimeoutError("the program has run for long enough")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    stream = pool.work_stream((time.sleep, (0.5,)) for _ in range(2))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(TimeoutError, match="long enough"):
+            next(stream)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert [None, None] == list(stream)
+
+
 def test_close_ends_the_stream_and_draws_no_more(pool):
     """The next call after close is the end; tasks that have not begun never do."""
     drawn = []
@@ -162,6 +184,21 @@ def test_close_ends_the_stream_and_draws_no_more(pool):
 
     assert [] == list(stream)
     assert 21 == len(drawn)
+
+
+def test_close_ends_a_stream_whose_plan_was_interrupted(pool):
+    """Also there the next call is the end, and not an error."""
+
+    def tasks():
+        yield pow, (2, 2)
+        raise KeyboardInterrupt
+
+    stream = pool.work_stream(tasks(), 1)
+    with pytest.raises(KeyboardInterrupt):
+        next(stream)
+    stream.close()
+
+    assert [] == list(stream)
 
 
 def test_an_abandoned_stream_cancels_what_has_not_begun():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import random
 import sys
 import warnings
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ import batchup
 from batchup import ArrayDataSource, CallableDataSource, Loader
 from batchup.errors import BatchUpError
 from batchup.testing import plain
-from batchup.work_pool import WorkerThreadPool
+from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 
 pytestmark = pytest.mark.timeout(120)
 OURS = str(batchup.__path__[0])
@@ -121,6 +124,23 @@ def test_it_costs_nothing_wherever_it_comes(workers, skip):
             pool = threads if workers else None
             for found in everywhere(make):
                 assert whole == found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+def test_it_costs_nothing_while_processes_are_fed_and_heard():
+    """At places all over the parent's bookkeeping: the epoch is the same, and other threads may use the pool after."""
+    with WorkerProcessPool(1) as pool:
+
+        def make():
+            return Loader(source(), 3, shuffle=5, pool=pool, depth=2)
+
+        whole = undisturbed(make)
+        for n in range(random.randrange(6), 240, 6):
+            loader = make()
+            found, _ = went_on(iter(loader), loader, n)
+            assert whole == (found, (loader.epoch, loader.step, 0)), f"at place {n}"
+            with ThreadPoolExecutor(1) as other:
+                assert 8 == other.submit(lambda: next(pool.work_stream([(pow, (2, 3))]))).result(30)
 
 
 def test_it_loses_no_batch_that_cannot_be_fetched_again():

@@ -1,9 +1,11 @@
 """Forks: the pool makes none, and the user's do no harm."""
 
 import os
+import signal
+import time
 
 import pytest
-from programs import quiet, run
+from programs import quiet, run, running, started
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
@@ -89,7 +91,7 @@ print(batches_of(pool.parallel_data_source(ArrayDataSource([X]))) == expected)
 
 @pytest.mark.parametrize("kind", ["WorkerThreadPool", "WorkerProcessPool"])
 def test_a_pool_is_refused_in_a_fork(tmp_path, kind):
-    """The child is told, at a new loop; it may make a pool of its own; the parent goes on."""
+    """The child is told, at a new loop and in the one under way; it may make a pool of its own; the parent goes on."""
     ended = run(
         SLOW
         + f"""
@@ -99,6 +101,10 @@ batches = par.batch_iterator(10)
 found = [next(batches)[0].tolist()]
 child = os.fork()
 if child == 0:
+    try:
+        list(batches)
+    except PoolClosedError:
+        pass
     try:
         batches_of(pool.parallel_data_source(ArrayDataSource([X])))
     except PoolClosedError:
@@ -114,3 +120,66 @@ print(found + [x.tolist() for x, in batches] == expected)
     )
 
     assert quiet("5\nTrue\n") == ended
+
+
+def test_a_fork_beside_a_busy_thread(tmp_path):
+    """Whatever another thread is at with the pool, the child is told at once, and does not wait for it."""
+    ended = run(
+        SLOW
+        + """
+def busy():
+    with pool.engine._lock:
+        has_it.set()
+        done.wait()
+
+has_it, done = threading.Event(), threading.Event()
+with WorkerProcessPool(1) as pool:
+    thread = threading.Thread(target=busy)
+    thread.start()
+    has_it.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        print(pool.engine.stats()["workers"], flush=True)
+        try:
+            pool.work_stream([(pow, (2, 2))]).retrieve()
+        except PoolClosedError:
+            os._exit(5)
+    print(ended(child))
+    done.set()
+    thread.join()
+    print(pool.work_stream([(pow, (2, 2))]).retrieve())
+""",
+        tmp_path,
+    )
+
+    assert quiet("1\n5\n4\n") == ended
+
+
+def test_workers_go_with_their_parent_whatever_it_has_forked(tmp_path):
+    """Killed, it leaves none behind but its fork, which has nothing to do with them."""
+    body = (
+        SLOW
+        + """
+pool = WorkerProcessPool(2)
+batches = pool.parallel_data_source(ArrayDataSource([X])).batch_iterator(10)
+next(batches)
+if os.fork() == 0:
+    wait_until((here / "open").exists)
+    os._exit(0)
+print(*workers(), flush=True)
+threading.Event().wait()
+"""
+    )
+    with started(body, tmp_path) as program:
+        pids = [int(pid) for pid in program.line().split()]
+        os.kill(program.pid, signal.SIGKILL)
+        until = time.monotonic() + 10
+        while len(running(program.pid)) > 1 and time.monotonic() < until:
+            time.sleep(0.02)
+        left = running(program.pid)
+        (tmp_path / "open").touch()
+        ended = program.ended()
+
+    assert (3, 1) == (len(pids), len(left))
+    assert (-signal.SIGKILL, "", "") == (ended.returncode, ended.stdout, ended.stderr)
