@@ -134,7 +134,7 @@ class Serial(Pool):
             raise PoolClosedError("the pool is closed")
         outcome = Outcome()
         outcome.begin()
-        _run(outcome, fn, args, kwargs, spare=(KeyboardInterrupt, SystemExit))
+        outcome.end(*_done(fn, args, kwargs, spare=(KeyboardInterrupt, SystemExit)))
         return outcome
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ class Threads(Pool):
         for place, thread in enumerate(self._crew.threads):
             if thread is not threading.current_thread():  # it ends when its task does; one that never does is left
                 thread.join(timeout=max(0.0, until - time.monotonic()))
-                outcome = self._crew.running.get(place)
+                outcome = self._crew.running.pop(place, None)
                 if outcome is not None:
                     outcome.end(None, PoolClosedError("the pool was closed while this task ran"))
 
@@ -197,13 +197,12 @@ class Threads(Pool):
 
 
 class Outcome:
-    """The reply of a thread: a `Reply` made of locks, which costs a fraction of a `concurrent.futures.Future`."""
+    """The reply of a thread: a `Reply` made of two locks, which costs a fraction of a `concurrent.futures.Future`."""
 
-    __slots__ = ("_claim", "_done", "_error", "_forks", "_gate", "_last_word", "_result", "seconds")
+    __slots__ = ("_claim", "_done", "_error", "_forks", "_gate", "_result", "seconds")
 
     def __init__(self) -> None:
         self._claim = threading.Lock()  # whoever has it decides what becomes of the task: a worker, or who cancels
-        self._last_word = threading.Lock()  # whoever has it says what has come of it
         self._gate = threading.Lock()  # open when it is done
         self._gate.acquire()
         self._done = False
@@ -244,12 +243,11 @@ class Outcome:
         self.end(None, error)
         return True
 
-    def end(self, result: Any, error: BaseException | None = None) -> None:
-        """Say what has come of it, unless that is said already."""
-        if self._last_word.acquire(blocking=False):
-            self._result, self._error = result, error
-            self._done = True
-            self._gate.release()
+    def end(self, result: Any, error: BaseException | None = None, seconds: float = 0.0) -> None:
+        """Say what has come of it, once."""
+        self._result, self._error, self.seconds = result, error, seconds
+        self._done = True
+        self._gate.release()
 
 
 _forks = 0  # how many forks lie between this process and the one that imported this
@@ -281,7 +279,7 @@ class _Crew:
     def __init__(self) -> None:
         self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self.threads: list[threading.Thread] = []
-        self.running: dict[int, Outcome] = {}  # what each thread works on
+        self.running: dict[int, Outcome] = {}  # what each thread works on; who takes it from there says how it ended
         self.lock = threading.RLock()
         self.leaving = False  # whether the program ends
 
@@ -291,11 +289,14 @@ def _work(crew: _Crew, place: int) -> None:
         task = crew.tasks.get()
         if task is None or crew.leaving:
             return
-        crew.running[place] = task[0]
-        if task[0].begin():
-            _run(*task)
-        del crew.running[place]
-        del task  # the arguments of the last task are not kept until the next one
+        outcome, fn, args, kwargs = task
+        if outcome.begin():
+            crew.running[place] = outcome
+            done = _done(fn, args, kwargs)
+            if crew.running.pop(place, None) is not None:
+                outcome.end(*done)
+            del done
+        del task, outcome, fn, args, kwargs  # none of it is kept until the next one
 
 
 def _end_threads(crew: _Crew, forked: Callable[[], bool]) -> None:
@@ -312,25 +313,17 @@ def _end_threads(crew: _Crew, forked: Callable[[], bool]) -> None:
         crew.tasks.put(None)
 
 
-def _run(
-    outcome: Outcome,
-    fn: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    spare: tuple[type[BaseException], ...] = (),
-) -> None:
+def _done(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], spare: tuple[type[BaseException], ...] = ()
+) -> tuple[Any, BaseException | None, float]:
+    """The result of a task, or its error, and the seconds that it took. Errors in `spare` are raised."""
     begun = time.perf_counter()
     try:
-        result = fn(*args, **kwargs)
+        return fn(*args, **kwargs), None, time.perf_counter() - begun
     except spare:
         raise
     except BaseException as error:
-        outcome.seconds = time.perf_counter() - begun
-        outcome.end(None, error)
-        del outcome  # the traceback holds this frame: no cycle
-    else:
-        outcome.seconds = time.perf_counter() - begun
-        outcome.end(result)
+        return None, error, time.perf_counter() - begun
 
 
 _open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
