@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..engine.checks import whole
-from ..engine.pools import Pool, Threads
+from ..engine.pools import Pool, Threads, cores
 from ..engine.rng import rng_at
 from ..engine.stream import WorkStream
 
@@ -190,20 +190,22 @@ async def _awaited(fn: Callable[..., Any], args: Any, kwargs: Any, chance: Chanc
     return result
 
 
-_pools: dict[tuple[str, int, int], Pool] = {}
+_pools: dict[tuple[str, int | None, int], Pool] = {}
 _making = threading.Lock()
 
 
 def _pool(target: str, n_workers: int | None) -> Pool:
     """The pool that all batches of this process share."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    usual = min(32, cores + 4) if target == "threads" else cores
-    n = usual if n_workers is None else whole("n_workers", n_workers)
-    key = target, n, os.getpid()
+    key = target, None if n_workers is None else whole("n_workers", n_workers), os.getpid()
     with _making:
         if key not in _pools:
-            _pools[key] = pool_of(target, n)
+            _pools[key] = pool_of(target, n_workers or _usual(target))
         return _pools[key]
+
+
+def _usual(target: str) -> int:
+    """How many workers there are if nobody says."""
+    return min(32, cores() + 4) if target == "threads" else cores()
 
 
 def pool_of(target: str, n: int) -> Pool:

@@ -14,13 +14,12 @@ import contextlib
 import copy
 import dataclasses
 import itertools
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..engine.checks import Indices, whole
-from ..engine.pools import Pool
+from ..engine.pools import Pool, cores
 from ..engine.stream import WorkStream
 from ..errors import noted
 from .expressions import evaluate
@@ -70,7 +69,7 @@ class Options:
     def pool(self) -> Pool:
         """Those who prepare batches ahead."""
         target = target_named(self.target)
-        return pool_of(target, self.prefetch if target == "threads" else min(self.prefetch, os.cpu_count() or 1))
+        return pool_of(target, self.prefetch if target == "threads" else min(self.prefetch, cores()))
 
 
 class Run:
