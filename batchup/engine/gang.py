@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import FREE, MAPPED, Inbox, framed
+from .messages import DROP, FREE, MAPPED, MARK, Inbox, framed
 from .pools import cores
 from .segments import Memory, Segment
 from .share import Constant
@@ -172,8 +172,8 @@ class Gang:
     """The processes of a pool, and what they share; knows nothing of the pool, which can thus be collected."""
 
     def __init__(self, n: int) -> None:
-        self.marks = Segment(8 * n)
-        self._marks = np.frombuffer(self.marks.map(), dtype=np.int64)
+        self.marks = Segment(8 * MARK * n)
+        self._marks = np.frombuffer(self.marks.map(), dtype=np.int64).reshape(n, MARK)
         self._life, self._keep_alive = os.pipe()  # ends when this process does, and all workers with it
         self.constants: weakref.WeakSet[Constant] = weakref.WeakSet()
         self._poll = select.poll()
@@ -226,10 +226,15 @@ class Gang:
 
     def mark(self, place: int) -> int:
         """The number of the task that the worker with this place is at; 0 for none."""
-        return int(self._marks[place])
+        return int(self._marks[place, 0])
 
     def clear_mark(self, place: int) -> None:
         self._marks[place] = 0
+
+    def drop(self, worker: WorkerProcess, numbers: list[int]) -> None:
+        """Have a worker forget tasks. It begins none of them once this has returned, unless its pipe is full."""
+        worker.send_now((DROP, numbers))
+        self._marks[worker.place, 1] += 1  # it looks for the message before it begins another task
 
     def end(self, grace: float) -> None:
         """End all processes, and free what they shared."""

@@ -10,6 +10,8 @@ IN_PIPE   buffers, why    they are few; or, as `why` says, there is no shared me
 IN_SLOT   spans, slot     the buffers are in a piece of shared memory of the worker's: its number, path and size
 ON_SHELF  spans, slot     the same, but several results are in one slot; None stands for that of the last
 ========  ==============  ==============================================================================================
+
+What must be seen at once, and even if the other side is dead or at work, is in shared memory: a `MARK` for each worker.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ __all__ = [
     "IN_PIPE",
     "IN_SLOT",
     "MAPPED",
+    "MARK",
     "ON_SHELF",
     "PIPE",
     "TASK",
@@ -41,6 +44,7 @@ __all__ = [
 TASK, CALL, DROP, FORGET, FREE, MAPPED = range(6)
 HELLO, GONE, ERROR, IN_PIPE, IN_SLOT, ON_SHELF = range(6)
 PIPE = 1 << 20  # bytes of messages that may wait in a pipe
+MARK = 2  # numbers of 64 bit: of the task that the worker is at, 0 for none; and how many DROP were sent to it
 _length = struct.Struct("<Q")
 
 

@@ -23,7 +23,7 @@ from ..errors import PoolClosedError, WorkerDiedError, WorkerError, noted
 from . import pickling
 from .checks import whole
 from .gang import GRACE, Gang, WorkerProcess, end_gang
-from .messages import CALL, DROP, ERROR, FORGET, GONE, HELLO, IN_SLOT, ON_SHELF, TASK, framed, piped
+from .messages import CALL, ERROR, FORGET, GONE, HELLO, IN_SLOT, ON_SHELF, TASK, framed, piped
 from .pools import Pool, close_at_exit, forked
 from .share import Constant
 
@@ -287,7 +287,7 @@ class Processes(Pool):
             answer = self._dropped.popleft()
             self._waiting.pop(answer.number, None)
             if answer.worker is not None and answer.worker.answers.pop(answer.number, None) is not None:
-                answer.worker.send_now((DROP, [answer.number]))
+                self._gang.drop(answer.worker, [answer.number])
 
     def _assign(self, answer: Answer) -> None:
         """Give a task to the worker that has the fewest."""

@@ -8,7 +8,6 @@ import os
 import pickle
 import select
 import signal
-import struct
 import sys
 import threading
 import time
@@ -31,6 +30,7 @@ from .messages import (
     IN_PIPE,
     IN_SLOT,
     MAPPED,
+    MARK,
     ON_SHELF,
     PIPE,
     TASK,
@@ -46,7 +46,6 @@ NOWHERE = contextlib.nullcontext()
 LOOK = 0.0005  # seconds of work after which a worker looks for messages again
 
 Queued = tuple[bool, bytes, Any, bool]  # whether the function is shared, the function, its arguments, piped
-_mark = struct.Struct("<q")
 
 
 class Worker:
@@ -55,7 +54,8 @@ class Worker:
     def __init__(self, tasks: int, results: int, mark: memoryview) -> None:
         self.inbox = Inbox(tasks)
         self.results = results
-        self.mark = mark  # the number of the task under way, for the parent to see if this process dies; 0 for none
+        self.mark = mark  # what the parent sees if this process dies, and what this one sees of the parent at once
+        self.drops = 0  # the messages DROP that were read
         self.slots = Slots()
         self.queues: dict[bytes, deque[tuple[int, Queued]]] = {}  # by function: streams take turns
         self.functions: dict[bytes, Any] = {}
@@ -67,13 +67,13 @@ class Worker:
         self.send((0, 0.0, HELLO, None, None, None))
         now = 0.0
         while True:
-            if not self.queues or now - self.looked > LOOK:
+            if not self.queues or now - self.looked > LOOK or self.mark[1] != self.drops:
                 self.take_in()
                 self.looked = time.perf_counter()
             if self.inbox.ended:
                 return
             number, task = self.next_task()
-            _mark.pack_into(self.mark, 0, number)
+            self.mark[0] = number
             begun = time.perf_counter()
             outcome = self.outcome(*task)
             now = time.perf_counter()
@@ -83,7 +83,7 @@ class Worker:
             except ValueError:  # marshal's own limit
                 too_large = ValueError("a result should be below 2 GiB when pickled; arrays may be larger")
                 self.send((number, seconds, *self.failure(too_large)))
-            _mark.pack_into(self.mark, 0, 0)
+            self.mark[0] = 0
             gone = self.slots.given_back()
             if gone:
                 self.send((0, 0.0, GONE, gone, None, None))
@@ -109,6 +109,7 @@ class Worker:
                     number, function, *more = rest
                     self.queues.setdefault(function, deque()).append((number, (kind == TASK, function, *more)))
                 elif kind == DROP:
+                    self.drops += 1
                     self.drop(set(rest[0]))
                 elif kind == FORGET:
                     self.functions.clear()
@@ -238,7 +239,7 @@ def main(tasks: int, results: int, life: int, size: int, place: int, marks: str)
         if select.select([life], [], [], 1.0)[0]:  # the parent is gone, and its memory with it
             os._exit(0)
         raise
-    mark = np.frombuffer(marked, np.uint8).data[8 * place : 8 * place + 8]
+    mark = np.frombuffer(marked, np.int64).data[MARK * place : MARK * (place + 1)]
     try:
         Worker(tasks, results, mark).serve()
     except BrokenPipeError:  # the parent is gone

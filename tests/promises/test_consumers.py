@@ -57,18 +57,20 @@ def gated(x, name):
     return (x,)
 
 with {kind}(1) as pool:
-    for way in ways:
-        name = way.__name__
+    for i, way in enumerate(ways * 20):  # tasks this short are done before one looks around
+        name = str(i)
         par = pool.parallel_data_source(ArrayDataSource([X]).map(lambda x, name=name: gated(x, name)), 20)
         way(par)
         note("open " + name)
-        print(batches_of(pool.parallel_data_source(ArrayDataSource([X]))) == batches_of(ArrayDataSource([X])))
-        print(set(noted("begun " + name)) <= {{"0", "1"}})
+        if batches_of(pool.parallel_data_source(ArrayDataSource([X]))) != batches_of(ArrayDataSource([X])):
+            print(way.__name__, "other batches")
+        if not set(noted("begun " + name)) <= {{"0", "1"}}:
+            print(way.__name__, noted("begun " + name))
 """,
         tmp_path,
     )
 
-    assert quiet("True\nTrue\n" * len(WAYS)) == ended
+    assert quiet("") == ended
 
 
 @pytest.mark.parametrize("kind", POOLS)
