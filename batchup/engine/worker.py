@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import pickle
@@ -43,6 +44,7 @@ __all__ = ["main"]
 
 SMALL = 1 << 12  # results up to here go through the pipe, in bytes
 NOWHERE = contextlib.nullcontext()
+KEPT = 1 << 27  # memory of arrays up to here is used again for other arrays, in bytes
 LOOK = 0.0005  # seconds of work after which a worker looks for messages again
 
 Queued = tuple[bool, bytes, Any, bool]  # whether the function is shared, the function, its arguments, piped
@@ -220,11 +222,27 @@ def die_with_parent(life: int) -> None:
     threading.Thread(target=wait, name="batchup-life", daemon=True).start()
 
 
+def keep_memory() -> None:
+    """Have glibc keep the memory of large arrays for the next ones.
+
+    From 32 MB on it gives it back to the system at once; new memory is cleared by the system, page by page, which takes
+    longer than many functions take to fill it. The parameters are those of `mallopt(3)`; one that the environment sets
+    stays.
+    """
+    settings = " ".join([*os.environ, os.environ.get("GLIBC_TUNABLES", "")]).lower()
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None and "mmap_threshold" not in settings and "trim_threshold" not in settings:
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(mmap_threshold, KEPT)
+        mallopt(trim_threshold, 2 * KEPT)
+
+
 def main(tasks: int, results: int, life: int, size: int, place: int, marks: str) -> None:
     """Serve until the parent closes the pipe of tasks, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     die_with_parent(life)
+    keep_memory()
     for fd in (tasks, results, life):
         os.set_inheritable(fd, False)
     if hasattr(fcntl, "F_SETPIPE_SZ"):

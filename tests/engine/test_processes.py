@@ -6,6 +6,7 @@ import errno
 import gc
 import itertools
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -675,3 +676,35 @@ def test_a_worker_whose_parent_goes_while_it_begins_says_nothing(gone, code, sai
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     assert (code, said) == (ended.returncode, ended.stderr[ended.stderr.find("FileNotFoundError:") :])
+
+
+def kept_after(nbytes: int) -> float:
+    """How much of the memory of an array the process still has when the array is gone, as a part."""
+    process = psutil.Process()
+    before = process.memory_info().rss
+    array = np.ones(nbytes, np.uint8)
+    del array
+    return (process.memory_info().rss - before) / nbytes
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives the memory back")
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, True),
+        ({"MALLOC_MMAP_THRESHOLD_": "1000000"}, False),
+        ({"MALLOC_ARENA_MAX": "2"}, True),
+        ({"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1000000"}, False),
+    ],
+)
+def test_workers_keep_the_memory_of_large_arrays(monkeypatch, settings, kept):
+    """It is used again for the next batch, rather than had from the system anew; up to a limit, and if you let them."""
+    for name in [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]:
+        monkeypatch.delenv(name)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with WorkerProcessPool(1) as pool:
+        large, too_large = pool.work_stream((kept_after, (n,)) for n in (50 << 20, 400 << 20))
+
+    assert kept == (large > 0.9)
+    assert too_large < 0.1
