@@ -45,11 +45,16 @@ class DatasetIndex:
     test: Any = None
     validation: Any = None
     _places: dict[Any, int] | None = None
+    _are_places = False  # whether each id is its place
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._next = Next()
-        self._indices = _ids(self.build_index(*args, **kwargs))
-        if len(np.unique(self._indices)) < len(self._indices):
+        built = self.build_index(*args, **kwargs)
+        self._indices = _ids(built)
+        if isinstance(built, INTEGERS):
+            self._are_places = True
+            self._indices.flags.writeable = False
+        elif len(np.unique(self._indices)) < len(self._indices):
             warnings.warn("the index has an id more than once: an item is found by its first place", stacklevel=3)
 
     def build_index(self, index: Any) -> Any:
@@ -143,12 +148,16 @@ class DatasetIndex:
         subset = copy.copy(self)
         for name in ("train", "test", "validation"):
             subset.__dict__.pop(name, None)
-        subset._places, subset._next, subset._indices = None, Next(), ids
+        subset._places, subset._next, subset._indices, subset._are_places = None, Next(), ids, False
         return subset
 
     def create_batch(self, index: Any, pos: bool = True) -> Self:
         """An index over the ids at some places, or, with ``pos=False``, over these ids."""
-        return self._subset(np.atleast_1d(self._indices[index])) if pos else self.create_subset(index)
+        if not pos:
+            return self.create_subset(index)
+        if self._are_places and _all_below(len(self), index):
+            return self._subset(index.copy())
+        return self._subset(np.atleast_1d(self._indices[index]))
 
     def __add__(self, other: Any) -> Self:
         if not isinstance(other, DatasetIndex):
@@ -219,6 +228,12 @@ class DatasetIndex:
     def reset(self, what: str = "iter") -> None:
         """`next_batch` begins anew."""
         self._next.reset()
+
+
+def _all_below(n: int, index: Any) -> bool:
+    """Whether `index` is an array of places from 0 to n. Negative ones are large when taken as unsigned."""
+    places = isinstance(index, np.ndarray) and index.dtype == np.intp and index.ndim == 1 and len(index) > 0
+    return bool(places and index.view(np.uintp).max() < n)
 
 
 def _plain(index: Any) -> Any:

@@ -339,3 +339,28 @@ def test_what_is_no_sequence_of_ids_is_refused(wrong):
     """Rather than taken for one id."""
     with pytest.raises(TypeError, match="an index should be a number of items, or a list or array of their ids, not"):
         DatasetIndex(wrong)
+
+
+@pytest.mark.parametrize("given", [3, np.arange(3)])
+@pytest.mark.parametrize("places", [np.array([2, 0]), np.array([-1, 1]), np.array([True, False, True]), [1]])
+def test_places_of_numbers_are_those_of_ids(given, places):
+    """Where each id is its place, they need not be looked up; what comes is the same, and the batch's own."""
+    index = DatasetIndex(given)
+    batch = index.create_batch(places)
+
+    assert np.arange(3)[places].tolist() == batch.indices.tolist()
+    batch.indices[:] = 7
+    assert [0, 1, 2] == index.indices.tolist()
+    assert [2, 1] == index.create_batch(np.array([0, 2, 1])).create_batch(np.array([1, 2])).indices.tolist()
+
+
+def test_places_that_are_not_there_are_refused():
+    """As by an array."""
+    with pytest.raises(IndexError):
+        DatasetIndex(3).create_batch(np.array([0, 3]))
+
+
+def test_ids_that_stand_for_places_do_not_change():
+    """The numbers up to n cannot be written to: they would not be their places any more."""
+    with pytest.raises(ValueError, match="read-only"):
+        DatasetIndex(3).indices[0] = 2
