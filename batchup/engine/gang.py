@@ -234,7 +234,8 @@ class Gang:
     def drop(self, worker: WorkerProcess, numbers: list[int]) -> None:
         """Have a worker forget tasks. It begins none of them once this has returned, unless its pipe is full."""
         worker.send_now((DROP, numbers))
-        self._marks[worker.place, 1] += 1  # it looks for the message before it begins another task
+        if worker in self.workers:  # and its mark is not that of the one in its place
+            self._marks[worker.place, 1] += 1  # it looks for the message before it begins another task
 
     def end(self, grace: float) -> None:
         """End all processes, and free what they shared."""

@@ -24,6 +24,7 @@ import pytest
 import batchup
 from batchup import ArrayDataSource, WorkerProcessPool, WorkStream
 from batchup.engine import pickling, segments
+from batchup.engine.gang import Gang
 from batchup.engine.processes import Processes
 from batchup.engine.share import Constant
 from batchup.errors import BatchTimeoutError, DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
@@ -708,3 +709,18 @@ def test_workers_keep_the_memory_of_large_arrays(monkeypatch, settings, kept):
 
     assert kept == (large > 0.9)
     assert too_large < 0.1
+
+
+def test_what_is_dropped_by_a_worker_that_is_gone_is_not_by_its_successor():
+    """A cancellation that comes late does not have the new worker wait for a message that was sent to the old one."""
+    gang = Gang(1)
+    try:
+        (old,) = gang.workers
+        gang.remove(old)
+        old.end(0.0)
+        gang.start(0)
+        gang.drop(old, [1])
+
+        assert [0, 0] == gang._marks[0].tolist()
+    finally:
+        gang.end(0.0)
