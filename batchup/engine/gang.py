@@ -232,7 +232,7 @@ class Gang:
         self._marks[place] = 0
 
     def drop(self, worker: WorkerProcess, numbers: list[int]) -> None:
-        """Have a worker forget tasks. It begins none of them once this has returned, unless its pipe is full."""
+        """Have a worker forget tasks: it begins none but one that it is about to (or more, if its pipe is full)."""
         worker.send_now((DROP, numbers))
         if worker in self.workers:  # and its mark is not that of the one in its place
             self._marks[worker.place, 1] += 1  # it looks for the message before it begins another task

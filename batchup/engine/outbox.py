@@ -7,8 +7,6 @@ into memory that the worker maps, and once from there, so that it is the worker'
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
 import itertools
 import pickle
 from typing import Any
@@ -19,7 +17,7 @@ from ..errors import SharedMemoryError
 from . import pickling
 from .segments import Segment, Span, laid_out, total_size
 
-__all__ = ["SMALL", "Outbox", "Parcel", "keep_freed_memory", "opened"]
+__all__ = ["SMALL", "Outbox", "Parcel", "opened"]
 
 SMALL = 1 << 16  # what goes through the pipe, in bytes
 Parcel = tuple[int, str, int, bytes, list[Span]]  # number, path and size of the memory, the header, where buffers are
@@ -89,27 +87,11 @@ class _Box:
         self.memory = np.frombuffer(self.segment.map(), np.uint8)
 
 
-@functools.cache
-def keep_freed_memory(most: int = 1 << 26) -> None:
-    """In a worker: have up to `most` freed bytes used again, rather than given back to the system and fetched anew.
-
-    The C library of Linux gives back what arrays of a megabyte leave behind, item after item, and the system clears
-    every page of it before it is used again: that takes several times as long as a copy.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_TRIM_THRESHOLD, most)
-        mallopt(M_MMAP_THRESHOLD, most // 2)  # larger pieces are mapped one by one; half of it is the most it takes
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h of the GNU C library numbers them
-
 _mapped: dict[str, tuple[int, Any]] = {}  # in a worker, by path: the number of what was there, and its memory
 
 
 def opened(parcel: Parcel) -> Any:
     """In a worker: what was packed, in memory of its own."""
-    keep_freed_memory()
     number, path, size, header, spans = parcel
     known = _mapped.get(path)
     if known is None or known[0] != number:

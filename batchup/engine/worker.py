@@ -222,19 +222,19 @@ def die_with_parent(life: int) -> None:
     threading.Thread(target=wait, name="batchup-life", daemon=True).start()
 
 
-def keep_memory() -> None:
-    """Have glibc keep the memory of large arrays for the next ones.
+def keep_freed_memory() -> None:
+    """Have what arrays leave behind used again for other arrays, rather than given back to the system and fetched anew.
 
-    From 32 MB on it gives it back to the system at once; new memory is cleared by the system, page by page, which takes
-    longer than many functions take to fill it. The parameters are those of `mallopt(3)`; one that the environment sets
+    The C library of Linux gives back large pieces at once, and the system clears every page before it is used again:
+    that takes several times as long as a copy. The parameters are those of `mallopt(3)`; one that the environment sets
     stays.
     """
     settings = " ".join([*os.environ, os.environ.get("GLIBC_TUNABLES", "")]).lower()
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and "mmap_threshold" not in settings and "trim_threshold" not in settings:
         trim_threshold, mmap_threshold = -1, -3
-        mallopt(mmap_threshold, KEPT)
-        mallopt(trim_threshold, 2 * KEPT)
+        if mallopt(mmap_threshold, KEPT) or mallopt(mmap_threshold, 1 << 25):  # the most that older ones take
+            mallopt(trim_threshold, 2 * KEPT)  # alone it would lower the other one
 
 
 def main(tasks: int, results: int, life: int, size: int, place: int, marks: str) -> None:
@@ -242,7 +242,7 @@ def main(tasks: int, results: int, life: int, size: int, place: int, marks: str)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     die_with_parent(life)
-    keep_memory()
+    keep_freed_memory()
     for fd in (tasks, results, life):
         os.set_inheritable(fd, False)
     if hasattr(fcntl, "F_SETPIPE_SZ"):

@@ -52,8 +52,8 @@ class DatasetIndex:
         built = self.build_index(*args, **kwargs)
         self._indices = _ids(built)
         if isinstance(built, INTEGERS):
-            self._are_places = True
-            self._indices.flags.writeable = False
+            self._are_places = self._indices.dtype == np.intp
+            self._indices.flags.writeable = False  # those of a copy may be changed: they may be no places then
         elif len(np.unique(self._indices)) < len(self._indices):
             warnings.warn("the index has an id more than once: an item is found by its first place", stacklevel=3)
 
@@ -155,9 +155,10 @@ class DatasetIndex:
         """An index over the ids at some places, or, with ``pos=False``, over these ids."""
         if not pos:
             return self.create_subset(index)
-        if self._are_places and _all_below(len(self), index):
+        if self._are_places and not self._indices.flags.writeable and _all_below(len(self), index):
             return self._subset(index.copy())
-        return self._subset(np.atleast_1d(self._indices[index]))
+        ids = np.atleast_1d(self._indices[index])
+        return self._subset(ids if ids.base is None else ids.copy())
 
     def __add__(self, other: Any) -> Self:
         if not isinstance(other, DatasetIndex):
@@ -232,7 +233,7 @@ class DatasetIndex:
 
 def _all_below(n: int, index: Any) -> bool:
     """Whether `index` is an array of places from 0 to n. Negative ones are large when taken as unsigned."""
-    places = isinstance(index, np.ndarray) and index.dtype == np.intp and index.ndim == 1 and len(index) > 0
+    places = type(index) is np.ndarray and index.dtype == np.intp and index.ndim == 1 and len(index) > 0
     return bool(places and index.view(np.uintp).max() < n)
 
 

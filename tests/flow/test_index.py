@@ -1,5 +1,9 @@
 """Ids: which there are, where they are, how they are divided, which come next."""
 
+import contextlib
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -342,13 +346,15 @@ def test_what_is_no_sequence_of_ids_is_refused(wrong):
 
 
 @pytest.mark.parametrize("given", [3, np.arange(3)])
-@pytest.mark.parametrize("places", [np.array([2, 0]), np.array([-1, 1]), np.array([True, False, True]), [1]])
+@pytest.mark.parametrize(
+    "places", [np.array([2, 0]), np.array([-1, 1]), np.array([True, False, True]), [1], slice(1, 3), 2]
+)
 def test_places_of_numbers_are_those_of_ids(given, places):
     """Where each id is its place, they need not be looked up; what comes is the same, and the batch's own."""
     index = DatasetIndex(given)
     batch = index.create_batch(places)
 
-    assert np.arange(3)[places].tolist() == batch.indices.tolist()
+    assert np.atleast_1d(np.arange(3)[places]).tolist() == batch.indices.tolist()
     batch.indices[:] = 7
     assert [0, 1, 2] == index.indices.tolist()
     assert [2, 1] == index.create_batch(np.array([0, 2, 1])).create_batch(np.array([1, 2])).indices.tolist()
@@ -364,3 +370,15 @@ def test_ids_that_stand_for_places_do_not_change():
     """The numbers up to n cannot be written to: they would not be their places any more."""
     with pytest.raises(ValueError, match="read-only"):
         DatasetIndex(3).indices[0] = 2
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, *(lambda x, p=p: pickle.loads(pickle.dumps(x, p)) for p in (2, 4, 5))]
+)
+def test_a_copy_has_the_ids_that_it_says(copied):
+    """Where NumPy lets those of a copy be changed, they are looked up."""
+    index = copied(DatasetIndex(3))
+    with contextlib.suppress(ValueError):
+        index.indices[:] = [2, 1, 0]
+
+    assert index.indices[[0, 2]].tolist() == index.create_batch(np.array([0, 2])).indices.tolist()
