@@ -30,9 +30,9 @@ __all__ = [
     "TooManySkipped",
     "WorkerDiedError",
     "WorkerError",
+    "concurrent_next_error",
     "located",
     "noted",
-    "should_be_alone",
 ]
 
 
@@ -131,7 +131,7 @@ def located(error: BaseException, batch_number: int, pick: Any, epoch: int | Non
     return noted(error, f"while fetching batch {batch_number}{of_epoch} (samples {_first_few(pick)})")
 
 
-def should_be_alone() -> ValueError:
+def concurrent_next_error() -> ValueError:
     """What is raised, as by a generator, where two threads ask one iterator for a batch at the same time."""
     return ValueError(
         "another thread is asking this iterator for its next batch; give each thread an iterator of its own, or have "

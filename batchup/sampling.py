@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .engine.checks import Indices, index_array, whole
-from .engine.rng import Rng
+from .engine.shuffle import Rng
 
 __all__ = [
     "AbstractSampler",

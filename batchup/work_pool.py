@@ -13,8 +13,10 @@ from .data_source import AbstractDataSource, Batch, Pick
 from .data_source.combined import coerced
 from .data_source.replay import Epoch
 from .engine.checks import whole
-from .engine.pools import Pool, Threads
-from .engine.rng import Shuffle, entropy_of, seed_globals
+from .engine.global_rng import seed_globals
+from .engine.pools import Pool, ThreadPool
+from .engine.rng import entropy_of
+from .engine.shuffle import Shuffle
 from .engine.stream import Task, WorkStream, seconds
 from .errors import (
     BatchTimeoutError,
@@ -152,7 +154,7 @@ class WorkerThreadPool(AbstractWorkerPool):
     """
 
     def __init__(self, processes: int = 1) -> None:
-        self._engine = Threads(whole("processes", processes))
+        self._engine = ThreadPool(whole("processes", processes))
 
     def __repr__(self) -> str:
         return f"<WorkerThreadPool of {self._engine.workers} threads>"
@@ -177,9 +179,9 @@ class WorkerProcessPool(AbstractWorkerPool):
     """
 
     def __init__(self, processes: int = 1, retries: int = 2) -> None:
-        from .engine.processes import Processes  # joblib and the rest are imported where they are used
+        from .engine.process.pool import ProcessPool  # joblib and the rest are imported where they are used
 
-        self._engine = Processes(whole("processes", processes), retries)
+        self._engine = ProcessPool(whole("processes", processes), retries)
 
     def __repr__(self) -> str:
         return f"<WorkerProcessPool of {self._engine.workers} processes>"
@@ -248,7 +250,7 @@ class ParallelDataSource(AbstractDataSource):
         self._epochs += 1
         epoch = Epoch(self._ds, batch_size, shuffle, kwargs)
         plan = epoch.plan()  # before the data are sent: what is wrong with the arguments is said first
-        seeded = engine.apart and self._ds._may_draw
+        seeded = engine.isolated and self._ds._may_draw
         fetch = self._fetch = engine.share(SeededFetch(fetch) if seeded else fetch, self._fetch)
         return BatchStream(engine, fetch, plan, epoch, noise if seeded else None, self._depth, self._timeout)
 

@@ -28,7 +28,7 @@ def private_mb(pid: int) -> float:
 
 
 def pids(pool: batchup.WorkerProcessPool) -> list[int]:
-    return [worker.process.pid for worker in pool.engine._gang.workers]
+    return [worker.process.pid for worker in pool.engine._group.workers]
 
 
 def first_batch(pool: batchup.WorkerProcessPool, source: batchup.ParallelDataSource) -> float:

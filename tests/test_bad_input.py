@@ -141,9 +141,7 @@ def test_batch_size_of_a_parallel_source():
 @pytest.mark.parametrize(("n_batches", "error"), [(-1, ValueError), (2.0, TypeError), (True, TypeError)])
 def test_numbers_of_batches(n_batches, error):
     """So many batches as there are, or fewer."""
-    refused(
-        error, ["n_batches", repr(n_batches)], lambda: array_source().batch_map_concat(abs, 2, n_batches=n_batches)
-    )
+    refused(error, ["n_batches", repr(n_batches)], lambda: array_source().batch_map_concat(abs, 2, n_batches=n_batches))
 
 
 # Keywords.
@@ -338,9 +336,7 @@ def test_data_is_of_one_length():
     refused(ValueError, ["data[0] has 5", "data[2] 4"], lambda: ArrayDataSource([X, X, X[:4]]))
 
 
-@pytest.mark.parametrize(
-    "x", [3, None, X, {3}, 2.5], ids=["int", "None", "ndarray", "set", "float"]
-)
+@pytest.mark.parametrize("x", [3, None, X, {3}, 2.5], ids=["int", "None", "ndarray", "set", "float"])
 def test_what_is_no_data_source(x):
     """The message says what can be made into one."""
     said = ["a data source", "list of array-likes", "iterator", "function"]

@@ -42,8 +42,9 @@ def shapes(epoch):
 def test_sampling(dataset):
     """10 batches of size 30 each epoch, and again, until it is closed."""
     batch_iter = Infinite(
-        sample(dataset), # randomly sample from the dataset
-        batch_size=30, batches_per_epoch=10,
+        sample(dataset),  # randomly sample from the dataset
+        batch_size=30,
+        batches_per_epoch=10,
     )
 
     for x, y in sample(dataset):
@@ -61,7 +62,8 @@ def test_a_context_manager(dataset):
     before = set(threading.enumerate())
     batch_iter = Infinite(
         sample(dataset),
-        batch_size=30, batches_per_epoch=10,
+        batch_size=30,
+        batches_per_epoch=10,
     )
 
     with batch_iter:
@@ -71,15 +73,16 @@ def test_a_context_manager(dataset):
 
 def test_transformations(dataset):
     """A function of the pair."""
+
     def zoom_image(pair):
         image, label = pair
         return zoom(image, scale_factor=[2, 2]), label
 
     batch_iter = Infinite(
-        sample(dataset), # yields pairs
-        zoom_image, # zoom the images by a factor of 2
-
-        batch_size=30, batches_per_epoch=3,
+        sample(dataset),  # yields pairs
+        zoom_image,  # zoom the images by a factor of 2
+        batch_size=30,
+        batches_per_epoch=3,
     )
 
     with batch_iter:
@@ -88,14 +91,16 @@ def test_transformations(dataset):
 
 def test_unpacked_arguments(dataset):
     """A function of image and label, and a lambda that returns a list."""
+
     def zoom_image(image, label):
         return zoom(image, scale_factor=[2, 2]), label
 
     batch_iter = Infinite(
         sample(dataset),
-        unpack_args(zoom_image), # unpack the arguments before calling the function
-
-        batch_size=30, batches_per_epoch=3)
+        unpack_args(zoom_image),  # unpack the arguments before calling the function
+        batch_size=30,
+        batches_per_epoch=3,
+    )
 
     with batch_iter:
         assert [((30, 56, 56), (30,))] * 3 == shapes(batch_iter())
@@ -104,8 +109,9 @@ def test_unpacked_arguments(dataset):
     batch_iter = Infinite(
         sample(dataset),
         unpack_args(lambda image, label: [zoom(image, scale_factor=[2, 2]), label]),
-
-        batch_size=30, batches_per_epoch=3)
+        batch_size=30,
+        batches_per_epoch=3,
+    )
 
     with batch_iter:
         assert [((30, 56, 56), (30,))] * 3 == shapes(batch_iter())
@@ -117,8 +123,9 @@ def test_apply_at(dataset):
         sample(dataset),
         # apply zoom at index 0 of the pair with scale_factor=[2, 2] as an additional argument
         apply_at(0, zoom, scale_factor=[2, 2]),
-
-        batch_size=30, batches_per_epoch=3)
+        batch_size=30,
+        batches_per_epoch=3,
+    )
 
     with batch_iter:
         assert [((30, 56, 56), (30,))] * 3 == shapes(batch_iter())
@@ -136,13 +143,9 @@ def test_one_function_in_the_background():
         most.append(len(at_work))
         threads.add(threading.get_ident())
         at_work.remove(x)
-        return x ** 2,
+        return (x**2,)
 
-    batch_iter = Infinite(
-        range(10),
-        do_stuff,
-        batch_size=10, batches_per_epoch=1
-    )
+    batch_iter = Infinite(range(10), do_stuff, batch_size=10, batches_per_epoch=1)
 
     for value in batch_iter():
         assert SQUARES == value[0].tolist()
@@ -156,13 +159,9 @@ def test_threads():
 
     def do_stuff(x):
         pair.wait(30)
-        return x ** 2,
+        return (x**2,)
 
-    batch_iter = Infinite(
-        range(10),
-        Threads(do_stuff, n_workers=2),
-        batch_size=10, batches_per_epoch=1
-    )
+    batch_iter = Infinite(range(10), Threads(do_stuff, n_workers=2), batch_size=10, batches_per_epoch=1)
 
     for value in batch_iter():
         assert SQUARES == value[0].tolist()
@@ -170,19 +169,16 @@ def test_threads():
 
 def test_processes(tmp_path):
     """Two workers halve the wait: items in one process wait for an item in another one."""
+
     def do_stuff(x):
         (tmp_path / str(os.getpid())).touch()
         until = time.monotonic() + 30
         while len(os.listdir(tmp_path)) < 2 and time.monotonic() < until:
             time.sleep(0.001)
         assert len(os.listdir(tmp_path)) == 2
-        return x ** 2,
+        return (x**2,)
 
-    batch_iter = Infinite(
-        range(10),
-        Loky(do_stuff, n_workers=2),
-        batch_size=10, batches_per_epoch=1
-    )
+    batch_iter = Infinite(range(10), Loky(do_stuff, n_workers=2), batch_size=10, batches_per_epoch=1)
 
     for value in batch_iter():
         assert SQUARES == value[0].tolist()
@@ -192,9 +188,10 @@ def test_padding(images, labels):
     """Images of various shapes are padded to the largest of their batch."""
     batch_iter = Infinite(
         sample(list(zip(images, labels))),
-        batch_size=5, batches_per_epoch=3,
-    #     pad and combine
-        combiner=combine_pad
+        batch_size=5,
+        batches_per_epoch=3,
+        #     pad and combine
+        combiner=combine_pad,
     )
 
     with batch_iter:
@@ -206,6 +203,7 @@ def test_padding(images, labels):
 
 def test_an_adaptive_batch_size(images, labels):
     """As many images as have at most 100 slices."""
+
     def should_add(seq, item):
         # seq - sequence of already added objects to the batch
         # item - the next item
@@ -223,10 +221,7 @@ def test_an_adaptive_batch_size(images, labels):
         return combine_pad(items, **kwargs)
 
     batch_iter = Infinite(
-        sample(list(zip(images, labels))),
-
-        batch_size=should_add, batches_per_epoch=3,
-        combiner=combine
+        sample(list(zip(images, labels))), batch_size=should_add, batches_per_epoch=3, combiner=combine
     )
 
     with batch_iter:

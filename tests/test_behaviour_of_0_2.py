@@ -90,12 +90,8 @@ def six_or_ten(**kwargs):
             [[40, 3, 11, 7], [23, 11, 40, 23], [7, 3, 3, 40], [11, 7, 23, 40]],
             id="a subset, for ever",
         ),
-        pytest.param(
-            WeightedSampler(WEIGHTS), 5, [[5, 3, 2, 2, 3], [3, 5, 5, 5, 5], [5, 5, 1, 2, 2]], id="weighted"
-        ),
-        pytest.param(
-            WeightedSampler([3, 1, 4, 1, 5]), 10, [[4, 2, 0, 0, 2, 3, 4, 4, 4, 4]], id="weighted by integers"
-        ),
+        pytest.param(WeightedSampler(WEIGHTS), 5, [[5, 3, 2, 2, 3], [3, 5, 5, 5, 5], [5, 5, 1, 2, 2]], id="weighted"),
+        pytest.param(WeightedSampler([3, 1, 4, 1, 5]), 10, [[4, 2, 0, 0, 2, 3, 4, 4, 4, 4]], id="weighted by integers"),
         pytest.param(
             WeightedSampler(np.array([1, 2, 3, 4], dtype=np.float32)),
             10,

@@ -27,14 +27,11 @@ class ImageFileAccessor(object):
             return self._load_image(self.paths[index])
         elif isinstance(index, np.ndarray):
             if index.ndim != 1:
-                raise ValueError(
-                    'index array should only have 1 dimension, '
-                    'not {}'.format(index.ndim))
+                raise ValueError("index array should only have 1 dimension, not {}".format(index.ndim))
             images = [self._load_image(self.paths[i]) for i in index]
             return np.stack(images, axis=0)
         else:
-            raise TypeError('index should be an integer or a NumPy '
-                            'array, not a {}'.format(type(index)))
+            raise TypeError("index should be an integer or a NumPy array, not a {}".format(type(index)))
 
     # Define a helper method for loading an image
     def _load_image(self, path):
@@ -43,7 +40,7 @@ class ImageFileAccessor(object):
         return np.array(img)
 
 
-class NonUniformImageFileAccessor (object):
+class NonUniformImageFileAccessor(object):
     def __init__(self, paths):
         # Paths is a list of file paths
         self.paths = paths
@@ -56,13 +53,10 @@ class NonUniformImageFileAccessor (object):
             return self._load_image(self.paths[index])
         elif isinstance(index, np.ndarray):
             if index.ndim != 1:
-                raise ValueError('index array should only have 1 dimension, '
-                                 'not {}'.format(index.ndim))
-            return [self._load_image(self.paths[i])
-                    for i in index]
+                raise ValueError("index array should only have 1 dimension, not {}".format(index.ndim))
+            return [self._load_image(self.paths[i]) for i in index]
         else:
-            raise TypeError('index should be an integer or a NumPy '
-                            'array, not a {}'.format(type(index)))
+            raise TypeError("index should be an integer or a NumPy array, not a {}".format(type(index)))
 
     # Define a helper method for loading an image
     def _load_image(self, path):
@@ -165,8 +159,7 @@ def test_quick_example(train):
 
     # Iterate over samples, drawing batches of 64 elements in
     # random order
-    for (batch_X, batch_y) in ds.batch_iterator(batch_size=64,
-                                                shuffle=True):
+    for batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=True):
         seen.append((batch_X, batch_y))
 
     assert EPOCH == lengths(seen)
@@ -184,8 +177,7 @@ def test_simple_batch_iteration_from_numpy_arrays(train):
 
     # Iterate over samples, drawing batches of 64 elements in
     # random order
-    for (batch_X, batch_y) in ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
 
     assert EPOCH == lengths(seen)
@@ -215,8 +207,7 @@ def test_iterating_over_a_subset_of_the_samples(train):
     ds = data_source.ArrayDataSource([train_X, train_y], indices=subset_a)
 
     # Drawing batches of 64 elements in random order
-    for (batch_X, batch_y) in ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
 
     assert [64, 64, 64, 8] == lengths(seen)
@@ -232,8 +223,7 @@ def test_getting_the_indices_of_samples_in_the_mini_batches(train):
     ds = data_source.ArrayDataSource([train_X, train_y], include_indices=True)
 
     # Drawing batches of 64 elements in random order
-    for (batch_ndx, batch_X, batch_y) in ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_ndx, batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_ndx, batch_X, batch_y))
 
     np.testing.assert_array_equal(shuffled(1000), joined(seen, 0))
@@ -293,8 +283,7 @@ def test_data_augmentation_on_the_fly(train):
     ds = ds.map(augment_batch)
 
     # Drawing batches of 64 elements in random order
-    for (batch_X, batch_y) in ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
 
     images, straight = joined(seen, 0), before[shuffled(1000)]
@@ -316,7 +305,7 @@ def test_loading_images_from_disk_on_the_fly(tmp_path):
     PATH = str(tmp_path / "images")
 
     # Get image paths
-    image_paths = glob.glob(os.path.join(PATH, '*.jpg'))
+    image_paths = glob.glob(os.path.join(PATH, "*.jpg"))
 
     # Build our array-like image file accessor
     train_X = ImageFileAccessor(image_paths)
@@ -324,8 +313,7 @@ def test_loading_images_from_disk_on_the_fly(tmp_path):
     # Mixing custom array types with NumPy arrays is fine
     ds = data_source.ArrayDataSource([train_X, train_y])
 
-    for (batch_X, batch_y) in ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
 
     assert [(64, 10, 20, 3), (36, 10, 20, 3)] == [batch_X.shape for batch_X, _ in seen]
@@ -340,15 +328,14 @@ def kaggle(folder):
     PATH = str(folder)
 
     # Get paths to the training set images
-    image_paths = glob.glob(os.path.join(PATH, 'train', '*.jpg'))
+    image_paths = glob.glob(os.path.join(PATH, "train", "*.jpg"))
 
     # Build our array-like image file accessor
     train_X = NonUniformImageFileAccessor(image_paths)
 
     # Construct our ground truths as a NumPy array
     # The ground truth class is determined by the prefix
-    train_y = [(1 if os.path.basename(p).startswith('dog') else 0)
-               for p in image_paths]
+    train_y = [(1 if os.path.basename(p).startswith("dog") else 0) for p in image_paths]
     train_y = np.array(train_y, dtype=np.int32)
     return train_X, train_y
 
@@ -375,8 +362,7 @@ def test_lists_instead_of_arrays(dogs_vs_cats):
     # Apply augmentation function
     kaggle_ds = kaggle_ds.map(augment_batch)
 
-    for (batch_X, batch_y) in kaggle_ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in kaggle_ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
 
     should_be_dogs_and_cats(seen, train_X, train_y)
@@ -404,10 +390,9 @@ def test_using_threads(dogs_vs_cats, close):
     # As soon as we create an iterator, it will start filling its
     # buffer; lets create an iterator right now to get it going in
     # the background:
-    par_iter = par_ds.batch_iterator(
-        batch_size=64, shuffle=np.random.RandomState(12345))
+    par_iter = par_ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345))
 
-    for (batch_X, batch_y) in par_iter:
+    for batch_X, batch_y in par_iter:
         seen.append((batch_X, batch_y))
 
     should_be_dogs_and_cats(seen, train_X, train_y)
@@ -429,8 +414,7 @@ def test_using_processes(dogs_vs_cats, close):
     # to keep a buffer of 32 mini-batches full to eliminate latency:
     par_ds = proc_pool.parallel_data_source(ds, batch_buffer_size=32)
 
-    for (batch_X, batch_y) in par_ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in par_ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
 
     should_be_dogs_and_cats(seen, train_X, train_y)
@@ -439,9 +423,7 @@ def test_using_processes(dogs_vs_cats, close):
 @pytest.fixture
 def semi():
     """Few labelled samples, whose class tells which they are, beside many that are not."""
-    return types.SimpleNamespace(
-        lab_X=np.arange(100) * 10, lab_y=np.arange(100), unlab_X=np.arange(1000, 1300)
-    )
+    return types.SimpleNamespace(lab_X=np.arange(100) * 10, lab_y=np.arange(100), unlab_X=np.arange(1000, 1300))
 
 
 def semi_supervised_orders():
@@ -469,8 +451,7 @@ def test_two_data_sets_without_a_composite(semi):
     lab_iter = ds_lab.batch_iterator(batch_size=64, shuffle=rng)
 
     # Iterate over the unlabeled data set in the for-loop
-    for (batch_unlab_X,) in ds_unlab.batch_iterator(
-            batch_size=64, shuffle=rng):
+    for (batch_unlab_X,) in ds_unlab.batch_iterator(batch_size=64, shuffle=rng):
         # Extract batches from the labeled iterator ourselves
         batch_lab_X, batch_lab_y = next(lab_iter)
 
@@ -497,8 +478,7 @@ def test_two_data_sets_with_a_composite(semi):
     ds = data_source.CompositeDataSource([ds_lab, ds_unlab])
 
     # Iterate over both the labeled and unlabeled samples:
-    for (batch_lab_X, batch_lab_y, batch_unlab_X) in ds.batch_iterator(
-            batch_size=64, shuffle=rng):
+    for batch_lab_X, batch_lab_y, batch_unlab_X in ds.batch_iterator(batch_size=64, shuffle=rng):
         seen.append((batch_lab_X, batch_lab_y, batch_unlab_X))
 
     labelled, unlabelled = semi_supervised_orders()
@@ -517,12 +497,10 @@ def test_a_composite_with_structured_batches(semi):
     ds_unlab = data_source.ArrayDataSource([unlab_X])
 
     # Disable flattening with `flatten=False`
-    ds_struct = data_source.CompositeDataSource(
-        [ds_lab, ds_unlab], flatten=False)
+    ds_struct = data_source.CompositeDataSource([ds_lab, ds_unlab], flatten=False)
 
     # Iterate over both the labeled and unlabeled samples.
-    for ((batch_lab_X, batch_lab_y), (batch_unlab_X,)) in \
-            ds_struct.batch_iterator(batch_size=64, shuffle=rng):
+    for (batch_lab_X, batch_lab_y), (batch_unlab_X,) in ds_struct.batch_iterator(batch_size=64, shuffle=rng):
         seen.append((batch_lab_X, batch_lab_y, batch_unlab_X))
 
     labelled, unlabelled = semi_supervised_orders()
@@ -547,8 +525,7 @@ def test_the_weighted_sampler(train):
     ds = data_source.ArrayDataSource([train_X, train_y], sampler=sampler)
 
     # Drawing batches of 64 elements in random order
-    for (batch_X, batch_y) in ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
         if len(seen) == 20:
             break
@@ -574,14 +551,12 @@ def test_the_weighted_subset_sampler(train):
 
     # NOTE that the weights parameter is called `sub_weights` (rather
     # than `weights`) and that it must have the same length as `indices`.
-    sampler = sampling.WeightedSubsetSampler(sub_weights=train_w[subset_a],
-                                             indices=subset_a)
+    sampler = sampling.WeightedSubsetSampler(sub_weights=train_w[subset_a], indices=subset_a)
 
     ds = data_source.ArrayDataSource([train_X, train_y], sampler=sampler)
 
     # Drawing batches of 64 elements in random order
-    for (batch_X, batch_y) in ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
         if len(seen) == 20:
             break
@@ -596,14 +571,12 @@ def test_counteracting_class_imbalance(train):
 
     # Construct the sampler; NOTE that the `n_classes` argument
     # is *optional*
-    sampler = sampling.WeightedSampler.class_balancing_sampler(
-        y=train_y, n_classes=train_y.max() + 1)
+    sampler = sampling.WeightedSampler.class_balancing_sampler(y=train_y, n_classes=train_y.max() + 1)
 
     ds = data_source.ArrayDataSource([train_X, train_y], sampler=sampler)
 
     # Drawing batches of 64 elements in random order
-    for (batch_X, batch_y) in ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
         if len(seen) == 20:
             break
@@ -620,8 +593,7 @@ def test_modified_class_balancing_weights(train):
     def modify_weights(weights):
         return np.where(train_y, weights * 3, weights)
 
-    weights = sampling.WeightedSampler.class_balancing_sample_weights(
-        y=train_y, n_classes=train_y.max() + 1)
+    weights = sampling.WeightedSampler.class_balancing_sample_weights(y=train_y, n_classes=train_y.max() + 1)
 
     # Assume `modify_weights` is defined above
     weights = modify_weights(weights)
@@ -631,8 +603,7 @@ def test_modified_class_balancing_weights(train):
     ds = data_source.ArrayDataSource([train_X, train_y], sampler=sampler)
 
     # Drawing batches of 64 elements in random order
-    for (batch_X, batch_y) in ds.batch_iterator(
-            batch_size=64, shuffle=np.random.RandomState(12345)):
+    for batch_X, batch_y in ds.batch_iterator(batch_size=64, shuffle=np.random.RandomState(12345)):
         seen.append((batch_X, batch_y))
         if len(seen) == 20:
             break

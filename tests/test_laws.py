@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchup import Loader, errors
 from batchup.data_source import ArrayDataSource
-from batchup.engine.pools import Serial
+from batchup.engine.pools import SerialPool
 from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler
 from batchup.testing import batch_sizes, lengths, named_sources, plain, rngs, samplers, shuffles, sources
 from batchup.work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
@@ -26,7 +26,7 @@ class WorkerSerialPool(AbstractWorkerPool):
     """The front of a pool without workers."""
 
     def __init__(self):
-        self._engine = Serial()
+        self._engine = SerialPool()
 
     @property
     def engine(self):

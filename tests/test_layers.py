@@ -51,8 +51,8 @@ MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 EVERYWHERE = {"numpy"}
 TESTING = {name for name in MODULES if name.startswith("batchup.testing")}
 ONLY_IN = {
-    "joblib": {"batchup.engine.pickling"},
-    "cloudpickle": {"batchup.engine.pickling"},
+    "joblib": {"batchup.engine.process.pickling"},
+    "cloudpickle": {"batchup.engine.process.pickling"},
     "six": {"batchup.engine.checks"},
     "hypothesis": TESTING,
     "psutil": TESTING,
@@ -206,7 +206,7 @@ def test_a_right_way_is_let_through(importer, source):
     [
         ("batchup.sampling", "import six", ["six"]),
         ("batchup.work_pool", "import joblib.externals.loky", ["joblib.externals.loky"]),
-        ("batchup.engine.pickling", "from joblib.externals import loky", []),
+        ("batchup.engine.process.pickling", "from joblib.externals import loky", []),
         ("batchup.data_source", "try:\n    import pandas\nexcept ImportError:\n    pass", ["pandas"]),
         ("batchup.data_source", "class A:\n    import pandas", ["pandas"]),
         ("batchup.data_source", "def f():\n    import pandas", []),

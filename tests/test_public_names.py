@@ -81,6 +81,7 @@ def find(module, name):
 
 def written(signature):
     """A signature as FIXED has it: no annotations, and ``**`` for further keywords, whatever their name."""
+
     def default(each):
         return "" if each.default is each.empty else f"={each.default!r}"
 

@@ -223,9 +223,10 @@ def test_any_weighted_draws_are_those_of_choice(weights, batch_size, fresh):
     array = np.array(weights)
     expected = fresh().choice(len(array), size=(batch_size,), p=array / array.sum())
 
-    assert expected.tolist() == next(
-        WeightedSampler(weights).shuffled_indices_batch_iterator(batch_size, fresh())
-    ).tolist()
+    assert (
+        expected.tolist()
+        == next(WeightedSampler(weights).shuffled_indices_batch_iterator(batch_size, fresh())).tolist()
+    )
 
 
 @given(st.lists(st.sampled_from([0.0, 1e-12, 1.0, 7.0, 1e6]), min_size=2, max_size=300).filter(any), st.integers(0, 99))
@@ -295,9 +296,7 @@ def test_balancing_a_subset_goes_by_the_classes_in_it():
     sampler = WeightedSubsetSampler.class_balancing_sampler([0, 0, 0, 1, 1], [0, 3, 4], n_classes=2)
 
     assert ([0, 3, 4], [0.5, 0.25, 0.25]) == (sampler.indices.tolist(), sampler.sub_weights.tolist())
-    assert (
-        sampler.sub_weights.tolist() == WeightedSubsetSampler.class_balancing_sample_weights([0, 1, 1], 2).tolist()
-    )
+    assert sampler.sub_weights.tolist() == WeightedSubsetSampler.class_balancing_sample_weights([0, 1, 1], 2).tolist()
 
 
 @given(samplers(9), batch_sizes(12), rngs())

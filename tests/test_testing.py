@@ -20,7 +20,7 @@ from batchup.data_source import (
     RandomAccessDataSource,
     RandomMapDataSource,
 )
-from batchup.engine.pools import Serial, Threads
+from batchup.engine.pools import SerialPool, ThreadPool
 from batchup.sampling import AbstractSampler, StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler
 from batchup.testing import (
     AccessorContract,
@@ -470,7 +470,7 @@ class OfOnesOwn(AbstractWorkerPool):
 
 class TestSerialPool(PoolContract):
     def make(self):
-        return OfOnesOwn(Serial())
+        return OfOnesOwn(SerialPool())
 
 
 class TestOneThread(PoolContract):
@@ -488,7 +488,7 @@ class TestProcesses(PoolContract):
         return WorkerProcessPool(2)
 
 
-class LosesOrder(Serial):
+class LosesOrder(SerialPool):
     """Swaps the results of two tasks."""
 
     def __init__(self):
@@ -500,23 +500,23 @@ class LosesOrder(Serial):
         return reply or self.last
 
 
-class LosesErrors(Serial):
+class LosesErrors(SerialPool):
     def submit(self, fn, /, *args, **kwargs):
         reply = super().submit(fn, *args, **kwargs)
         return super().submit(int) if reply.exception() else reply
 
 
-class LosesKeywords(Serial):
+class LosesKeywords(SerialPool):
     def submit(self, fn, /, *args, **kwargs):
         return super().submit(fn, *args)
 
 
-class SharesStaleObjects(Serial):
+class SharesStaleObjects(SerialPool):
     def share(self, obj):
         return np.zeros(1) if isinstance(obj, np.ndarray) else obj
 
 
-class GivesOneArrayForAll(Serial):
+class GivesOneArrayForAll(SerialPool):
     def submit(self, fn, /, *args, **kwargs):
         reply = super().submit(fn, *args, **kwargs)
         if not reply.exception() and isinstance(reply.result(), np.ndarray):
@@ -526,7 +526,7 @@ class GivesOneArrayForAll(Serial):
         return reply
 
 
-class CannotBeClosed(Serial):
+class CannotBeClosed(SerialPool):
     def close(self):
         pass
 
@@ -534,14 +534,14 @@ class CannotBeClosed(Serial):
 LEFT_BEHIND = []
 
 
-class LeavesAProcess(Serial):
+class LeavesAProcess(SerialPool):
     def submit(self, fn, /, *args, **kwargs):
         if not LEFT_BEHIND:
             LEFT_BEHIND.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
         return super().submit(fn, *args, **kwargs)
 
 
-class LeavesAThread(Threads):
+class LeavesAThread(ThreadPool):
     def close(self):
         LEFT_BEHIND.append(self)
 
@@ -584,7 +584,7 @@ def test_a_pool_that_leaves_a_worker_behind_fails(monkeypatch):
         breaks(made(PoolContract, lambda: OfOnesOwn(LeavesAThread(1))), test)
     finally:
         for each in LEFT_BEHIND:
-            Threads.close(each) if isinstance(each, Threads) else each.communicate(b"\n")
+            ThreadPool.close(each) if isinstance(each, ThreadPool) else each.communicate(b"\n")
 
 
 class OutOfStep(WorkerThreadPool):
@@ -607,7 +607,7 @@ def one_less(tasks, depth):
 
 
 def drawn_in_another_thread(tasks, depth):
-    with Threads(1) as thread:
+    with ThreadPool(1) as thread:
         return thread.submit(list, tasks).result(), depth
 
 

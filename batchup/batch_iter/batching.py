@@ -43,9 +43,7 @@ def _fitting(items: Iterable[Any], should_add: ShouldAdd) -> Iterator[list[Any]]
         yield batch
 
 
-def bucketed(
-    items: Iterable[Any], length: Callable[[Any], Any], batch_size: int, n_batches: int = 16
-) -> Iterator[Any]:
+def bucketed(items: Iterable[Any], length: Callable[[Any], Any], batch_size: int, n_batches: int = 16) -> Iterator[Any]:
     """The same items, so that each `batch_size` that follow each other are of similar length: see `buckets`.
 
     >>> words = ["aaa", "b", "cccc", "dd", "ee", "f"]

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.rng import rng_at, seed_globals
+from ..engine.global_rng import seed_globals
+from ..engine.rng import rng_at
 
 __all__ = ["Place", "Step", "at", "item_rng", "takes_rng"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.rng import global_rng
+from ..engine.global_rng import global_rng
 from .chance import here, item_rng, takes_rng
 
 __all__ = ["Call", "apply_at", "multiply", "random_apply", "sample_args", "unpack_args", "zip_apply"]

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..engine.pools import Pool, Threads, forked
+from ..engine.pools import Pool, ThreadPool, forked
 from ..engine.stream import WorkStream
 from ..errors import PoolClosedError
 from .batching import ShouldAdd, grouped
@@ -66,7 +66,7 @@ class Run:
         self._pools: list[Pool] = []
         try:
             batches = self._flow(plan)
-            self._pools.append(Threads(1))
+            self._pools.append(ThreadPool(1))
             tasks = itertools.repeat((next, (batches, END)))
             self._batches = WorkStream(self._pools[-1], tasks, plan.buffer_size, located=_as_it_is)
         except BaseException:

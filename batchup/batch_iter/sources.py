@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from ..data_source import AbstractDataSource, coerce_data_source
 from ..engine.checks import INTEGERS, whole
-from ..engine.rng import Rng, Shuffle, rng_at
+from ..engine.rng import rng_at
+from ..engine.shuffle import Rng, Shuffle
 from ..engine.tree import length, map_leaves
 from ..sampling import Inverse, WeightedSampler
 from .functions import Call, name_of, should_be_callable

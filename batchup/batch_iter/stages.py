@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from ..engine import pools
 from ..engine.checks import whole
-from ..engine.outbox import Outbox, Parcel, opened
+from ..engine.process.arguments import Outbox, Parcel, opened
 from ..engine.rng import rng_at
 from ..engine.stream import Task, WorkStream, presentable
 from ..errors import noted
@@ -140,7 +140,7 @@ class Threads(Workers):
     """
 
     def pool(self) -> pools.Pool:
-        return pools.Threads(self.n_workers)
+        return pools.ThreadPool(self.n_workers)
 
 
 class Loky(Workers):
@@ -171,9 +171,9 @@ class Loky(Workers):
         super().__init__(func, *args, n_workers=_counted(n_workers), buffer_size=buffer_size, **kwargs)
 
     def pool(self) -> pools.Pool:
-        from ..engine.processes import Processes  # joblib and the rest are imported where they are used
+        from ..engine.process.pool import ProcessPool  # joblib and the rest are imported where they are used
 
-        return Processes(self.n_workers)
+        return ProcessPool(self.n_workers)
 
     def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
         assert pool is not None

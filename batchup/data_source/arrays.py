@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .. import sampling
 from ..engine import arena, tree
 from ..engine.checks import kind_of, no_keywords, whole
-from ..engine.rng import Shuffle, as_rng
+from ..engine.shuffle import Shuffle, as_rng
 from ..engine.tree import Batch, Pick
 from ..errors import noted
 from .base import AbstractDataSource

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from .. import sampling
 from ..engine.checks import kind_of, whole
-from ..engine.rng import Chance, Shuffle
+from ..engine.rng import SeedPath
+from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from ..errors import noted
 from .batches import BatchIterator
@@ -23,8 +24,8 @@ __all__ = [
     "RandomMapDataSource",
     "RandomPick",
     "batch_of",
-    "misfit",
     "name_of",
+    "note_signature_mismatch",
     "should_be_random_access",
     "with_shuffle",
 ]
@@ -58,11 +59,13 @@ class AbstractDataSource:
 
     @property
     def _draws(self) -> bool:
-        """Whether picks carry their chance: whether there is a `random_map` in it."""
+        """Whether picks carry their seed_path: whether there is a `random_map` in it."""
         return False
 
-    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
-        """The plan, where all that is drawn beside the order is drawn at `chance`."""
+    def _plan(
+        self, batch_size: int, shuffle: Shuffle, seed_path: SeedPath | None, kwargs: dict[str, Any]
+    ) -> Iterator[Pick]:
+        """The plan, where all that is drawn beside the order is drawn at `seed_path`."""
         return self.batch_indices_iterator(batch_size, **with_shuffle(shuffle, kwargs))
 
     def _signature(self) -> tuple[Any, ...]:
@@ -352,8 +355,10 @@ class MapDataSource(AbstractDataSource):
         should_be_random_access(self)
         return self._mapped(self.source.samples_by_indices_nomapping(indices))
 
-    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
-        return self.source._plan(batch_size, shuffle, chance, kwargs)
+    def _plan(
+        self, batch_size: int, shuffle: Shuffle, seed_path: SeedPath | None, kwargs: dict[str, Any]
+    ) -> Iterator[Pick]:
+        return self.source._plan(batch_size, shuffle, seed_path, kwargs)
 
     def _signature(self) -> tuple[Any, ...]:
         return self.source._signature()  # the plan does not depend on the function
@@ -362,24 +367,24 @@ class MapDataSource(AbstractDataSource):
         try:
             result = self.fn(*batch) if isinstance(batch, tuple) else self.fn(batch)
         except TypeError as error:
-            misfit(error, self.fn, *_arguments(batch))
+            note_signature_mismatch(error, self.fn, *_arguments(batch))
             raise
         return batch_of(self.fn, result)
 
 
 class RandomPick(NamedTuple):
-    """The pick of a `RandomMapDataSource`: which samples, and where their chance comes from.
+    """The pick of a `RandomMapDataSource`: which samples, and where their seed_path comes from.
 
     Attributes
     ----------
     pick : pick
         A pick of the source underneath.
-    chance : Chance
+    seed_path : SeedPath
         The address of the generator.
     """
 
     pick: Pick
-    chance: Chance
+    seed_path: SeedPath
 
 
 class RandomMapDataSource(AbstractDataSource):
@@ -404,7 +409,7 @@ class RandomMapDataSource(AbstractDataSource):
         if not getattr(source, "is_random_access", False):
             raise TypeError(
                 f"random_map should be over a source that fetches by index, not {kind_of(source)}: only there has each "
-                "batch a place that its chance can depend on"
+                "batch a place that its seed_path can depend on"
             )
         self.source: AbstractDataSource = source
         self.fn = fn
@@ -436,37 +441,39 @@ class RandomMapDataSource(AbstractDataSource):
         return self.source.num_samples(**kwargs)
 
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
-        return self._plan(batch_size, shuffle, Chance.of(shuffle), kwargs)
+        return self._plan(batch_size, shuffle, SeedPath.of(shuffle), kwargs)
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         return BatchIterator.over(self, batch_size, shuffle, kwargs)
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         """The samples at these positions. A plain pick has no place in a run: NumPy's global generator is asked."""
-        pick, chance = indices if isinstance(indices, RandomPick) else RandomPick(indices, Chance.of(None))
-        return self._mapped(self.source.samples_by_indices(pick), chance)
+        pick, seed_path = indices if isinstance(indices, RandomPick) else RandomPick(indices, SeedPath.of(None))
+        return self._mapped(self.source.samples_by_indices(pick), seed_path)
 
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
-        pick, chance = indices if isinstance(indices, RandomPick) else RandomPick(indices, Chance.of(None))
-        return self._mapped(self.source.samples_by_indices_nomapping(pick), chance)
+        pick, seed_path = indices if isinstance(indices, RandomPick) else RandomPick(indices, SeedPath.of(None))
+        return self._mapped(self.source.samples_by_indices_nomapping(pick), seed_path)
 
-    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
-        chance = chance or Chance.of(shuffle)
-        picks = self.source._plan(batch_size, shuffle, chance, kwargs)
-        here = chance.seeded(self.seed).at(*self._place)
-        seed, way = here.seed, here.way
-        return (RandomPick(pick, Chance(seed, (*way, step))) for step, pick in enumerate(picks))
+    def _plan(
+        self, batch_size: int, shuffle: Shuffle, seed_path: SeedPath | None, kwargs: dict[str, Any]
+    ) -> Iterator[Pick]:
+        seed_path = seed_path or SeedPath.of(shuffle)
+        picks = self.source._plan(batch_size, shuffle, seed_path, kwargs)
+        here = seed_path.seeded(self.seed).child(*self._place)
+        seed, way = here.entropy, here.spawn_key
+        return (RandomPick(pick, SeedPath(seed, (*way, step))) for step, pick in enumerate(picks))
 
     def _signature(self) -> tuple[Any, ...]:
         return type(self).__name__, *self._place, self.seed, self.source._signature()
 
-    def _mapped(self, batch: Batch, chance: Chance) -> Batch:
-        rng = chance.rng()
+    def _mapped(self, batch: Batch, seed_path: SeedPath) -> Batch:
+        rng = seed_path.rng()
         try:
             result = self.fn(*batch, rng=rng) if isinstance(batch, tuple) else self.fn(batch, rng=rng)
         except TypeError as error:
             args, _, what = _arguments(batch)
-            misfit(error, self.fn, args, {"rng": rng}, f"{what}, and a generator as rng")
+            note_signature_mismatch(error, self.fn, args, {"rng": rng}, f"{what}, and a generator as rng")
             raise
         return batch_of(self.fn, result)
 
@@ -478,7 +485,7 @@ def _arguments(batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any], str]:
     return (batch,), {}, f"a batch, here {kind_of(batch)}, as one argument"
 
 
-def misfit(
+def note_signature_mismatch(
     error: TypeError, fn: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any], what: str
 ) -> None:
     """Note on an error of `fn`, if these are not the arguments that it takes, what it gets."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from ..engine.rng import Shuffle
+from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
-from ..errors import BatchUpError, WorkerError, located, should_be_alone
+from ..errors import BatchUpError, WorkerError, concurrent_next_error, located
 from .replay import Epoch, Planned
 
 __all__ = ["BatchIterator"]
@@ -64,7 +64,7 @@ class BatchIterator(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         if self._asked:
-            raise should_be_alone()
+            raise concurrent_next_error()
         try:
             self._asked = True
             if self._pick is DRAWING:  # Ctrl-C came while the plan was drawn, and nobody knows what it left out

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from .. import sampling
 from ..engine import tree
 from ..engine.checks import INTEGERS, Indices, kind_of, no_keywords, whole
-from ..engine.rng import Chance, Rng, Shuffle, as_rng
+from ..engine.rng import SeedPath
+from ..engine.shuffle import Rng, Shuffle, as_rng
 from ..engine.tree import Batch, Pick
 from .arrays import ArrayDataSource
 from .base import AbstractDataSource, should_be_random_access, with_shuffle
@@ -119,10 +120,12 @@ class CompositeDataSource(AbstractDataSource):
 
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         should_be_random_access(self)
-        return self._plan(batch_size, shuffle, Chance.of(shuffle) if self._draws else None, kwargs)
+        return self._plan(batch_size, shuffle, SeedPath.of(shuffle) if self._draws else None, kwargs)
 
-    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
-        plans = _plans(self, self._sizes(batch_size), shuffle, chance, kwargs)
+    def _plan(
+        self, batch_size: int, shuffle: Shuffle, seed_path: SeedPath | None, kwargs: dict[str, Any]
+    ) -> Iterator[Pick]:
+        plans = _plans(self, self._sizes(batch_size), shuffle, seed_path, kwargs)
         return (tree.even(picks) if self.trim else picks for picks in zip(*plans, strict=False))
 
     def _signature(self) -> tuple[Any, ...]:
@@ -239,12 +242,14 @@ class ChoiceDataSource(AbstractDataSource):
 
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         should_be_random_access(self)
-        return self._plan(batch_size, shuffle, Chance.of(shuffle) if self._draws else None, kwargs)
+        return self._plan(batch_size, shuffle, SeedPath.of(shuffle) if self._draws else None, kwargs)
 
-    def _plan(self, batch_size: int, shuffle: Shuffle, chance: Chance | None, kwargs: dict[str, Any]) -> Iterator[Pick]:
+    def _plan(
+        self, batch_size: int, shuffle: Shuffle, seed_path: SeedPath | None, kwargs: dict[str, Any]
+    ) -> Iterator[Pick]:
         rng = as_rng(shuffle)
-        plans = _plans(self, (batch_size,) * len(self.datasets), rng, chance, kwargs)
-        turns = None if self.weights is None else _weighted(self.weights, (chance or Chance.of(shuffle)).seeded())
+        plans = _plans(self, (batch_size,) * len(self.datasets), rng, seed_path, kwargs)
+        turns = None if self.weights is None else _weighted(self.weights, (seed_path or SeedPath.of(shuffle)).seeded())
         return (ChoiceBatch(pick, i) for i, pick in self._ds_iterator(batch_size, plans, rng, turns, **kwargs))
 
     def _signature(self) -> tuple[Any, ...]:
@@ -254,10 +259,10 @@ class ChoiceDataSource(AbstractDataSource):
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
             return BatchIterator.over(self, batch_size, shuffle, kwargs)
-        chance = None if self.weights is None else Chance.of(shuffle).seeded()
+        seed_path = None if self.weights is None else SeedPath.of(shuffle).seeded()
         rng = as_rng(shuffle)
         each = _batches(self, (batch_size,) * len(self.datasets), rng, kwargs)
-        turns = None if self.weights is None or chance is None else _weighted(self.weights, chance)
+        turns = None if self.weights is None or seed_path is None else _weighted(self.weights, seed_path)
         return (batch for _, batch in self._ds_iterator(batch_size, each, rng, turns, **kwargs))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
@@ -398,14 +403,14 @@ def _plans(
     source: CompositeDataSource | ChoiceDataSource,
     sizes: Sequence[int],
     shuffle: Shuffle,
-    chance: Chance | None,
+    seed_path: SeedPath | None,
     kwargs: dict[str, Any],
 ) -> list[Iterator[Pick]]:
-    """The plans of all members, shuffled by one generator, each with chance of its own."""
+    """The plans of all members, shuffled by one generator, each with seed_path of its own."""
     rng, given = _for_members(source, "batch_indices_iterator", shuffle, kwargs)
     return [
-        ds._plan(size, rng, chance.at(i), keywords)
-        if chance is not None and ds._draws
+        ds._plan(size, rng, seed_path.child(i), keywords)
+        if seed_path is not None and ds._draws
         else ds.batch_indices_iterator(size, **with_shuffle(rng, keywords))
         for i, (ds, size, keywords) in enumerate(zip(source.datasets, sizes, given, strict=True))
     ]
@@ -431,9 +436,9 @@ def _for_members(
     return as_rng(shuffle), [kwargs if ds._takes_keywords else {} for ds in source.datasets]
 
 
-def _weighted(weights: npt.NDArray[np.float64], chance: Chance) -> Iterator[int]:
+def _weighted(weights: npt.NDArray[np.float64], seed_path: SeedPath) -> Iterator[int]:
     """Whose turn it is, drawn with replacement."""
-    draw, rng = sampling.Inverse(weights), chance.at("turns").rng()
+    draw, rng = sampling.Inverse(weights), seed_path.child("turns").rng()
     while True:
         yield from draw(rng.random(256)).tolist()
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.checks import INTEGERS, whole
-from ..engine.pools import Threads
+from ..engine.pools import ThreadPool
 from .rows import ArrayLike
 
 __all__ = ["ParallelItems"]
@@ -50,7 +50,7 @@ class ParallelItems:
         self.items = items
         self.workers = whole("workers", workers)
         self.combine = combine
-        self._pool: tuple[int, Threads] | None = None
+        self._pool: tuple[int, ThreadPool] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -66,10 +66,10 @@ class ParallelItems:
             for reply in replies:  # after an error, nobody waits for the others
                 reply.cancel()
 
-    def _threads(self) -> Threads:
+    def _threads(self) -> ThreadPool:
         """The pool of this process; threads do not go through pickling or a fork."""
         if self._pool is None or self._pool[0] != os.getpid():
-            self._pool = os.getpid(), Threads(self.workers)
+            self._pool = os.getpid(), ThreadPool(self.workers)
         return self._pool[1]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..engine.checks import INTEGERS, whole
-from ..engine.rng import Shuffle
+from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch
-from .base import AbstractDataSource, misfit
+from .base import AbstractDataSource, note_signature_mismatch
 
 __all__ = ["CallableDataSource", "IteratorDataSource"]
 
@@ -54,7 +54,7 @@ class CallableDataSource(AbstractDataSource):
             return self.batch_iterator_fn(batch_size, **keywords)
         except TypeError as error:
             what = "what batch_iterator gets, fn(batch_size, shuffle=None), and returns an iterator of batches"
-            misfit(error, self.batch_iterator_fn, (batch_size,), keywords, what)
+            note_signature_mismatch(error, self.batch_iterator_fn, (batch_size,), keywords, what)
             raise
 
 

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..engine.checks import INTEGERS, whole
-from ..engine.rng import Rng, Shuffle, as_rng, global_rng, numbers
+from ..engine.global_rng import global_rng
+from ..engine.rng import numbers
+from ..engine.shuffle import Rng, Shuffle, as_rng
 from ..engine.tree import Batch, Pick
 
 __all__ = ["Epoch", "Planned", "fingerprint", "should_agree", "signature_of"]

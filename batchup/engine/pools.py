@@ -1,4 +1,4 @@
-"""Where work is done: at once (`Serial`), in threads (`Threads`), or in processes (`Processes`).
+"""Where work is done: at once (`SerialPool`), in threads (`ThreadPool`), or in processes (`ProcessPool`).
 
 One seam, three verbs: ``submit(fn, *args, **kwargs)`` gives a `Reply`, ``share(obj)`` gives what stands for a large
 object among the arguments, ``close()`` ends everything.
@@ -21,7 +21,7 @@ from typing import Any, NoReturn, Protocol, Self
 from ..errors import PoolClosedError
 from .checks import whole
 
-__all__ = ["Pool", "Reply", "Serial", "Threads", "cores"]
+__all__ = ["Pool", "Reply", "SerialPool", "ThreadPool", "cores"]
 
 
 def cores() -> int:
@@ -63,7 +63,7 @@ class Pool(abc.ABC):
     """
 
     workers: int
-    apart = False  # whether workers have global variables of their own, `numpy.random` among them
+    isolated = False  # whether workers have global variables of their own, `numpy.random` among them
 
     @abc.abstractmethod
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
@@ -117,10 +117,10 @@ class Pool(abc.ABC):
         raise TypeError("a pool cannot be copied or pickled: its workers are of this process; make another one")
 
 
-class Serial(Pool):
+class SerialPool(Pool):
     """No workers: a task is done when it is submitted, by whoever submits it.
 
-    >>> Serial().submit(pow, 2, 3).result()
+    >>> SerialPool().submit(pow, 2, 3).result()
     8
     """
 
@@ -141,7 +141,7 @@ class Serial(Pool):
         self._closed = True
 
 
-class Threads(Pool):
+class ThreadPool(Pool):
     """Worker threads. They are daemons: one that is stuck does not keep the program from ending.
 
     Parameters
@@ -151,7 +151,7 @@ class Threads(Pool):
 
     Examples
     --------
-    >>> with Threads(2) as pool:
+    >>> with ThreadPool(2) as pool:
     ...     pool.submit(pow, 2, 3).result()
     8
     """

@@ -1,83 +1,75 @@
-"""Chance has an address: what a seed stands for, and what `shuffle` may be."""
+"""Seed paths: a generator for each place of a run, from the seed of the run and the path to the place."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import pickle
-import random
-import sys
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from .checks import INTEGERS
+from .global_rng import drawn_seed, global_rng
 
-Rng: TypeAlias = np.random.RandomState | np.random.Generator
-Shuffle: TypeAlias = bool | int | np.random.SeedSequence | Rng | None
+__all__ = ["SEEDS", "SeedPath", "entropy_of", "numbers", "rng_at"]
 
-__all__ = ["Chance", "Rng", "Shuffle", "as_rng", "entropy_of", "globals_kept", "numbers", "rng_at", "seed_globals"]
+SEEDS = (*INTEGERS, np.random.SeedSequence)
 
 
-class Chance(NamedTuple):
-    """The address of what is drawn at one place of a run: a seed, and the way from there.
+class SeedPath(NamedTuple):
+    """Where a random number generator of a run comes from: the entropy of the run, and the path to one place in it.
+
+    The two are those of `numpy.random.SeedSequence`, so two places never share a stream of numbers.
 
     Parameters
     ----------
-    seed : int or None
-        Without one, NumPy's global generator is asked for it, by whoever needs it.
-    way : tuple of int
+    entropy : int or None
+        None if there is no seed: then a seed is drawn from NumPy's global generator when it is needed.
+    spawn_key : tuple of int
 
     Examples
     --------
-    >>> here = Chance(7).at(2, "crop")
-    >>> here == Chance(7).at(2).at("crop")
+    >>> path = SeedPath(7).child(2, "crop")
+    >>> path == SeedPath(7).child(2).child("crop")
     True
-    >>> here.rng().random() == Chance(7).at(2, "crop").rng().random()
+    >>> path.rng().random() == SeedPath(7).child(2, "crop").rng().random()
     True
     """
 
-    seed: int | None
-    way: tuple[int, ...] = ()
+    entropy: int | None
+    spawn_key: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, shuffle: Any) -> Self:
-        """The chance that goes with an epoch shuffled by `shuffle`: a seed stands for its epoch 0, a generator for what
-        it will draw.
+        """The path that belongs to an epoch shuffled by `shuffle`. A seed stands for its epoch 0; a generator, for the
+        numbers that it will draw next.
 
-        >>> Chance.of(7), Chance.of(None)
-        (Chance(seed=7, way=(0,)), Chance(seed=None, way=(0,)))
+        >>> SeedPath.of(7), SeedPath.of(None)
+        (SeedPath(entropy=7, spawn_key=(0,)), SeedPath(entropy=None, spawn_key=(0,)))
         """
-        if isinstance(shuffle, (type(None), bool, np.bool_)):
-            if not shuffle:
-                return cls(None, (0,))
-            shuffle = global_rng()
-        state = entropy_of(shuffle)
-        return cls(state, (0,) if isinstance(shuffle, (*INTEGERS, np.random.SeedSequence)) else (state,))
+        if isinstance(shuffle, (type(None), bool, np.bool_)) and not shuffle:
+            return cls(None, (0,))
+        state = entropy_of(None if isinstance(shuffle, (bool, np.bool_)) else shuffle)
+        return cls(state, (0,) if isinstance(shuffle, SEEDS) and not isinstance(shuffle, bool) else (state,))
 
     def seeded(self, seed: int | None = None) -> Self:
-        """The same with a seed: this one, or its own, or one that NumPy's global generator draws."""
-        known = self.seed if seed is None else seed
-        return self._replace(seed=_drawn_seed() if known is None else known)
+        """The same path from `seed`; without one, from its own entropy, or from a seed that is drawn now."""
+        known = self.entropy if seed is None else seed
+        return self._replace(entropy=drawn_seed() if known is None else known)
 
-    def at(self, *places: int | str) -> Self:
-        """Further on, by numbers and names."""
-        return self._replace(way=(*self.way, *map(_number, places)))
+    def child(self, *keys: int | str) -> Self:
+        """A path that goes on from here. A string stands for a hash of itself."""
+        return self._replace(spawn_key=(*self.spawn_key, *map(_number, keys)))
 
     def rng(self) -> np.random.Generator:
-        """The generator at this place; each call gives a fresh one."""
-        return rng_at(_drawn_seed() if self.seed is None else self.seed, *self.way)
+        """A new generator, in the same state at each call."""
+        return rng_at(drawn_seed() if self.entropy is None else self.entropy, *self.spawn_key)
 
 
-def _drawn_seed() -> int:
-    return int.from_bytes(global_rng().bytes(16), "little")
-
-
-def _number(place: int | str) -> int:
-    if isinstance(place, int):
-        return place
-    return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=8).digest(), "little")
+def _number(key: int | str) -> int:
+    if isinstance(key, int):
+        return key
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")
 
 
 def rng_at(seed: int | np.random.SeedSequence, *position: int) -> np.random.Generator:
@@ -107,40 +99,6 @@ def rng_at(seed: int | np.random.SeedSequence, *position: int) -> np.random.Gene
             np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *position), pool_size=seed.pool_size)
         )
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=position))
-
-
-def as_rng(shuffle: Any) -> Rng | None:
-    """What draws the shuffled order, or None where the order is to be kept.
-
-    Parameters
-    ----------
-    shuffle : None, bool, int, SeedSequence, RandomState or Generator
-        None and False keep the order. True is NumPy's global generator. A seed is the order of epoch 0 of that seed,
-        the same each time. A generator is used as it is, and advances.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-    ValueError
-        For a negative seed.
-    """
-    if shuffle is None or isinstance(shuffle, (bool, np.bool_)):
-        return global_rng() if shuffle else None
-    if isinstance(shuffle, (np.random.RandomState, np.random.Generator)):
-        return shuffle
-    if shuffle is np.random:
-        return global_rng()
-    if isinstance(shuffle, (int, np.integer)):
-        if shuffle < 0:
-            raise ValueError(f"a seed for shuffle should be 0 or more, not {shuffle}")
-        return rng_at(int(shuffle), 0)
-    if isinstance(shuffle, np.random.SeedSequence):
-        return rng_at(shuffle, 0)
-    raise TypeError(
-        "shuffle should be None, a bool, a seed (an int or a SeedSequence), a RandomState or a Generator, "
-        f"not {shuffle!r}"
-    )
 
 
 def entropy_of(shuffle: Any) -> int:
@@ -174,39 +132,3 @@ def numbers(x: Any) -> Any:
     if isinstance(x, INTEGERS):
         return int(x)
     return x if x is None or isinstance(x, str) else [numbers(part) for part in x]
-
-
-def seed_globals(entropy: int, *position: int) -> None:
-    """Seed `numpy.random`, `random` and, where it is imported, PyTorch, for one place in a run."""
-    sequence = np.random.SeedSequence(entropy, spawn_key=position)
-    np.random.seed(sequence.generate_state(4))
-    number = int(sequence.generate_state(1, np.uint64)[0])
-    random.seed(number)
-    if (of_torch := _of_torch()) is not None:
-        of_torch.manual_seed(number)
-
-
-@contextlib.contextmanager
-def globals_kept() -> Iterator[None]:
-    """Whatever is drawn or seeded meanwhile: afterwards, what `seed_globals` seeds is where it was."""
-    states, of_torch = (np.random.get_state(), random.getstate()), _of_torch()
-    state = None if of_torch is None else of_torch.get_state()
-    try:
-        yield
-    finally:
-        np.random.set_state(states[0])
-        random.setstate(states[1])
-        if of_torch is not None:
-            of_torch.set_state(state)
-
-
-def _of_torch() -> Any:
-    """The generator that torchvision and other transforms for PyTorch draw from; None if PyTorch is not imported."""
-    return getattr(sys.modules.get("torch"), "default_generator", None)
-
-
-def global_rng() -> np.random.RandomState:
-    """The generator behind ``numpy.random.permutation`` and its siblings, as ``numpy.random.seed`` seeds it."""
-    rng = np.random.mtrand._rand
-    assert isinstance(rng, np.random.RandomState)
-    return rng

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from ..errors import BatchTimeoutError, BatchUpError, PoolClosedError, WorkerError, noted, should_be_alone
+from ..errors import BatchTimeoutError, BatchUpError, PoolClosedError, WorkerError, concurrent_next_error, noted
 from .checks import whole
 from .pools import Pool, Reply
 
@@ -83,8 +83,8 @@ class WorkStream(Iterator[Any]):
 
     Examples
     --------
-    >>> from batchup.engine.pools import Threads
-    >>> with Threads(2) as pool:
+    >>> from batchup.engine.pools import ThreadPool
+    >>> with ThreadPool(2) as pool:
     ...     list(WorkStream(pool, ((pow, (n, 2)) for n in range(5))))
     [0, 1, 4, 9, 16]
     """
@@ -113,7 +113,7 @@ class WorkStream(Iterator[Any]):
 
     def __next__(self) -> Any:
         if self._asked:
-            raise should_be_alone()
+            raise concurrent_next_error()
         try:
             self._asked = True
             if not self._under_way:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..engine.checks import whole
-from ..engine.rng import Shuffle
+from ..engine.shuffle import Shuffle
 from .batch import Batch
 from .index import DatasetIndex, order_of
 from .offers import takes

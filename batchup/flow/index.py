@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import INTEGERS, Indices
-from ..engine.rng import Shuffle, as_rng
+from ..engine.shuffle import Shuffle, as_rng
 from .plan import Next, Plan
 
 __all__ = ["DatasetIndex", "order_of", "sizes_of"]

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..engine.checks import whole
-from ..engine.pools import Pool, Threads, cores
+from ..engine.pools import Pool, ThreadPool, cores
 from ..engine.rng import rng_at
 from ..engine.stream import WorkStream
 
@@ -174,7 +174,7 @@ def _in_a_loop(fn: Callable[..., Any], calls: Sequence[Call]) -> list[Any]:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(_together(fn, calls))
-    with Threads(1) as pool:  # a notebook has a loop that runs
+    with ThreadPool(1) as pool:  # a notebook has a loop that runs
         return pool.submit(asyncio.run, _together(fn, calls)).result()  # type: ignore[no-any-return]
 
 
@@ -211,10 +211,10 @@ def _usual(target: str) -> int:
 def pool_of(target: str, n: int) -> Pool:
     """A pool of n threads or processes."""
     if target == "threads":
-        return Threads(n)
-    from ..engine.processes import Processes  # joblib and the rest are imported where they are used
+        return ThreadPool(n)
+    from ..engine.process.pool import ProcessPool  # joblib and the rest are imported where they are used
 
-    return Processes(n)
+    return ProcessPool(n)
 
 
 def close_workers() -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..engine.checks import Indices, whole
-from ..engine.pickling import inline
-from ..engine.rng import Rng, Shuffle, as_rng, entropy_of, global_rng, rng_at
+from ..engine.global_rng import global_rng
+from ..engine.process.pickling import inline
+from ..engine.rng import entropy_of, rng_at
+from ..engine.shuffle import Rng, Shuffle, as_rng
 from ..errors import DataSourcePicklingError
 from ..sampling import AbstractSampler, StandardSampler, num_batches
 from .offers import takes

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..engine.checks import INTEGERS, whole
 from ..engine.pools import cores
-from ..engine.rng import Shuffle, as_rng, entropy_of, numbers
+from ..engine.rng import entropy_of, numbers
+from ..engine.shuffle import Shuffle, as_rng
 from ..work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
 from .plan import Seed
 

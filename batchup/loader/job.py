@@ -13,7 +13,7 @@ import numpy as np
 from ..data_source import AbstractDataSource, Batch, MapDataSource, Pick, RandomMapDataSource
 from ..engine import tree
 from ..engine.checks import kind_of
-from ..engine.rng import seed_globals
+from ..engine.global_rng import seed_globals
 from ..errors import noted
 from .plan import PaddedPick, counts
 
@@ -211,7 +211,7 @@ def _by_stages(source: Any, pick: Pick, marks: list[float]) -> Batch:
     if kind is MapDataSource:
         batch = source._mapped(_by_stages(source.source, pick, marks))
     elif kind is RandomMapDataSource:
-        batch = source._mapped(_by_stages(source.source, pick.pick, marks), pick.chance)
+        batch = source._mapped(_by_stages(source.source, pick.pick, marks), pick.seed_path)
     else:
         batch = source.samples_by_indices_nomapping(pick)
     marks.append(time.perf_counter())

@@ -15,9 +15,11 @@ from ..data_source import Batch, BatchIterator, IteratorDataSource
 from ..data_source.combined import coerced
 from ..data_source.replay import fingerprint, should_agree
 from ..engine.checks import no_keywords, whole
+from ..engine.global_rng import globals_kept
 from ..engine.pools import cores
 from ..engine.position import Position
-from ..engine.rng import Shuffle, as_rng, entropy_of, globals_kept, rng_at
+from ..engine.rng import entropy_of, rng_at
+from ..engine.shuffle import Shuffle, as_rng
 from ..engine.stream import WorkStream, seconds
 from ..engine.trace import Trace, verdict
 from ..errors import PoolClosedError, located
@@ -282,7 +284,7 @@ class Loader:
         'no batch was delivered yet'
         """
         workers = 0 if self._pool is None else self._pool.engine.workers
-        apart = self._pool is not None and self._pool.engine.apart
+        apart = self._pool is not None and self._pool.engine.isolated
         return verdict(self._run.trace, workers, "processes" if apart else "threads", cores())
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
@@ -373,7 +375,7 @@ class Loader:
 
     def _noise(self) -> int | None:
         """What seeds the global generators of workers, where they have some of their own."""
-        seeded = self._pool is not None and self._pool.engine.apart and self.source._may_draw
+        seeded = self._pool is not None and self._pool.engine.isolated and self.source._may_draw
         return entropy_of(self._seed) if seeded else None
 
     def _job(self, seed: int | None) -> Job:

@@ -10,7 +10,7 @@ from typing import Any
 from ..engine.position import Position
 from ..engine.trace import Trace
 from ..engine.tree import Batch
-from ..errors import PoolClosedError, TooManySkipped, should_be_alone
+from ..errors import PoolClosedError, TooManySkipped, concurrent_next_error
 from .job import Made, Skipped
 
 __all__ = ["Loop", "Run"]
@@ -82,7 +82,7 @@ class Loop(Iterator[Batch]):
 
     def __next__(self) -> Batch:
         if self._asked:
-            raise should_be_alone()
+            raise concurrent_next_error()
         try:
             self._asked = True
             run = self._run

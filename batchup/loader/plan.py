@@ -21,7 +21,7 @@ from ..data_source import (
 )
 from ..engine import tree
 from ..engine.checks import INTEGERS
-from ..engine.rng import Chance, entropy_of, rng_at
+from ..engine.rng import SeedPath, entropy_of, rng_at
 from ..sampling import num_batches
 
 __all__ = ["Last", "PaddedPick", "Remainder", "RunPlan", "Seed", "batches_in", "counts", "should_fit"]
@@ -77,7 +77,7 @@ class RunPlan:
     def _drawn(self, seed: Seed, epoch: int) -> Iterator[Pick]:
         rng = rng_at(seed, epoch) if self.shuffled else None
         if self.source._draws:
-            return self.source._plan(self.batch_size, rng, Chance(entropy_of(seed), (epoch,)), {})
+            return self.source._plan(self.batch_size, rng, SeedPath(entropy_of(seed), (epoch,)), {})
         if rng is None:
             return self.source.batch_indices_iterator(self.batch_size)
         return self.source.batch_indices_iterator(self.batch_size, shuffle=rng)
@@ -184,7 +184,7 @@ def _least(counts: Iterator[int | float | None]) -> int | float | None:
 def _sizes(source: AbstractDataSource, pick: Pick, batch_size: int) -> Any:
     """How many samples each part of a full pick has: a tree like that of the pick."""
     if isinstance(source, RandomMapDataSource):
-        return RandomPick(_sizes(source.source, pick.pick, batch_size), pick.chance)
+        return RandomPick(_sizes(source.source, pick.pick, batch_size), pick.seed_path)
     if isinstance(source, MapDataSource):
         return _sizes(source.source, pick, batch_size)
     if isinstance(source, CompositeDataSource):

@@ -59,6 +59,7 @@ def test_a_pool_is_bounded(iterations):
 
 def test_a_pool_mixes_by_its_generator():
     """The same again for the same generator."""
+
     def run(seed):
         return list(expiration_pool(range(50), 10, 3, rng=np.random.default_rng(seed)))
 

@@ -199,6 +199,7 @@ def test_order_is_kept_when_later_items_are_done_first():
 
 def test_a_stage_over_the_whole_iterator():
     """It may leave out, repeat and look around."""
+
     def pairs(items, gap):
         for item in items:
             if item % gap:
@@ -226,8 +227,9 @@ def test_the_combiner_may_be_a_stage():
 
 def test_keywords_go_to_the_combiner():
     """As they are."""
-    with Infinite(range(4), batch_size=2, batches_per_epoch=1, combiner=lambda items, scale: scale * sum(items),
-                  scale=10) as pipe:
+    with Infinite(
+        range(4), batch_size=2, batches_per_epoch=1, combiner=lambda items, scale: scale * sum(items), scale=10
+    ) as pipe:
         assert [10] == list(pipe)
 
 
@@ -274,8 +276,11 @@ def endless(x):
 def test_close_does_not_wait_for_a_function_that_never_returns(kind):
     """Processes are killed; a thread is left alone, and is a daemon."""
     gate = threading.Event()
-    stage = {"bare": lambda x: gate.wait(60), "threads": Threads(lambda x: gate.wait(60), n_workers=2),
-             "processes": Loky(endless, n_workers=2)}[kind]
+    stage = {
+        "bare": lambda x: gate.wait(60),
+        "threads": Threads(lambda x: gate.wait(60), n_workers=2),
+        "processes": Loky(endless, n_workers=2),
+    }[kind]
     pipe = Infinite(itertools.count(), stage, batch_size=1, batches_per_epoch=1)
     pipe()
     begun = time.monotonic()
@@ -344,6 +349,7 @@ def test_a_pipe_ends_with_the_object_whose_methods_it_calls(kind):
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="nobody counts descriptors here")
 def test_a_pipe_that_was_closed_holds_no_memory():
     """What was under way when it was closed is let go of: large items lie in shared memory, which has descriptors."""
+
     def opened():
         gc.collect()
         return len(os.listdir("/proc/self/fd"))
@@ -382,6 +388,7 @@ def test_an_epoch_keeps_its_pipe():
 )
 def test_items_are_not_held(stages):
     """What has gone into batches is not kept by the pipe, once it waits for the loop; nor is a batch that was given."""
+
     class Item:
         pass
 

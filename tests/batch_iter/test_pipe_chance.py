@@ -65,6 +65,7 @@ def test_batches_do_not_depend_on_the_workers(noise):
 
 def test_what_processes_draw_from_the_global_generators_follows_from_the_seed():
     """`numpy.random` and `random` are seeded for each item there."""
+
     def legacy(x):
         import random
 
@@ -78,6 +79,7 @@ def test_what_processes_draw_from_the_global_generators_follows_from_the_seed():
 
 def test_each_item_and_each_stage_has_chance_of_its_own():
     """No two draws are equal, along the stream and across the stages."""
+
     def draw(_, rng):
         return rng.random()
 
@@ -89,6 +91,7 @@ def test_each_item_and_each_stage_has_chance_of_its_own():
 
 def test_the_generator_of_an_item_has_an_address():
     """``rng_at(seed, stage, item)``: any item can be made again, alone."""
+
     def draw(_, rng):
         return rng.random()
 
@@ -99,6 +102,7 @@ def test_the_generator_of_an_item_has_an_address():
 
 def test_a_seed_decides_and_no_seed_is_fresh():
     """Another seed gives other batches; without one, each run does."""
+
     def draw(_, rng):
         return rng.random()
 
@@ -110,6 +114,7 @@ def test_a_seed_decides_and_no_seed_is_fresh():
 
 def test_the_seed_of_the_pipe_is_that_of_a_source_without_one():
     """``sample(data)`` draws the same then; one with a seed of its own goes by that."""
+
     def drawn(seed, **kwargs):
         return batches(source=sample(range(1000), **kwargs), seed=seed)
 
@@ -121,6 +126,7 @@ def test_the_seed_of_the_pipe_is_that_of_a_source_without_one():
 
 def test_loaders_have_the_chance_of_stage_0():
     """A loader with a parameter ``rng`` gets that of its item."""
+
     def load(_, rng):
         return rng.random()
 
@@ -136,6 +142,7 @@ def test_loaders_have_the_chance_of_stage_0():
 )
 def test_stages_over_the_iterator_follow_the_seed(stage):
     """Whatever works ahead in front of them, by however many workers."""
+
     def run(first, seed=7):
         return batches(first, stage, noisy, source=np.arange(100.0), seed=seed)
 
@@ -146,6 +153,7 @@ def test_stages_over_the_iterator_follow_the_seed(stage):
 
 def test_should_add_and_combiner_have_chance_of_their_own():
     """The combiner that of the batch, as a last stage."""
+
     def combine(items, rng):
         return [rng.random(), float(len(items))]
 

@@ -89,6 +89,7 @@ def test_a_stop_iteration_does_not_end_the_epoch(kind):
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=repr)
 def test_what_would_end_the_program_is_an_error_in_its_place(error):
     """Even before a stage that works ahead."""
+
     def fail(x):
         if x == 3:
             raise error
@@ -102,6 +103,7 @@ def test_what_would_end_the_program_is_an_error_in_its_place(error):
 
 def test_an_error_of_the_source_is_located():
     """At the item that it did not give, in stage 0."""
+
     def source():
         yield from range(3)
         raise OSError("the disk is gone")
@@ -113,6 +115,7 @@ def test_an_error_of_the_source_is_located():
 
 def test_a_stop_iteration_of_a_loader_is_an_error():
     """And not the end of the stream."""
+
     def load(i):
         raise StopIteration
 
@@ -135,6 +138,7 @@ def test_an_error_of_the_combiner_names_the_batch():
 
 def test_an_error_of_should_add_arrives():
     """As itself."""
+
     def should_add(batch, item):
         raise KeyError("size")
 
@@ -144,6 +148,7 @@ def test_an_error_of_should_add_arrives():
 
 def test_an_error_of_an_iterator_stage_is_located():
     """At the item that it did not give; one that only passes through keeps its own place."""
+
     def failing(items):
         yield from itertools.islice(items, 3)
         raise OSError("enough")
@@ -174,6 +179,7 @@ def test_what_cannot_be_sent_to_a_process_says_what_it_is():
 @pytest.mark.parametrize("size", [1, 300_000])
 def test_an_item_whose_process_dies_is_tried_again(tmp_path, size):
     """Small or large: it is not lost, and neither are those beside it."""
+
     def die_once(x):
         if x[0] == 3 and not (tmp_path / "died").exists():
             (tmp_path / "died").touch()
@@ -189,6 +195,7 @@ def test_an_item_whose_process_dies_is_tried_again(tmp_path, size):
 
 def test_an_item_that_kills_every_process_is_an_error():
     """In its place; it names the item."""
+
     def die(x):
         if x == 2:
             os.kill(os.getpid(), signal.SIGKILL)

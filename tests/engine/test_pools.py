@@ -12,14 +12,14 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from batchup.engine.pools import Outcome, Serial, Threads
-from batchup.engine.processes import Processes
+from batchup.engine.pools import Outcome, SerialPool, ThreadPool
+from batchup.engine.process.pool import ProcessPool
 from batchup.errors import PoolClosedError
 
 
 def test_serial_work_is_done_when_it_is_submitted():
     """By the thread that submits it."""
-    reply = Serial().submit(threading.get_ident)
+    reply = SerialPool().submit(threading.get_ident)
 
     assert reply.done()
     assert threading.get_ident() == reply.result()
@@ -32,10 +32,10 @@ def test_serial_lets_ctrl_c_through():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Serial().submit(interrupted)
+        SerialPool().submit(interrupted)
 
 
-@pytest.mark.parametrize("make", [Serial, lambda: Threads(1)], ids=["serial", "threads"])
+@pytest.mark.parametrize("make", [SerialPool, lambda: ThreadPool(1)], ids=["serial", "threads"])
 def test_a_closed_pool_takes_no_work(make):
     """Closed by the end of `with`, or by `close`, as often as one likes."""
     with make() as pool:
@@ -49,7 +49,7 @@ def test_a_closed_pool_takes_no_work(make):
 def test_threads_work_side_by_side():
     """Two tasks that need each other get done by two threads."""
     barrier = threading.Barrier(2)
-    with Threads(2) as pool:
+    with ThreadPool(2) as pool:
         replies = [pool.submit(barrier.wait, timeout=30) for _ in range(2)]
 
         assert {0, 1} == {reply.result(timeout=30) for reply in replies}
@@ -63,7 +63,7 @@ def test_closing_fails_what_has_not_begun():
         begun.set()
         return gate.wait(30)
 
-    pool = Threads(1)
+    pool = ThreadPool(1)
     running, waiting = pool.submit(wait), pool.submit(pow, 2, 3)
     begun.wait(30)
     gate_opened = threading.Timer(0.01, gate.set)
@@ -78,7 +78,7 @@ def test_closing_fails_what_has_not_begun():
 
 def test_threads_that_nobody_holds_end():
     """A pool that is collected takes its threads with it."""
-    pool = Threads(2)
+    pool = ThreadPool(2)
     threads, gone = pool._crew.threads, weakref.ref(pool)
     del pool
     gc.collect()
@@ -100,7 +100,7 @@ def test_threads_that_are_too_many_end(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", limited)
     with pytest.raises(RuntimeError, match="can't start new thread"):
-        Threads(8)
+        ThreadPool(8)
     monkeypatch.undo()
     gc.collect()
     for thread in set(threading.enumerate()) - before:
@@ -111,7 +111,7 @@ def test_threads_that_are_too_many_end(monkeypatch):
 
 def test_threads_do_not_survive_a_fork():
     """A forked child is told, and does not wait for threads that are not there."""
-    with Threads(1) as pool:
+    with ThreadPool(1) as pool:
         child = os.fork()
         if child == 0:
             try:
@@ -131,7 +131,7 @@ def test_arguments_are_not_kept_after_their_task():
     class Large:
         pass
 
-    with Threads(1) as pool:
+    with ThreadPool(1) as pool:
         large = Large()
         gone = weakref.ref(large)
         pool.submit(id, large).result()
@@ -171,7 +171,7 @@ def test_all_who_wait_for_an_outcome_are_told():
 
 def test_what_is_done_cannot_be_cancelled():
     """Its result stays."""
-    for pool in (Serial(), Threads(1)):
+    for pool in (SerialPool(), ThreadPool(1)):
         with pool:
             reply = pool.submit(pow, 2, 3)
             reply.exception()
@@ -181,7 +181,7 @@ def test_what_is_done_cannot_be_cancelled():
 
 
 @pytest.mark.parametrize(
-    "make", [Serial, lambda: Threads(1), lambda: Processes(1)], ids=["serial", "threads", "processes"]
+    "make", [SerialPool, lambda: ThreadPool(1), lambda: ProcessPool(1)], ids=["serial", "threads", "processes"]
 )
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_pool_cannot_be_copied(make, copied):

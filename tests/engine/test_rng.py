@@ -1,4 +1,4 @@
-"""Chance has an address, and `shuffle` may be several things."""
+"""SeedPath has an address, and `shuffle` may be several things."""
 
 import random
 import sys
@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchup.engine.rng import as_rng, globals_kept, rng_at, seed_globals
+from batchup.engine.global_rng import globals_kept, seed_globals
+from batchup.engine.rng import rng_at
+from batchup.engine.shuffle import as_rng
 
 seeds = st.integers(0, 2**64)
 positions = st.lists(st.integers(0, 2**32 - 1), max_size=4)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from batchup import WorkStream
-from batchup.engine.pools import Serial, Threads
+from batchup.engine.pools import SerialPool, ThreadPool
 from batchup.errors import BatchTimeoutError, PoolClosedError, WorkerError
 
 
@@ -103,7 +103,7 @@ def test_retrieve_gives_none_at_the_end(pool):
 def test_the_first_tasks_begin_at_once():
     """A stream has its buffer full of tasks before anybody asks for a result."""
     begun = threading.Semaphore(0)
-    with Threads(2) as pool:
+    with ThreadPool(2) as pool:
         stream = WorkStream(pool, ((begun.release,) for _ in range(5)), depth=3)
 
         assert [True, True, True] == [begun.acquire(timeout=10) for _ in range(3)]
@@ -133,7 +133,7 @@ def test_no_more_than_depth_are_drawn_ahead(pool, depth):
 def test_a_task_that_takes_too_long_is_given_up(pool):
     """The consumer waits no longer than the timeout; the results behind it arrive."""
     gate = threading.Event()
-    blocked = (gate.wait, (60,)) if isinstance(pool.engine, Threads) else (wait_long,)
+    blocked = (gate.wait, (60,)) if isinstance(pool.engine, ThreadPool) else (wait_long,)
     stream = WorkStream(pool.engine, [blocked, (pow, (2, 3))], depth=2, timeout=0.5)
 
     with pytest.raises(BatchTimeoutError, match="timeout=0.5") as raised:
@@ -152,7 +152,7 @@ def wait_long() -> None:
 def test_a_timeout_that_is_none_is_refused(timeout, kind):
     """At the call, by name."""
     with pytest.raises(kind, match="timeout should be"):
-        WorkStream(Serial(), [], timeout=timeout)
+        WorkStream(SerialPool(), [], timeout=timeout)
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no alarm here")
@@ -209,7 +209,7 @@ def test_an_abandoned_stream_cancels_what_has_not_begun():
         begun.append(n)
         gate.wait(30)
 
-    with Threads(1) as pool:
+    with ThreadPool(1) as pool:
         stream = WorkStream(pool, ((task, (n,)) for n in range(10)), depth=10)
         del stream
         gate.set()
@@ -221,11 +221,12 @@ def test_an_abandoned_stream_cancels_what_has_not_begun():
 @pytest.mark.parametrize("depth", [1, 4])
 def test_an_abandoned_stream_is_collected_though_its_plan_failed(depth):
     """The error waits for its turn, which never comes, and its traceback holds the stream; the pool goes with it."""
+
     def plan():
         yield pow, (1, 2)
         raise OSError("no such file")
 
-    pool = Threads(2)
+    pool = ThreadPool(2)
     threads = pool._crew.threads
     stream = WorkStream(pool, plan(), depth)
     gone = weakref.ref(stream)
@@ -257,7 +258,7 @@ def test_a_thread_that_does_not_end_keeps_nobody_waiting_once_its_pool_is_closed
         begun.set()
         gate.wait(30)
 
-    with Threads(1) as pool:
+    with ThreadPool(1) as pool:
         stream = WorkStream(pool, [(task,)])
         assert begun.wait(30)
 

@@ -341,6 +341,7 @@ def test_values_per_item():
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_values_per_item_may_be_inside(argument, by_hand):
     """Of lists, tuples, dicts and slices, and among the arguments of functions: each item gets its own."""
+
     def note(x, argument):
         return str(argument)
 

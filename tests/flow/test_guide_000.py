@@ -79,7 +79,7 @@ def test_load_fills_only_the_components_that_it_is_told(components):
         components = declared
 
         def some_method(self):
-            self.load(src=some_data, components=['comp1', 'comp2'])
+            self.load(src=some_data, components=["comp1", "comp2"])
 
     batch = MyBatch([7, 2])
     batch.some_method()
@@ -93,7 +93,7 @@ def test_load_fills_only_the_components_that_it_is_told(components):
 
 
 class MyBatch(Batch):
-    components = 'images', 'masks', 'labels'
+    components = "images", "masks", "labels"
 
 
 def test_a_batch_with_preloaded_data_needs_no_load():
@@ -188,11 +188,11 @@ def test_the_preloaded_data_stay_as_they_were():
 
 
 def test_components_are_loaded_from_different_sources():
-    """"You can load components from different sources, or save components to disk"."""
-    batch = MyBatch([3, 5]).load(src=IMAGES, components='images').load(src=LABELS, components='labels')
+    """ "You can load components from different sources, or save components to disk"."""
+    batch = MyBatch([3, 5]).load(src=IMAGES, components="images").load(src=LABELS, components="labels")
     saved = np.zeros(N, dtype=int)
 
-    batch.dump(dst=saved, components='labels')
+    batch.dump(dst=saved, components="labels")
 
     assert np.array_equal(IMAGES[[3, 5]], batch.images)
     assert {30, 50, 0} == set(saved.tolist())
@@ -239,10 +239,10 @@ def test_attributes_of_the_dataset_are_reached_by_an_expression():
             seen.append(values)
             return self
 
-    dataset = Dataset(5, Noting, mean=.5)
-    dataset.p.note(D.mean, D('mean')).next_batch(3)
+    dataset = Dataset(5, Noting, mean=0.5)
+    dataset.p.note(D.mean, D("mean")).next_batch(3)
 
-    assert [(.5, .5)] == seen
+    assert [(0.5, 0.5)] == seen
 
 
 # Action methods
@@ -324,10 +324,10 @@ def test_an_action_gets_a_model_by_its_name():
             return self
 
     model = Counting()
-    pipeline = Dataset(N, MyBatch, preloaded=LABELS).p.init_model('my_model', source=model)
-    pipeline = pipeline.train_my_model('my_model').run(4, n_epochs=1)
+    pipeline = Dataset(N, MyBatch, preloaded=LABELS).p.init_model("my_model", source=model)
+    pipeline = pipeline.train_my_model("my_model").run(4, n_epochs=1)
 
-    assert N == pipeline.get_model_by_name('my_model').seen
+    assert N == pipeline.get_model_by_name("my_model").seen
 
 
 # Running methods in parallel
@@ -339,7 +339,7 @@ def test_a_method_runs_in_parallel_for_each_item(target):
 
     class MyBatch(Batch):
         @action
-        @inbatch_parallel(init='_init_fn', post='_post_fn', target='threads')
+        @inbatch_parallel(init="_init_fn", post="_post_fn", target="threads")
         def some_action(self, item, arg1, arg2):
             # process just one item
             some_value = self.get(item) * arg1 + arg2
@@ -362,7 +362,7 @@ def test_a_parallel_action_is_a_step_of_pipelines():
 
     class MyBatch(Batch):
         @action
-        @inbatch_parallel(init='_init_fn', post='_post_fn', target='threads')
+        @inbatch_parallel(init="_init_fn", post="_post_fn", target="threads")
         def some_action(self, item, arg1, arg2):
             return item * arg1 + arg2
 
@@ -373,7 +373,7 @@ def test_a_parallel_action_is_a_step_of_pipelines():
             self.put_into_data(np.array(results))
             return self
 
-    pipeline = Dataset(N, MyBatch, preloaded=LABELS).p.some_action(2, arg2=D('shift'))
+    pipeline = Dataset(N, MyBatch, preloaded=LABELS).p.some_action(2, arg2=D("shift"))
     pipeline.dataset.shift = 1
 
     assert [[1, 21, 41, 61], [81, 101, 121, 141]] == [
@@ -385,7 +385,7 @@ def test_a_parallel_action_is_a_step_of_pipelines():
 
 
 class Parametrised(Batch):
-    components = 'images', 'labels'
+    components = "images", "labels"
 
     def __init__(self, index, your_param1, your_param2, *args, **kwargs):
         super().__init__(index)
@@ -410,7 +410,7 @@ def test_the_constructor_has_a_guarantee_with_prefetching_in_processes():
     """A batch with such a constructor comes back from worker processes as it is made here."""
     pipeline = Dataset(N, Parametrised, preloaded=(IMAGES, LABELS)).p.do_nothing()
 
-    batches = list(pipeline.gen_batch(4, n_epochs=1, prefetch=2, target='mpc', your_param1=1, your_param2=2))
+    batches = list(pipeline.gen_batch(4, n_epochs=1, prefetch=2, target="mpc", your_param1=1, your_param2=2))
 
     assert [3, 3, 3] == [batch.sum_of_params for batch in batches]
     assert LABELS.tolist() == np.concatenate([batch.labels for batch in batches]).tolist()
@@ -457,7 +457,7 @@ def test_components_take_one_line():
     """A class attribute with their names; a batch made without data has all of them, and each is None."""
 
     class MyBatch(Batch):
-        components = 'images', 'masks', 'labels'
+        components = "images", "masks", "labels"
 
     batch = MyBatch([1, 2])
 
@@ -483,23 +483,23 @@ def test_a_method_that_changes_data_is_made_an_action():
 
 
 class Blobs(Batch):
-    components = 'x',
+    components = ("x",)
 
     @action
-    def load(self, src, fmt='raw'):
-        if fmt == 'raw':
-            self.x = np.fromfile(src, dtype='f4')[self.indices]  # load from a raw file
-        elif fmt == 'blosc':
+    def load(self, src, fmt="raw"):
+        if fmt == "raw":
+            self.x = np.fromfile(src, dtype="f4")[self.indices]  # load from a raw file
+        elif fmt == "blosc":
             self.x = np.load(src)[self.indices]  # load from a blosc file
         else:
             super().load(src, fmt)
         return self
 
     @action
-    def dump(self, dst, fmt='raw'):
-        if fmt == 'raw':
+    def dump(self, dst, fmt="raw"):
+        if fmt == "raw":
             self.x.tofile(dst)  # write self.data to a raw file
-        elif fmt == 'blosc':
+        elif fmt == "blosc":
             np.save(dst, self.x)  # write self.data to a blosc file
         else:
             super().dump(dst, fmt)
@@ -524,16 +524,15 @@ class Blobs(Batch):
 def test_loads_actions_and_dumps_make_a_chain(tmp_path):
     """``batch.load(…).some_action(…)….dump(…)``, in formats of the user's own."""
     param1, param2 = 1, 2
-    LABELS.astype('f4').tofile(tmp_path / "in.raw")
+    LABELS.astype("f4").tofile(tmp_path / "in.raw")
 
     batch = Blobs([1, 2, 3])
     (
-    batch
-       .load(tmp_path / "in.raw", 'raw')
-       .some_action(param1)
-       .other_action(param2)
-       .one_more_action()
-       .dump(tmp_path / "out.npy", 'blosc')
+        batch.load(tmp_path / "in.raw", "raw")
+        .some_action(param1)
+        .other_action(param2)
+        .one_more_action()
+        .dump(tmp_path / "out.npy", "blosc")
     )
 
     assert [-22, -42, -62] == np.load(tmp_path / "out.npy").tolist()
@@ -541,12 +540,12 @@ def test_loads_actions_and_dumps_make_a_chain(tmp_path):
 
 def test_the_chain_is_a_pipeline_too(tmp_path):
     """The very same words, lazily, for the whole dataset."""
-    LABELS.astype('f4').tofile(tmp_path / "in.raw")
-    pipeline = Dataset(3, Blobs).p.load(tmp_path / "in.raw", 'raw').some_action(1).dump(tmp_path / "out.raw", 'raw')
+    LABELS.astype("f4").tofile(tmp_path / "in.raw")
+    pipeline = Dataset(3, Blobs).p.load(tmp_path / "in.raw", "raw").some_action(1).dump(tmp_path / "out.raw", "raw")
 
     pipeline.run(3, n_epochs=1)
 
-    assert [1, 11, 21] == np.fromfile(tmp_path / "out.raw", dtype='f4').tolist()
+    assert [1, 11, 21] == np.fromfile(tmp_path / "out.raw", dtype="f4").tolist()
 
 
 def test_what_is_no_format_of_the_users_goes_on_to_the_standard_ones(tmp_path):
@@ -554,7 +553,7 @@ def test_what_is_no_format_of_the_users_goes_on_to_the_standard_ones(tmp_path):
     pandas = pytest.importorskip("pandas")
     pandas.DataFrame({"x": LABELS}).to_csv(tmp_path / "in.csv")
 
-    Blobs([7, 2]).load(tmp_path / "in.csv", 'csv').some_action(1).dump(tmp_path / "out.csv", 'csv')
+    Blobs([7, 2]).load(tmp_path / "in.csv", "csv").some_action(1).dump(tmp_path / "out.csv", "csv")
 
     assert [71, 21] == pandas.read_csv(tmp_path / "out.csv")["x"].tolist()
 
@@ -573,22 +572,22 @@ def test_without_a_format_the_source_by_position_is_an_array():
 
 class Files(Batch):
     @action
-    def load(self, src, fmt='raw'):
-        if fmt == 'raw':
+    def load(self, src, fmt="raw"):
+        if fmt == "raw":
             self.put_into_data(self._load_raw(src))
-        elif fmt == 'blosc':
+        elif fmt == "blosc":
             self.put_into_data(self._load_blosc(src))
         else:
             raise ValueError("Unknown format '%s'" % fmt)
         return self
 
-    @inbatch_parallel(init='_init_io', post='_post_io', target='async')
+    @inbatch_parallel(init="_init_io", post="_post_io", target="async")
     async def _load_raw(self, item, full_path):
         # load one data item from a raw format file
-        loaded_item = np.fromfile(full_path, dtype='f4')
+        loaded_item = np.fromfile(full_path, dtype="f4")
         return loaded_item
 
-    @inbatch_parallel(init='_init_io', post='_post_io', target='async')
+    @inbatch_parallel(init="_init_io", post="_post_io", target="async")
     async def _load_blosc(self, item, full_path):
         return np.load(full_path)
 
@@ -606,7 +605,7 @@ class Files(Batch):
 @pytest.fixture
 def files(tmp_path):
     for i in range(4):
-        np.full(2, i, dtype='f4').tofile(tmp_path / f"{i}.raw")
+        np.full(2, i, dtype="f4").tofile(tmp_path / f"{i}.raw")
     return FilesIndex(path=f"{tmp_path}/*.raw", no_ext=True)
 
 
@@ -651,15 +650,15 @@ def test_asynchronous_reading_works_while_an_event_loop_runs(files):
 def test_an_unknown_format_is_the_users_own_error(files):
     """It comes through the pipeline as it is."""
     with pytest.raises(ValueError, match="Unknown format 'jpeg'"):
-        Dataset(files, Files).p.load("anywhere", fmt='jpeg').next_batch(2)
+        Dataset(files, Files).p.load("anywhere", fmt="jpeg").next_batch(2)
 
 
 # Make all I/O in async methods even if there is nothing to parallelize
 
 
 class Waiting(Batch):
-    @inbatch_parallel(init='run_once', target='async')
-    async def read_some_data(self, src, fmt='raw'):
+    @inbatch_parallel(init="run_once", target="async")
+    async def read_some_data(self, src, fmt="raw"):
         self.calls = [*getattr(self, "calls", []), (src, fmt)]
 
     @action
@@ -675,28 +674,23 @@ class Waiting(Batch):
 def test_an_asynchronous_method_that_runs_once_is_a_step_and_is_waited_for():
     """It gets the arguments of the call and no others, once a batch, and is done when the next step begins."""
     some_pipeline = Dataset(4, Waiting).p
-    pipeline = (
-    some_pipeline
-        .do_whatever_you_want()
-        .read_some_data('/some/path')
-        .do_something_else()
-    )
+    pipeline = some_pipeline.do_whatever_you_want().read_some_data("/some/path").do_something_else()
 
-    assert [('/some/path', 'raw')] == pipeline.next_batch(3).at_the_end
+    assert [("/some/path", "raw")] == pipeline.next_batch(3).at_the_end
 
 
 def test_a_post_method_of_ones_own_checks_the_one_result():
     """The error of the one call is a value that it may look at."""
 
     class MyBatch(Batch):
-        @inbatch_parallel(init='run_once', post='_check', target='async')
-        async def read_some_data(self, src, fmt='raw'):
+        @inbatch_parallel(init="run_once", post="_check", target="async")
+        async def read_some_data(self, src, fmt="raw"):
             raise FileNotFoundError(src)
 
         def _check(self, all_res):
             self.errors = self.get_errors(all_res)
             return self
 
-    (error,) = Dataset(4, MyBatch).p.read_some_data('/some/path').next_batch(3).errors
+    (error,) = Dataset(4, MyBatch).p.read_some_data("/some/path").next_batch(3).errors
 
     assert isinstance(error, FileNotFoundError)

@@ -27,7 +27,7 @@ LABELS = np.arange(N) * 10
 
 
 class MyBatch(Batch):
-    components = 'images', 'masks', 'features'
+    components = "images", "masks", "features"
 
     @staticmethod
     def some_static_method(item):
@@ -81,7 +81,7 @@ def test_a_copy_is_isolated_from_the_data_it_came_from():
 
 
 class Decorated(Batch):
-    components = 'images', 'masks'
+    components = "images", "masks"
 
     @apply_parallel
     def other_method(self, image, by=1):
@@ -104,20 +104,20 @@ def test_a_decorated_method_is_an_action_and_its_underscored_name_is_the_functio
     """``batch.method(src=…)`` is for all items, ``self._method_(item)`` for one; in child classes, too."""
     batch = kind([7, 2], preloaded=(IMAGES, MASKS))
 
-    assert np.array_equal(IMAGES[[7, 2]] + 3, batch.other_method(src='images', by=3).images)
+    assert np.array_equal(IMAGES[[7, 2]] + 3, batch.other_method(src="images", by=3).images)
     assert np.array_equal(IMAGES[[7, 2]] + 5, batch.twice().images)
 
 
 def test_a_child_class_decorates_methods_of_its_own():
     """They call the inner functions of the parent's."""
-    batch = Child([7, 2], preloaded=(IMAGES, MASKS)).child_method(src='images', dst='masks')
+    batch = Child([7, 2], preloaded=(IMAGES, MASKS)).child_method(src="images", dst="masks")
 
     assert np.array_equal(IMAGES[[7, 2]] + 100, batch.masks)
 
 
 def test_positional_arguments_go_to_the_function():
     """``batch.other_method(30, …)`` is a call with by=30."""
-    batch = Decorated([7, 2], preloaded=(IMAGES, MASKS)).other_method(30, src='images')
+    batch = Decorated([7, 2], preloaded=(IMAGES, MASKS)).other_method(30, src="images")
 
     assert np.array_equal(IMAGES[[7, 2]] + 30, batch.images)
 
@@ -127,17 +127,17 @@ def test_positional_arguments_go_to_the_function():
 
 def test_components_are_added_to_one_batch(batch):
     """``add_components(name, init=data)``; other batches of the class do not get them."""
-    batch.add_components('weights', init=np.ones(3))
+    batch.add_components("weights", init=np.ones(3))
 
     assert [1, 1, 1] == batch.weights.tolist()
     assert 1 == batch[5].weights
-    assert not hasattr(make(), 'weights')
-    assert ('images', 'masks', 'features') == MyBatch.components
+    assert not hasattr(make(), "weights")
+    assert ("images", "masks", "features") == MyBatch.components
 
 
 def test_several_components_are_added_at_once(batch):
     """A list of names takes one init each."""
-    batch.add_components(['a', 'b'], init=[np.zeros(3), np.ones(3)])
+    batch.add_components(["a", "b"], init=[np.zeros(3), np.ones(3)])
 
     assert ([0, 0, 0], [1, 1, 1]) == (batch.a.tolist(), batch.b.tolist())
 
@@ -154,7 +154,7 @@ def test_a_component_that_is_there_is_not_added_again(batch, taken):
 
 def test_apply_defaults_are_those_of_the_reference():
     """A dictionary of the class, which children redefine."""
-    assert {'dst': None, 'post': '_assemble', 'src': None, 'target': 'threads'} == Batch.apply_defaults
+    assert {"dst": None, "post": "_assemble", "src": None, "target": "threads"} == Batch.apply_defaults
 
 
 # apply_parallel
@@ -166,7 +166,7 @@ def test_apply_parallel_has_the_parameters_of_the_reference():
     names = ["func", "init", "post", "src", "dst", "args", "p", "target", "requires_rng", "rng_seeds", "kwargs"]
 
     assert names == [name for name in parameters if name in names]
-    assert 'for' == parameters["target"].default
+    assert "for" == parameters["target"].default
     assert (None, False) == (parameters["p"].default, parameters["requires_rng"].default)
 
 
@@ -178,7 +178,7 @@ def test_apply_parallel_is_a_list_comprehension(batch, target):
         return sign * item + by
 
     expected = [func(item, 2, sign=-1) for item in batch.images]
-    done = batch.apply_parallel(func, None, None, 'images', 'images_transformed', 2, target=target, sign=-1)
+    done = batch.apply_parallel(func, None, None, "images", "images_transformed", 2, target=target, sign=-1)
 
     assert done is batch
     assert np.array_equal(np.stack(expected), batch.images_transformed)
@@ -187,7 +187,7 @@ def test_apply_parallel_is_a_list_comprehension(batch, target):
 @pytest.mark.parametrize("target", ["m", "mpc"])
 def test_apply_parallel_runs_in_processes(batch, target):
     """Lambdas go there as well."""
-    batch.apply_parallel(lambda item: item + 1, src='images', target=target)
+    batch.apply_parallel(lambda item: item + 1, src="images", target=target)
 
     assert np.array_equal(IMAGES[[7, 2, 5]] + 1, batch.images)
 
@@ -198,7 +198,7 @@ def test_a_coroutine_function_is_awaited(batch):
     async def func(item):
         return item + 1
 
-    batch.apply_parallel(func, src='images', target='async')
+    batch.apply_parallel(func, src="images", target="async")
 
     assert np.array_equal(IMAGES[[7, 2, 5]] + 1, batch.images)
 
@@ -206,12 +206,12 @@ def test_a_coroutine_function_is_awaited(batch):
 def test_an_unknown_target_is_refused(batch):
     """The error names those there are."""
     with pytest.raises(ValueError, match="threads"):
-        batch.apply_parallel(abs, src='images', target='gpu')
+        batch.apply_parallel(abs, src="images", target="gpu")
 
 
 def test_init_data_means_the_source_components(batch):
     """``init='data'`` hands their items to the function."""
-    batch.apply_parallel(lambda item: item + 1, init='data', src='features', dst='features')
+    batch.apply_parallel(lambda item: item + 1, init="data", src="features", dst="features")
 
     assert [71, 21, 51] == batch.features.tolist()
 
@@ -226,13 +226,13 @@ def test_init_is_an_attribute_a_method_a_callable_or_a_container(init):
             return self.indices
 
         def ids(self, src, dst):
-            assert ('features', 'found') == (src, dst)
+            assert ("features", "found") == (src, dst)
             return self.indices
 
     batch = WithInits([7, 2, 5], preloaded=(IMAGES, MASKS, LABELS))
     special = {"a callable": lambda src, dst, **kwargs: [7, 2, 5], "an array": np.array([7, 2, 5])}
 
-    batch.apply_parallel(lambda item: item * 2, init=special.get(init, init), src='features', dst='found')
+    batch.apply_parallel(lambda item: item * 2, init=special.get(init, init), src="features", dst="found")
 
     assert [14, 4, 10] == batch.found.tolist()
 
@@ -247,9 +247,9 @@ def test_post_gets_all_results_and_the_destination(form):
             return self
 
     batch = WithPost([7, 2, 5], preloaded=(IMAGES, MASKS, LABELS))
-    post = 'collect' if form == "method" else lambda results, src, dst, **kwargs: batch.collect(results, src, dst)
+    post = "collect" if form == "method" else lambda results, src, dst, **kwargs: batch.collect(results, src, dst)
 
-    batch.apply_parallel(lambda item: item * 2, post=post, src='features')
+    batch.apply_parallel(lambda item: item * 2, post=post, src="features")
 
     assert [141, 41, 101] == batch.features.tolist()
 
@@ -257,14 +257,14 @@ def test_post_gets_all_results_and_the_destination(form):
 @pytest.mark.parametrize("data", [np.array([1, 2, 3]), [1, 2, 3]], ids=["array", "list"])
 def test_the_source_may_be_data(batch, data):
     """An array or a list of the batch's items."""
-    batch.apply_parallel(lambda item: item * 2, src=data, dst='features')
+    batch.apply_parallel(lambda item: item * 2, src=data, dst="features")
 
     assert [2, 4, 6] == batch.features.tolist()
 
 
 def test_without_a_destination_it_is_the_source(batch):
     """``dst=None`` is ``dst=src``."""
-    batch.apply_parallel(lambda item: item + 1, src='features')
+    batch.apply_parallel(lambda item: item + 1, src="features")
 
     assert [71, 21, 51] == batch.features.tolist()
 
@@ -273,7 +273,7 @@ def test_p_is_the_probability_of_applying_it():
     """Items that it is not applied to stay as they are; 1 is all of them, 0 none."""
     batch = Batch(1000, preloaded=np.zeros(1000))
 
-    some = batch.apply_parallel(lambda item: item + 1, p=.3).data
+    some = batch.apply_parallel(lambda item: item + 1, p=0.3).data
 
     assert {0.0, 1.0} == set(some.tolist())
     assert 200 < some.sum() < 400
@@ -318,8 +318,8 @@ def test_a_list_of_sources_is_several_calls(batch):
     """``src=['images', 'masks']`` equals two subsequent calls, images = func(images), masks = func(masks)."""
     other = make()
 
-    batch.apply_parallel(np.rot90, src=['images', 'masks'])
-    other.apply_parallel(np.rot90, src='images').apply_parallel(np.rot90, src='masks')
+    batch.apply_parallel(np.rot90, src=["images", "masks"])
+    other.apply_parallel(np.rot90, src="images").apply_parallel(np.rot90, src="masks")
 
     assert np.array_equal(other.images, batch.images)
     assert np.array_equal(other.masks, batch.masks)
@@ -330,8 +330,8 @@ def test_a_list_of_sources_without_destinations_writes_back():
     """``src=['images', 'masks']`` is equal to ``src=['images', 'masks'], dst=['images', 'masks']``."""
     short, long = make(), make()
 
-    short.apply_parallel(np.rot90, src=['images', 'masks'])
-    long.apply_parallel(np.rot90, src=['images', 'masks'], dst=['images', 'masks'])
+    short.apply_parallel(np.rot90, src=["images", "masks"])
+    long.apply_parallel(np.rot90, src=["images", "masks"], dst=["images", "masks"])
 
     assert np.array_equal(long.images, short.images)
     assert np.array_equal(long.masks, short.masks)
@@ -341,14 +341,14 @@ def test_named_expressions_are_evaluated_once_for_all_sources():
     """Images and masks get the same random turn, and the same items are left alone."""
 
     class Twins(Batch):
-        components = 'images', 'masks'
+        components = "images", "masks"
 
         @apply_parallel
         def add(self, item, by):
             return item + by
 
     pipeline = Dataset(50, Twins, preloaded=(np.zeros(50), np.zeros(50))).p.add(
-        src=['images', 'masks'], by=P(R('uniform', 1, 2)), p=.5
+        src=["images", "masks"], by=P(R("uniform", 1, 2)), p=0.5
     )
     batch = pipeline.next_batch(50, shuffle=1)
 
@@ -364,7 +364,7 @@ def test_a_tuple_of_sources_is_one_call(batch):
         images, masks = both
         return images + 1, ~masks
 
-    batch.apply_parallel(func, src=('images', 'masks'))
+    batch.apply_parallel(func, src=("images", "masks"))
 
     assert np.array_equal(IMAGES[[7, 2, 5]] + 1, batch.images)
     assert np.array_equal(~MASKS[[7, 2, 5]], batch.masks)
@@ -388,14 +388,14 @@ def rotate(image):
 
 def test_example_make_masks(batch):
     """``apply_parallel(make_masks_fn, src='images', dst='masks')``"""
-    batch.apply_parallel(make_masks_fn, src='images', dst='masks')
+    batch.apply_parallel(make_masks_fn, src="images", dst="masks")
 
     assert np.array_equal(IMAGES[[7, 2, 5]] > 15, batch.masks)
 
 
 def test_example_apply_mask(batch):
     """``apply_parallel(apply_mask, src=('images', 'masks'), dst='images_with_masks')``"""
-    batch.apply_parallel(apply_mask, src=('images', 'masks'), dst='images_with_masks')
+    batch.apply_parallel(apply_mask, src=("images", "masks"), dst="images_with_masks")
 
     assert np.array_equal((IMAGES * MASKS)[[7, 2, 5]], batch.images_with_masks)
     assert np.array_equal(IMAGES[[7, 2, 5]], batch.images)
@@ -406,7 +406,7 @@ def test_example_rotate_some():
     images = np.arange(800.0).reshape(200, 2, 2)
     batch = MyBatch(200, preloaded={"images": images, "masks": images})
 
-    batch.apply_parallel(rotate, src=['images', 'masks'], dst=['images', 'masks'], p=.2)
+    batch.apply_parallel(rotate, src=["images", "masks"], dst=["images", "masks"], p=0.2)
 
     turned = [not np.array_equal(one, other) for one, other in zip(images, batch.images, strict=True)]
     assert 10 < sum(turned) < 80
@@ -418,11 +418,11 @@ def test_example_static_method():
     """``apply_parallel(MyBatch.some_static_method, p=.5)``, the source being the default of the class."""
 
     class WithDefaults(MyBatch):
-        apply_defaults = dict(Batch.apply_defaults, src='features')
+        apply_defaults = dict(Batch.apply_defaults, src="features")
 
     batch = WithDefaults(200, preloaded={"features": np.zeros(200)})
 
-    batch.apply_parallel(MyBatch.some_static_method, p=.5)
+    batch.apply_parallel(MyBatch.some_static_method, p=0.5)
 
     assert 60 < batch.features.sum() < 140
 
@@ -431,7 +431,7 @@ def test_example_method_of_the_batch_to_be():
     """``apply_parallel(B.some_method, src='features', p=.5)`` in a pipeline."""
     pipeline = Dataset(N, MyBatch, preloaded=(IMAGES, MASKS, LABELS)).p
 
-    batch = pipeline.apply_parallel(B.some_method, src='features', p=.5).next_batch(N, shuffle=1)
+    batch = pipeline.apply_parallel(B.some_method, src="features", p=0.5).next_batch(N, shuffle=1)
 
     change = batch.features - LABELS[batch.indices]
     assert {0, N} == set(change.tolist())
@@ -494,10 +494,10 @@ def test_attributes_are_made_from_keywords(batch):
 
 def test_unknown_keywords_of_the_constructor_become_attributes():
     """``get_attrs()`` has them."""
-    batch = Batch([1], threshold=.5)
+    batch = Batch([1], threshold=0.5)
 
-    assert .5 == batch.threshold
-    assert {"threshold": .5} == batch.get_attrs()
+    assert 0.5 == batch.threshold
+    assert {"threshold": 0.5} == batch.get_attrs()
 
 
 def test_data_are_a_tuple_or_named_components(batch):
@@ -538,14 +538,14 @@ def test_dump_to_an_array(batch):
     """Without a format, the items are written at their ids."""
     saved = np.zeros(N, dtype=int)
 
-    assert batch is batch.dump(dst=saved, components='features')
+    assert batch is batch.dump(dst=saved, components="features")
     assert [0, 0, 20, 0, 0, 50, 0, 70, 0, 0] == saved.tolist()
 
 
 def test_dump_without_a_format_takes_one_component(batch):
     """More than one for one array is a ValueError."""
     with pytest.raises(ValueError, match="component"):
-        batch.dump(dst=np.zeros(N), components=('features', 'masks'))
+        batch.dump(dst=np.zeros(N), components=("features", "masks"))
 
 
 @pytest.mark.parametrize(("fmt", "needs"), [("csv", "pandas"), ("hdf5", "tables"), ("feather", "pyarrow")])
@@ -556,8 +556,8 @@ def test_a_table_is_dumped_and_loaded_by_ids(batch, tmp_path, fmt, needs):
     path, key = tmp_path / f"table.{fmt}", {"key": "table"} if fmt == "hdf5" else {}
     by_id = {"index_col": 0} if fmt == "csv" else {}
 
-    batch.dump(dst=str(path), fmt=fmt, components='features', **key)
-    found = MyBatch([5, 7]).load(src=str(path), fmt=fmt, dst='features', **key, **by_id)
+    batch.dump(dst=str(path), fmt=fmt, components="features", **key)
+    found = MyBatch([5, 7]).load(src=str(path), fmt=fmt, dst="features", **key, **by_id)
 
     assert [50, 70] == np.ravel(found.features).tolist()
 
@@ -577,8 +577,8 @@ def test_blosc_is_a_file_for_each_item(files, tmp_path):
     batch.images, batch.features = IMAGES[:3], LABELS[:3]
     (tmp_path / "out").mkdir()
 
-    batch.dump(dst=str(tmp_path / "out"), fmt='blosc', components=('images', 'features'))
-    loading = dataset.p.load(src=str(tmp_path / "out"), fmt='blosc', dst=('images', 'features'))
+    batch.dump(dst=str(tmp_path / "out"), fmt="blosc", components=("images", "features"))
+    loading = dataset.p.load(src=str(tmp_path / "out"), fmt="blosc", dst=("images", "features"))
     again = loading.next_batch(2)
 
     assert np.array_equal(IMAGES[:2], again.images)
@@ -596,15 +596,15 @@ def test_an_unknown_format_is_refused(batch):
 def test_from_data_makes_a_batch():
     """Its items are numbered unless an index is given."""
     counted = MyBatch.from_data(data=(IMAGES, MASKS, LABELS))
-    named = MyBatch.from_data(index=['a', 'b'], data=(IMAGES[:2], MASKS[:2], LABELS[:2]))
+    named = MyBatch.from_data(index=["a", "b"], data=(IMAGES[:2], MASKS[:2], LABELS[:2]))
 
     assert N == counted.size
     assert 20 == counted[2].features
-    assert 10 == named['b'].features
+    assert 10 == named["b"].features
 
 
 @pytest.mark.parametrize("item", [None, 2])
-@pytest.mark.parametrize("component", [None, 'features'])
+@pytest.mark.parametrize("component", [None, "features"])
 def test_get_gives_an_item_or_a_component(batch, item, component):
     """Of the batch or of the component."""
     found = batch.get(item, component)
@@ -653,7 +653,7 @@ def frame():
 
 
 class Table(Batch):
-    components = 'features', 'labels'
+    components = "features", "labels"
 
 
 def test_example_load_a_frame_into_all_components(frame):
@@ -667,7 +667,7 @@ def test_example_load_a_frame_into_all_components(frame):
 def test_example_load_columns_of_a_frame(frame):
     """``batch.load(src=dataframe, dst=('features', 'labels'))``"""
     batch = Batch([7, 2])
-    batch.load(src=frame, dst=('features', 'labels'))
+    batch.load(src=frame, dst=("features", "labels"))
 
     assert ([7, 2], [70, 20]) == (batch.features.tolist(), batch.labels.tolist())
 
@@ -675,7 +675,7 @@ def test_example_load_columns_of_a_frame(frame):
 def test_example_load_a_frame_into_a_component(frame):
     """``batch.load(src=dataframe, dst='features')``: the whole of it, its rows being the items."""
     batch = Batch([7, 2])
-    batch.load(src=frame, dst='features')
+    batch.load(src=frame, dst="features")
 
     assert [[70, 7], [20, 2]] == np.asarray(batch.features).tolist()
 
@@ -684,7 +684,7 @@ def test_example_load_a_dict():
     """``batch.load(src=dict(images=images_array, masks=masks_array), dst=('images', 'masks'))``"""
     images_array, masks_array = IMAGES, MASKS
     batch = MyBatch([7, 2])
-    batch.load(src=dict(images=images_array, masks=masks_array), dst=('images', 'masks'))
+    batch.load(src=dict(images=images_array, masks=masks_array), dst=("images", "masks"))
 
     assert np.array_equal(IMAGES[[7, 2]], batch.images)
     assert np.array_equal(MASKS[[7, 2]], batch.masks)
@@ -695,7 +695,7 @@ def test_example_load_a_tuple():
     """``batch.load(src=(images_array, masks_array), dst=('images', 'masks'))``"""
     images_array, masks_array = IMAGES, MASKS
     batch = MyBatch([7, 2])
-    batch.load(src=(images_array, masks_array), dst=('images', 'masks'))
+    batch.load(src=(images_array, masks_array), dst=("images", "masks"))
 
     assert np.array_equal(IMAGES[[7, 2]], batch.images)
     assert np.array_equal(MASKS[[7, 2]], batch.masks)
@@ -705,7 +705,7 @@ def test_example_load_an_array():
     """``batch.load(src=images_array, dst='images')``"""
     images_array = IMAGES
     batch = MyBatch([7, 2])
-    batch.load(src=images_array, dst='images')
+    batch.load(src=images_array, dst="images")
 
     assert np.array_equal(IMAGES[[7, 2]], batch.images)
 
@@ -715,7 +715,7 @@ def test_example_load_csv(frame, tmp_path):
     path = tmp_path / "file.csv"
     frame.to_csv(path)
     batch = Batch([7, 2])
-    batch.load(fmt='csv', src=str(path), dst=('features', 'labels'), index_col=0)
+    batch.load(fmt="csv", src=str(path), dst=("features", "labels"), index_col=0)
 
     assert ([7, 2], [70, 20]) == (batch.features.tolist(), batch.labels.tolist())
 
@@ -723,9 +723,9 @@ def test_example_load_csv(frame, tmp_path):
 def test_loading_makes_components_where_they_are_missing():
     """In the order in which they are given."""
     batch = Batch([7, 2])
-    batch.load(src=(LABELS, IMAGES), dst=('b', 'a'))
+    batch.load(src=(LABELS, IMAGES), dst=("b", "a"))
 
-    assert ('b', 'a') == tuple(batch.components)
+    assert ("b", "a") == tuple(batch.components)
     assert [70, 20] == batch.b.tolist()
 
 
@@ -753,7 +753,7 @@ def test_batches_are_merged_into_one_of_a_size_and_a_rest():
     assert (LABELS[:7].tolist(), LABELS[7:].tolist()) == (batch.features.tolist(), rest.features.tolist())
 
 
-@pytest.mark.parametrize("components", ['features', ('features',)])
+@pytest.mark.parametrize("components", ["features", ("features",)])
 def test_only_some_components_are_merged(components):
     """Those given by a name or a tuple of names."""
     batch, _ = MyBatch.merge(parts(), components=components)
@@ -790,7 +790,7 @@ def test_how_a_component_is_merged_is_the_classs_to_say():
     some = [Backwards([i], preloaded=(IMAGES, MASKS, LABELS)) for i in range(3)]
 
     assert [20, 10, 0] == Backwards.merge(some)[0].features.tolist()
-    assert [0, 1, 2] == Batch.merge_component('x', [np.array([0, 1]), np.array([2])]).tolist()
+    assert [0, 1, 2] == Batch.merge_component("x", [np.array([0, 1]), np.array([2])]).tolist()
 
 
 # pipeline, random, random_seed
@@ -803,10 +803,10 @@ def test_a_batch_knows_the_pipeline_that_it_is_used_in():
     class Noting(Batch):
         @action
         def note(self):
-            seen.append(self.pipeline.get_variable('answer'))
+            seen.append(self.pipeline.get_variable("answer"))
             return self
 
-    Dataset(3, Noting).p.init_variable('answer', 42).note().next_batch(3)
+    Dataset(3, Noting).p.init_variable("answer", 42).note().next_batch(3)
 
     assert [42] == seen
 
@@ -850,7 +850,7 @@ def test_run_once_is_an_init_for_one_call():
 
     class Once(Batch):
         @action
-        @inbatch_parallel(init='run_once', target='async')
+        @inbatch_parallel(init="run_once", target="async")
         async def method(self, a, b=0):
             calls.append((a, b))
 
@@ -863,15 +863,15 @@ def test_run_once_is_an_init_for_one_call():
 def test_save_is_dump(batch):
     """An alias."""
     saved = np.zeros(N, dtype=int)
-    batch.save(dst=saved, components='features')
+    batch.save(dst=saved, components="features")
 
     assert 70 == saved[7]
 
 
-@pytest.mark.parametrize(("channels", "shape"), [(None, (4, 6)), ('first', (1, 4, 6)), ('last', (4, 6, 1))])
+@pytest.mark.parametrize(("channels", "shape"), [(None, (4, 6)), ("first", (1, 4, 6)), ("last", (4, 6, 1))])
 def test_to_array_gives_pictures_a_channel_axis(channels, shape):
     """By default 'images' become float32 with channels last."""
-    batch = MyBatch(3, preloaded={"images": np.ones((3, 4, 6), dtype='uint8')})
+    batch = MyBatch(3, preloaded={"images": np.ones((3, 4, 6), dtype="uint8")})
 
     batch.to_array(channels=channels)
 
@@ -879,12 +879,12 @@ def test_to_array_gives_pictures_a_channel_axis(channels, shape):
     assert np.float32 == batch.images.dtype
 
 
-@pytest.mark.parametrize(("channels", "shape"), [(None, (4, 6, 2)), ('first', (2, 4, 6)), ('last', (4, 6, 2))])
+@pytest.mark.parametrize(("channels", "shape"), [(None, (4, 6, 2)), ("first", (2, 4, 6)), ("last", (4, 6, 2))])
 def test_to_array_moves_the_channel_axis(channels, shape):
     """The last axis of a picture with channels goes to the front, if that is asked for."""
     batch = MyBatch(3, preloaded={"images": np.ones((3, 4, 6, 2))})
 
-    batch.to_array(src='images', dst='masks', dtype=None, channels=channels)
+    batch.to_array(src="images", dst="masks", dtype=None, channels=channels)
 
     assert (3, *shape) == batch.masks.shape
     assert np.float64 == batch.masks.dtype

@@ -28,13 +28,13 @@ MASKS = (np.arange(N * 64) % 7).reshape(N, 8, 8) / 7
 
 
 class Pictures(Batch):
-    components = 'images', 'masks', 'labels'
+    components = "images", "masks", "labels"
 
-    @apply_parallel(src='images')
+    @apply_parallel(src="images")
     def turn(self, image, times):
         return np.rot90(image, times)
 
-    @apply_parallel(src='images')
+    @apply_parallel(src="images")
     def brighten(self, image, by):
         return image + by
 
@@ -57,7 +57,7 @@ def folder(tmp_path):
 
 def test_a_files_index_has_an_id_for_each_file(folder):
     """``FilesIndex(path=…)``; the id is the file's name, and its path is found by it."""
-    index = FilesIndex(path=f'{folder}/*.png')
+    index = FilesIndex(path=f"{folder}/*.png")
 
     assert [f"image_{i}.png" for i in range(5)] == index.indices.tolist()
     assert f"{folder}/image_3.png" == index.get_fullpath("image_3.png")
@@ -65,7 +65,7 @@ def test_a_files_index_has_an_id_for_each_file(folder):
 
 def test_the_ids_of_files_may_go_without_extensions(folder):
     """``no_ext=True``."""
-    index = FilesIndex(path=f'{folder}/*.png', no_ext=True)
+    index = FilesIndex(path=f"{folder}/*.png", no_ext=True)
 
     assert "image_3" in index.indices
     assert f"{folder}/image_3.png" == index.get_fullpath("image_3")
@@ -73,7 +73,7 @@ def test_the_ids_of_files_may_go_without_extensions(folder):
 
 def test_an_index_gives_batches_of_ids(folder):
     """``index.next_batch(3)`` is an index of the same kind with three of the ids, and the next one has the next."""
-    index = FilesIndex(path=f'{folder}/*.png', no_ext=True)
+    index = FilesIndex(path=f"{folder}/*.png", no_ext=True)
     first, second = index.next_batch(3), index.next_batch(2)
 
     assert isinstance(first, FilesIndex)
@@ -84,7 +84,7 @@ def test_an_index_gives_batches_of_ids(folder):
 
 def test_the_items_may_be_folders(folder):
     """``dirs=True``: files that happen to lie beside are none."""
-    index = FilesIndex(path=f'{folder}/*', dirs=True)
+    index = FilesIndex(path=f"{folder}/*", dirs=True)
 
     assert [f"item_{i}" for i in range(5)] == index.indices.tolist()
 
@@ -94,7 +94,7 @@ def test_two_files_of_one_name_are_refused(folder):
     (folder / "item_0" / "image_3.png").touch()
 
     with pytest.raises(ValueError, match=r"(?s)image_3\.png.*item_0.image_3\.png|item_0.image_3\.png.*image_3\.png"):
-        FilesIndex(path=[f'{folder}/*.png', f'{folder}/item_0/*.png'])
+        FilesIndex(path=[f"{folder}/*.png", f"{folder}/item_0/*.png"])
 
 
 def test_a_dataset_in_memory_is_indexed_by_numbers():
@@ -130,7 +130,7 @@ def test_an_action_handles_items_one_by_one(target):
 
     class MyBatch(Batch):
         @action
-        @inbatch_parallel(init='indices', post='assemble', target=target)
+        @inbatch_parallel(init="indices", post="assemble", target=target)
         def some_method(self, item):
             return self.get(item) ** 2
 
@@ -145,19 +145,19 @@ def test_an_action_handles_items_one_by_one(target):
 
 def process_mask(mask, threshold):
     """A function of this very module."""
-    return (mask > threshold).astype('i1')
+    return (mask > threshold).astype("i1")
 
 
 def test_functions_of_a_module_are_steps(monkeypatch):
     """``process_mask`` of the main program is a step by its name, and of any namespace that is added."""
     import sys
 
-    named = Pipeline().add_namespace(sys.modules[__name__]).process_mask(B.masks, threshold=.5, save_to=B.masks)
+    named = Pipeline().add_namespace(sys.modules[__name__]).process_mask(B.masks, threshold=0.5, save_to=B.masks)
     monkeypatch.setattr(sys.modules["__main__"], "process_mask", process_mask, raising=False)
-    current = Pipeline().process_mask(B.masks, threshold=.5, save_to=B.masks)
+    current = Pipeline().process_mask(B.masks, threshold=0.5, save_to=B.masks)
 
     for pipeline in [named, current]:
-        assert np.array_equal(MASKS[:4] > .5, (pipeline << pictures()).next_batch(4).masks)
+        assert np.array_equal(MASKS[:4] > 0.5, (pipeline << pictures()).next_batch(4).masks)
 
 
 def test_an_unknown_step_is_named():
@@ -206,7 +206,7 @@ def shifts(pipeline, size=10, seed=3):
 
 def test_r_draws_one_value_for_each_batch():
     """``R('uniform', …)``: all items of a batch have the same, another batch has another."""
-    first, second = shifts(pictures().p.brighten(by=R('uniform', 1, 2)))
+    first, second = shifts(pictures().p.brighten(by=R("uniform", 1, 2)))
 
     assert 1 == len(set(first)) == len(set(second))
     assert first != second
@@ -215,7 +215,7 @@ def test_r_draws_one_value_for_each_batch():
 
 def test_p_probability_applies_to_some_items():
     """``p=.8`` changes about 80 % of them."""
-    values = np.concatenate(shifts(pictures().p.brighten(by=R('uniform', 1, 2), p=.8))).tolist()
+    values = np.concatenate(shifts(pictures().p.brighten(by=R("uniform", 1, 2), p=0.8))).tolist()
 
     assert 10 <= np.count_nonzero(values) < N
     assert len(set(values)) == 3
@@ -223,7 +223,7 @@ def test_p_probability_applies_to_some_items():
 
 def test_p_draws_a_value_for_each_item():
     """``P(R('uniform', …))``."""
-    values = np.concatenate(shifts(pictures().p.brighten(by=P(R('uniform', 1, 2))))).tolist()
+    values = np.concatenate(shifts(pictures().p.brighten(by=P(R("uniform", 1, 2))))).tolist()
 
     assert N == len(set(values))
     assert all(1 <= value < 2 for value in values)
@@ -231,7 +231,7 @@ def test_p_draws_a_value_for_each_item():
 
 def test_drawn_values_reproduce():
     """They depend on the seed alone."""
-    pipeline = pictures().p.brighten(by=P(R('uniform', 1, 2)), p=.8)
+    pipeline = pictures().p.brighten(by=P(R("uniform", 1, 2)), p=0.8)
 
     assert shifts(pipeline) == shifts(pipeline)
     assert shifts(pipeline) != shifts(pipeline, seed=4)
@@ -260,11 +260,11 @@ def test_a_dataset_is_joined_by_shifting(bind):
 
 def test_run_executes_all_of_a_pipeline():
     """One epoch, and the pipeline comes back with what its variables hold."""
-    pipeline = pictures().p.init_variable('sums', []).update(V('sums', mode='a'), B.labels.sum())
+    pipeline = pictures().p.init_variable("sums", []).update(V("sums", mode="a"), B.labels.sum())
 
     done = pipeline.run(8)
 
-    assert [4, 4, 2] == done.get_variable('sums') == done.v('sums')
+    assert [4, 4, 2] == done.get_variable("sums") == done.v("sums")
 
 
 def test_a_pipeline_without_a_dataset_does_not_run():
@@ -288,36 +288,36 @@ class MeanModel:
         return self.losses[-1]
 
     def predict(self, images):
-        return images.mean(axis=(1, 2)) * self.config.get('scale', 1)
+        return images.mean(axis=(1, 2)) * self.config.get("scale", 1)
 
 
 def test_a_model_is_initialised_and_trained_in_a_pipeline():
     """``init_model(name, class, mode, config=…)`` and ``train_model(name, B.images, B.masks)``."""
     pipeline = (
         pictures()
-        .p.init_model('unet', MeanModel, 'dynamic', config={'scale': 2})
-        .train_model('unet', B.images, B.masks)
+        .p.init_model("unet", MeanModel, "dynamic", config={"scale": 2})
+        .train_model("unet", B.images, B.masks)
     )
 
-    model = pipeline.run(8, n_epochs=2).get_model_by_name('unet')
+    model = pipeline.run(8, n_epochs=2).get_model_by_name("unet")
 
     assert 5 == len(model.losses)
-    assert {'scale': 2} == model.config
+    assert {"scale": 2} == model.config
 
 
 def test_a_trained_model_predicts_in_another_pipeline():
     """``import_model`` takes it over; predictions are saved where an expression says."""
-    train = pictures().p.init_model('unet', MeanModel, 'dynamic', config={'scale': C('scale')})
-    train = train.train_model('unet', B.images, B.masks) << {'scale': 2}
+    train = pictures().p.init_model("unet", MeanModel, "dynamic", config={"scale": C("scale")})
+    train = train.train_model("unet", B.images, B.masks) << {"scale": 2}
     train.run(8, n_epochs=1)
     test = (
         pictures()
-        .p.import_model('unet', train)
-        .init_variable('predictions', [])
-        .predict_model('unet', B.images, save_to=V('predictions', mode='e'))
+        .p.import_model("unet", train)
+        .init_variable("predictions", [])
+        .predict_model("unet", B.images, save_to=V("predictions", mode="e"))
     )
 
-    predictions = test.run(8, n_epochs=1).v('predictions')
+    predictions = test.run(8, n_epochs=1).v("predictions")
 
     assert (2 * IMAGES.mean(axis=(1, 2))).tolist() == [float(value) for value in predictions]
 
@@ -325,20 +325,25 @@ def test_a_trained_model_predicts_in_another_pipeline():
 def test_a_torch_network_is_a_model():
     """A module with its loss and optimizer: a few steps make the loss smaller."""
     torch = pytest.importorskip("torch")
-    x = np.linspace(-1, 1, 64, dtype='f4')[:, None]
+    x = np.linspace(-1, 1, 64, dtype="f4")[:, None]
 
     class Points(Batch):
-        components = 'x', 'y'
+        components = "x", "y"
 
-    config = {'module': torch.nn.Linear(1, 1), 'loss': 'mse_loss', 'optimizer': 'Adam', 'optimizer_options': {'lr': .1}}
+    config = {
+        "module": torch.nn.Linear(1, 1),
+        "loss": "mse_loss",
+        "optimizer": "Adam",
+        "optimizer_options": {"lr": 0.1},
+    }
     pipeline = (
         Dataset(64, Points, preloaded=(x, 3 * x))
-        .p.init_model('net', config=config)
-        .init_variable('losses', [])
-        .train_model('net', B.x, B.y, save_to=V('losses', mode='a'))
+        .p.init_model("net", config=config)
+        .init_variable("losses", [])
+        .train_model("net", B.x, B.y, save_to=V("losses", mode="a"))
     )
 
-    losses = pipeline.run(16, shuffle=1, n_epochs=10).v('losses')
+    losses = pipeline.run(16, shuffle=1, n_epochs=10).v("losses")
 
     assert float(losses[-1]) < float(losses[0]) / 2
 
@@ -363,7 +368,7 @@ def test_a_profile_tells_how_long_each_action_took():
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_prefetched_batches_are_the_same_in_the_same_order(target):
     """With whatever engine, and however many ahead."""
-    pipeline = pictures().p.brighten(by=P(R('uniform', 1, 2)), p=.8)
+    pipeline = pictures().p.brighten(by=P(R("uniform", 1, 2)), p=0.8)
 
     ahead = list(pipeline.gen_batch(3, n_epochs=1, shuffle=5, prefetch=4, target=target))
     alone = list(pipeline.gen_batch(3, n_epochs=1, shuffle=5))
@@ -376,29 +381,29 @@ def test_prefetched_batches_are_the_same_in_the_same_order(target):
 
 def test_experiments_differ_by_their_config():
     """One template and dataset, a config for each."""
-    template = Pipeline().init_variable('sums', []).brighten(by=C('by')).save_to(V('sums', mode='a'), B.images.sum())
+    template = Pipeline().init_variable("sums", []).brighten(by=C("by")).save_to(V("sums", mode="a"), B.images.sum())
 
     def experiment(config):
-        return sum((template << pictures(4) << config).run(2, n_epochs=1).v('sums')) - IMAGES[:4].sum()
+        return sum((template << pictures(4) << config).run(2, n_epochs=1).v("sums")) - IMAGES[:4].sum()
 
-    assert [0, 256, 512] == [experiment({'by': by}) for by in range(3)]
+    assert [0, 256, 512] == [experiment({"by": by}) for by in range(3)]
 
 
 def test_sampling_schemes_are_put_together():
     """Weights by ``&``, mixtures by ``|``, bounds by ``truncate``: a point for each item."""
-    centre = NumpySampler('n', seed=1, dim=2, loc=6, scale=2).truncate(low=5, high=7)
-    corner = NumpySampler('u', seed=2, dim=2, low=0, high=1)
-    points = .7 & centre | .3 & corner
+    centre = NumpySampler("n", seed=1, dim=2, loc=6, scale=2).truncate(low=5, high=7)
+    corner = NumpySampler("u", seed=2, dim=2, low=0, high=1)
+    points = 0.7 & centre | 0.3 & corner
     seen = []
 
     class Noting(Pictures):
-        @apply_parallel(src='images')
+        @apply_parallel(src="images")
         def note(self, image, at):
             seen.append(at)
             return image
 
     dataset = Dataset(N, Noting, preloaded=(IMAGES, MASKS, np.arange(N)))
-    dataset.p.note(at=P(F(points.sample)(B.size)), target='for').next_batch(N)
+    dataset.p.note(at=P(F(points.sample)(B.size)), target="for").next_batch(N)
 
     assert [(2,)] * N == [at.shape for at in seen]
     near = [bool(((5 <= at) & (at <= 7)).all()) for at in seen]
@@ -413,19 +418,19 @@ def test_sampling_schemes_are_put_together():
 def photos(tmp_path):
     pillow = pytest.importorskip("PIL.Image")
     for i in range(4):
-        pillow.fromarray(np.full((12, 16, 3), 60 * i, dtype='uint8')).save(tmp_path / f"photo_{i}.png")
-    return FilesIndex(path=f'{tmp_path}/*.png', no_ext=True)
+        pillow.fromarray(np.full((12, 16, 3), 60 * i, dtype="uint8")).save(tmp_path / f"photo_{i}.png")
+    return FilesIndex(path=f"{tmp_path}/*.png", no_ext=True)
 
 
 def test_images_are_loaded_and_augmented(photos):
     """``load``, ``rotate`` and ``scale`` of ImagesBatch, with random angles and factors for each item."""
     pipeline = (
         Pipeline()
-        .load(fmt='image', dst='images')
-        .rotate(angle=P(R('uniform', -30, 30)), p=.8)
-        .scale(factor=P(R('uniform', .8, 1.2)))
+        .load(fmt="image", dst="images")
+        .rotate(angle=P(R("uniform", -30, 30)), p=0.8)
+        .scale(factor=P(R("uniform", 0.8, 1.2)))
         .resize(size=(8, 8))
-        .to_array(channels='first')
+        .to_array(channels="first")
     ) << Dataset(photos, batchup.flow.ImagesBatch)
 
     batch = pipeline.next_batch(4, shuffle=1)

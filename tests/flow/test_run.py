@@ -356,6 +356,7 @@ def test_what_cannot_be_sent_to_processes():
 
 def test_what_is_done_in_order_is_not_sent_to_processes():
     """A writer of a log, a progress bar, a model on a GPU: they stay where they are."""
+
     class Log:
         def __init__(self):
             self.lock = threading.Lock()

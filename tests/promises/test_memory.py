@@ -58,7 +58,7 @@ with WorkerProcessPool(2) as pool:
     "refuse",
     [
         "os.posix_fallocate = none",
-        "segments.writable_memory = none",
+        "shared_memory.writable_memory = none",
         "os.memfd_create = none",
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))",
     ],
@@ -72,7 +72,7 @@ def test_without_shared_memory_for_results_the_pipe_will_do(tmp_path, refuse):
         + f"""
 def refusing(i, size):
     import errno, os, resource
-    from batchup.engine import segments
+    from batchup.engine.process import shared_memory
     def none(*args, **kwargs):
         raise OSError(errno.ENOMEM, "no more of it")
     if i[0] >= 2:
@@ -157,7 +157,7 @@ def test_memory_that_the_parent_cannot_map_costs_time_only(tmp_path, columns):
         WARNED
         + f"""
 import errno
-from batchup.engine.segments import Segment
+from batchup.engine.process.shared_memory import Segment
 
 def none(*args, **kwargs):
     raise OSError(errno.ENOMEM, "no more of it")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ...engine.rng import Rng
+from ...engine.shuffle import Rng
 from ...sampling import AbstractSampler
 from .comparable import SOME, bad_batch_sizes, joined, plain, some
 

@@ -12,7 +12,7 @@ import pytest
 
 from ...data_source import AbstractDataSource, Batch
 from ...engine import tree
-from ...engine.rng import Rng
+from ...engine.shuffle import Rng
 from .comparable import SOME, bad_batch_sizes, plain, some
 
 __all__ = ["RandomAccessSourceContract", "SequentialSourceContract", "SourceContract"]

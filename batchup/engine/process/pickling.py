@@ -18,9 +18,9 @@ try:
 except ImportError:  # joblib before 1.6 brings its own
     from joblib.externals import cloudpickle
 
-from ..errors import DataSourcePicklingError
+from ...errors import DataSourcePicklingError
 from .file_maps import FileMaps, file_mapped, in_a_file
-from .segments import Span
+from .shared_memory import Span
 
 for module in ("numpy.rec", "numpy.char"):  # where their classes say they are from; of others, cloudpickle sends a copy
     with contextlib.suppress(ImportError):

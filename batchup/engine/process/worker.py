@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import SharedMemoryError
-from . import pickling, segments, share
-from .messages import (
+from ...errors import SharedMemoryError
+from . import constants, pickling, shared_memory
+from .protocol import (
     CALL,
     DROP,
     ERROR,
@@ -116,7 +116,7 @@ class Worker:
                 elif kind == FORGET:
                     self.functions.clear()
                     for serial in rest[0]:
-                        share.forget(serial)
+                        constants.forget(serial)
                 elif kind == FREE:
                     self.slots.take_back(rest[0])
                 elif kind == MAPPED:
@@ -155,7 +155,7 @@ class Worker:
                 asked = slot.arena.asked if slot else 0
                 slot, spans = self.slots.pack(slot, buffers)
                 # room for what the function makes besides, an array of labels or indices, but not for much more
-                self.sizes[function] = max(segments.total_size(spans), asked if asked <= 1.25 * size else 0)
+                self.sizes[function] = max(shared_memory.total_size(spans), asked if asked <= 1.25 * size else 0)
                 return IN_SLOT, header, spans, self.slots.lend(slot)
             except SharedMemoryError as error:
                 why = str(error)  # there is still the pipe
@@ -252,7 +252,7 @@ def main(tasks: int, results: int, life: int, size: int, place: int, marks: str)
             except OSError:  # more than this user may have: smaller will do
                 break
     try:
-        marked = segments.Segment.mapped(marks, size)
+        marked = shared_memory.Segment.mapped(marks, size)
     except FileNotFoundError:
         if select.select([life], [], [], 1.0)[0]:  # the parent is gone, and its memory with it
             os._exit(0)

@@ -19,15 +19,15 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import PoolClosedError, WorkerDiedError, WorkerError, noted
+from ...errors import PoolClosedError, WorkerDiedError, WorkerError, noted
+from ..checks import whole
+from ..pools import Pool, close_at_exit, forked
 from . import pickling
-from .checks import whole
-from .gang import GRACE, Gang, WorkerProcess, end_gang
-from .messages import CALL, ERROR, FORGET, GONE, HELLO, IN_SLOT, ON_SHELF, TASK, framed, piped
-from .pools import Pool, close_at_exit, forked
-from .share import Constant
+from .constants import Constant
+from .group import GRACE, WorkerGroup, WorkerProcess, end_group
+from .protocol import CALL, ERROR, FORGET, GONE, HELLO, IN_SLOT, ON_SHELF, TASK, framed, piped
 
-__all__ = ["Processes"]
+__all__ = ["ProcessPool"]
 
 QUICK = 0.0002  # seconds; tasks that take less go several together
 SHORT = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -46,7 +46,7 @@ class Answer:
     worker: WorkerProcess | None = None
     exit_codes: tuple[int | None, ...] = ()  # of the workers that this task has cost
 
-    def __init__(self, pool: Processes, number: int, frame: bytes, kept: Any) -> None:
+    def __init__(self, pool: ProcessPool, number: int, frame: bytes, kept: Any) -> None:
         self.pool = pool
         self.number = number
         self.frame = frame  # the task, as it is sent
@@ -113,7 +113,7 @@ def _told_error(pickled: bytes, type_name: str, message: str, text: str) -> Exce
     return error
 
 
-class Processes(Pool):
+class ProcessPool(Pool):
     """Worker processes.
 
     Parameters
@@ -126,23 +126,23 @@ class Processes(Pool):
     Raises
     ------
     NotImplementedError
-        On Windows: there `Threads` are what there is.
+        On Windows, where only `ThreadPool` can be had.
 
     Examples
     --------
-    >>> with Processes(2) as pool:
+    >>> with ProcessPool(2) as pool:
     ...     pool.submit(lambda x: x + 1, 2).result()
     3
     """
 
-    apart = True
+    isolated = True
 
     def __init__(self, workers: int, retries: int = 2) -> None:
         if os.name != "posix":
             raise NotImplementedError("worker processes need a POSIX system (Linux, macOS); use threads here")
         self.workers = whole("workers", workers)
         self.retries = whole("retries", retries, least=0)
-        self._gang = Gang(self.workers)
+        self._group = WorkerGroup(self.workers)
         self._forked = forked()
         self._lock = threading.RLock()
         self._turn = threading.Condition(self._lock)  # notified when results have come, or nobody reads any more
@@ -156,7 +156,7 @@ class Processes(Pool):
         self._short = ""  # why there is no shared memory for results, until the user is told
         self._told = False
         self._forgotten: collections.deque[int] = collections.deque()
-        self._end = weakref.finalize(self, end_gang, self._gang, self._forked)
+        self._end = weakref.finalize(self, end_group, self._group, self._forked)
         close_at_exit(self)
 
     def share(self, obj: Any, last: Constant | None = None) -> Constant:
@@ -170,7 +170,7 @@ class Processes(Pool):
             return last
         constant = Constant(obj)
         with self._lock:  # `stats` goes through them
-            self._gang.constants.add(constant)
+            self._group.constants.add(constant)
         weakref.finalize(constant, self._forgotten.append, constant.serial).atexit = False
         return constant
 
@@ -189,8 +189,8 @@ class Processes(Pool):
 
     def stats(self) -> dict[str, int]:
         with self._lock:
-            sizes = [len(memory) for worker in self._gang.workers for memory in worker.maps.values()]
-            constants = sum(constant.nbytes for constant in self._gang.constants)
+            sizes = [len(memory) for worker in self._group.workers for memory in worker.maps.values()]
+            constants = sum(constant.nbytes for constant in self._group.constants)
             return {
                 "workers": self.workers,
                 "restarts": self._restarts,
@@ -239,7 +239,7 @@ class Processes(Pool):
     def leave_to_parent(self) -> None:
         self._lock = threading.RLock()  # a thread that is not here may have held the other
         self._turn = threading.Condition(self._lock)
-        self._gang.leave_to_parent()
+        self._group.leave_to_parent()
 
     def _should_be_open(self) -> None:
         if self._forked():
@@ -260,13 +260,13 @@ class Processes(Pool):
         self._disordered = False
 
     def _begin_anew(self) -> None:
-        for worker in list(self._gang.workers):
+        for worker in list(self._group.workers):
             worker.process.kill()
             worker.end(time.monotonic() + GRACE)
-            self._gang.remove(worker)
+            self._group.remove(worker)
         for place in range(self.workers):
-            self._gang.clear_mark(place)
-            self._gang.start(place)
+            self._group.clear_mark(place)
+            self._group.start(place)
         self._waiting = {number: each for number, each in sorted(self._waiting.items()) if each.state == "waiting"}
         for answer in list(self._waiting.values()):
             self._assign(answer)
@@ -274,7 +274,7 @@ class Processes(Pool):
     def _begin(self, answer: Answer) -> None:
         if self._forgotten:
             serials = [self._forgotten.popleft() for _ in range(len(self._forgotten))]
-            for worker in self._gang.workers:
+            for worker in self._group.workers:
                 worker.send_now((FORGET, serials))
         if self._dropped:
             self._drop()
@@ -287,11 +287,11 @@ class Processes(Pool):
             answer = self._dropped.popleft()
             self._waiting.pop(answer.number, None)
             if answer.worker is not None and answer.worker.answers.pop(answer.number, None) is not None:
-                self._gang.drop(answer.worker, [answer.number])
+                self._group.drop(answer.worker, [answer.number])
 
     def _assign(self, answer: Answer) -> None:
         """Give a task to the worker that has the fewest."""
-        workers = self._gang.workers
+        workers = self._group.workers
         if workers:
             loads = [len(worker.answers) for worker in workers]
             worker = answer.worker = workers[loads.index(min(loads))]
@@ -325,8 +325,8 @@ class Processes(Pool):
             return
         with self._lock:
             if self._reader is None and not self._closed and not self._acting:
-                self._safely(self._gang.flush)
-                self._safely(self._take_in, self._gang.ready(0.0))
+                self._safely(self._group.flush)
+                self._safely(self._take_in, self._group.ready(0.0))
 
     def _wait_for(self, answer: Answer, timeout: float | None) -> None:
         """Read the pipes, or wait for the thread that does, until the answer is there."""
@@ -349,8 +349,8 @@ class Processes(Pool):
                     reading = True
                     self._reader = me
                     if not self._closed:
-                        self._safely(self._gang.flush)
-                ready = self._gang.ready(left)
+                        self._safely(self._group.flush)
+                ready = self._group.ready(left)
                 with self._lock:
                     if not self._closed:
                         self._safely(self._take_in, ready)
@@ -424,11 +424,11 @@ class Processes(Pool):
 
     def _replace(self, dead: WorkerProcess) -> None:
         """Start another worker in place of one that died, and have all that it had done again."""
-        gang = self._gang
+        group = self._group
         code = dead.end(time.monotonic() + GRACE)
-        at_work_on = dead.answers.get(gang.mark(dead.place))
-        gang.clear_mark(dead.place)
-        gang.remove(dead)
+        at_work_on = dead.answers.get(group.mark(dead.place))
+        group.clear_mark(dead.place)
+        group.remove(dead)
         if not dead.greeted and not dead.spared:
             self._failed_starts += 1
         if at_work_on is not None and not dead.spared and code != -signal.SIGINT:  # Ctrl-C is no fault of the data
@@ -441,7 +441,7 @@ class Processes(Pool):
                 self._finish(answer, WorkerDiedError(why))
             dead.answers = {}
             self._failed_starts = 0
-        gang.start(dead.place)
+        group.start(dead.place)
         self._restarts += 1
         for answer in dead.answers.values():
             if answer.state == "waiting":

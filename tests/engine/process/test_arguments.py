@@ -8,9 +8,9 @@ import pickle
 import numpy as np
 import pytest
 
-from batchup.engine import outbox
-from batchup.engine.outbox import Outbox, opened
-from batchup.engine.processes import Processes
+from batchup.engine.process import arguments
+from batchup.engine.process.arguments import Outbox, opened
+from batchup.engine.process.pool import ProcessPool
 from batchup.errors import SharedMemoryError
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
@@ -76,7 +76,7 @@ def test_what_is_opened_is_the_workers_own():
 def test_workers_open_parcels():
     """In turn, many times more than there are pieces of memory."""
     box, numbers = Outbox(), set()
-    with Processes(2) as pool:
+    with ProcessPool(2) as pool:
         for n in range(30):
             parcel = box.packed(LARGE + n)
             numbers.add(parcel[0])
@@ -94,9 +94,10 @@ def test_another_outbox_is_not_taken_for_one_that_is_gone():
 
 def test_without_memory_things_go_as_they_are(monkeypatch):
     """What cannot be had is no error."""
+
     def none(size):
         raise SharedMemoryError("no space left")
 
-    monkeypatch.setattr(outbox, "Segment", none)
+    monkeypatch.setattr(arguments, "Segment", none)
 
     assert Outbox().packed(LARGE) is None

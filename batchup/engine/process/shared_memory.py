@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..errors import SharedMemoryError
-from .arena import ALIGNMENT
+from ...errors import SharedMemoryError
+from ..arena import ALIGNMENT
 
 __all__ = [
     "Memory",

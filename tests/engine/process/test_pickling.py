@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from batchup import ChoiceBatch
-from batchup.engine import arena, pickling, segments
+from batchup.engine import arena
+from batchup.engine.process import pickling, shared_memory
 from batchup.errors import DataSourcePicklingError
 from batchup.testing import plain
 
@@ -39,8 +40,8 @@ class Pair(NamedTuple):
 def test_what_is_sent_arrives(dumps, obj):
     """The same values, types and shapes, from a header and buffers laid out in one piece of memory."""
     header, buffers = dumps(obj)
-    spans = segments.laid_out(buffers)
-    memory = bytearray(segments.total_size(spans))
+    spans = shared_memory.laid_out(buffers)
+    memory = bytearray(shared_memory.total_size(spans))
     for (offset, n), buffer in zip(spans, buffers, strict=True):
         memory[offset : offset + n] = buffer
     loaded = pickle.loads(header, buffers=[memoryview(memory)[offset : offset + n] for offset, n in spans])
@@ -111,8 +112,8 @@ def test_results_arrive_as_they_were(result, where):
     header, views = pickling.result_dumps(result)
     header = marshal.loads(marshal.dumps(header))
     if where == "in memory":
-        spans = segments.laid_out(views)
-        memory = np.zeros(segments.total_size(spans) + 1, np.uint8)
+        spans = shared_memory.laid_out(views)
+        memory = np.zeros(shared_memory.total_size(spans) + 1, np.uint8)
         for (offset, n), view in zip(spans, views, strict=True):
             memory[offset : offset + n] = view
         arrived = pickling.result_in(memory, header, spans)

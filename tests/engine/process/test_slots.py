@@ -21,7 +21,7 @@ def test_what_cannot_be_packed_is_still_there(monkeypatch):
     def none(*args):
         raise OSError(errno.ENOMEM, "no more of it")
 
-    from batchup.engine.slots import Slots
+    from batchup.engine.process.slots import Slots
 
     slots = Slots()
     slot = slots.take(1 << 16)
@@ -41,7 +41,7 @@ def test_most_descriptors_are_left_to_the_data(monkeypatch):
     """A worker whose slots nobody has mapped yet makes no more of them when they have taken a quarter."""
     import resource
 
-    from batchup.engine.slots import Slots
+    from batchup.engine.process.slots import Slots
 
     monkeypatch.setattr(resource, "getrlimit", lambda what: (16, 16))
     slots = Slots()

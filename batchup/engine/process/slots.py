@@ -8,9 +8,9 @@ import resource
 
 import numpy as np
 
-from ..errors import SharedMemoryError
-from .arena import Arena
-from .segments import Segment, Span, laid_out, total_size
+from ...errors import SharedMemoryError
+from ..arena import Arena
+from .shared_memory import Segment, Span, laid_out, total_size
 
 Lent = tuple[int, str, int]  # number, path and size
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import SharedMemoryError
+from ...errors import SharedMemoryError
 from .pickling import ATOMS, dumps
-from .segments import Memory, Segment, address, after, equal, laid_out, write_all
+from .shared_memory import Memory, Segment, address, after, equal, laid_out, write_all
 
 __all__ = ["Constant", "constant", "forget"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batchup.engine import segments
+from batchup.engine.process import shared_memory
 from batchup.errors import SharedMemoryError
 
 
@@ -23,15 +23,15 @@ def test_no_memory_left_is_an_error_of_ours(monkeypatch):
     monkeypatch.setattr("os.posix_fallocate", full)
     before = set(os.listdir("/proc/self/fd"))
     with pytest.raises(SharedMemoryError, match="4096 bytes of shared memory cannot be had: .*no space"):
-        segments.Segment(4096)
+        shared_memory.Segment(4096)
     assert before == set(os.listdir("/proc/self/fd"))
 
 
 def test_a_segment_is_seen_by_whoever_maps_its_path():
     """One writes, the other reads; closing keeps what is mapped."""
-    segment = segments.Segment(4096)
+    segment = shared_memory.Segment(4096)
     ours = segment.map()
-    theirs = segments.Segment.mapped(segment.path, 4096)
+    theirs = shared_memory.Segment.mapped(segment.path, 4096)
     segment.close()
     segment.close()
     ours[:5] = b"hello"
@@ -50,7 +50,7 @@ def test_mapped_memory_needs_no_descriptor():
     fds, maps = counts()
     memories = []
     for _ in range(100):
-        segment = segments.Segment(4096)
+        segment = shared_memory.Segment(4096)
         memories.append(np.frombuffer(segment.map(), np.uint8))
         segment.close()
 
@@ -63,9 +63,9 @@ def test_without_memory_files_a_temporary_file_serves(monkeypatch, tmp_path):
     """On systems that are not Linux; it is gone with the segment."""
     monkeypatch.delattr("os.memfd_create")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    segment = segments.Segment(4096)
+    segment = shared_memory.Segment(4096)
     segment.map()[:5] = b"hello"
 
-    assert b"hello" == bytes(segments.Segment.mapped(segment.path, 4096)[:5])
+    assert b"hello" == bytes(shared_memory.Segment.mapped(segment.path, 4096)[:5])
     segment.close()
     assert [] == list(tmp_path.iterdir())

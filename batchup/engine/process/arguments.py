@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import SharedMemoryError
+from ...errors import SharedMemoryError
 from . import pickling
-from .segments import Segment, Span, laid_out, total_size
+from .shared_memory import Segment, Span, laid_out, total_size
 
 __all__ = ["SMALL", "Outbox", "Parcel", "opened"]
 

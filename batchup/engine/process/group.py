@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from .messages import DROP, FREE, MAPPED, MARK, Inbox, framed
-from .pools import cores
-from .segments import Memory, Segment
-from .share import Constant
+from ..pools import cores
+from .constants import Constant
+from .protocol import DROP, FREE, MAPPED, MARK, Inbox, framed
+from .shared_memory import Memory, Segment
 
-__all__ = ["GRACE", "Gang", "WorkerProcess", "end_gang"]
+__all__ = ["GRACE", "WorkerGroup", "WorkerProcess", "end_group"]
 
 GRACE = 0.5  # seconds that a worker has to end its task when the pool is closed
 START = (
     "import sys; n = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + n]; "
-    "from batchup.engine.worker import main; main(*map(int, sys.argv[2 + n : -1]), sys.argv[-1])"
+    "from batchup.engine.process.worker import main; main(*map(int, sys.argv[2 + n : -1]), sys.argv[-1])"
 )
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -168,7 +168,7 @@ def _started(fds: list[int], marks: Segment, place: int, environment: dict[str, 
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Gang:
+class WorkerGroup:
     """The processes of a pool, and what they share; knows nothing of the pool, which can thus be collected."""
 
     def __init__(self, n: int) -> None:
@@ -274,7 +274,7 @@ class Gang:
                 self._poll.unregister(fd)
 
 
-def end_gang(gang: Gang, forked: Callable[[], bool]) -> None:
+def end_group(group: WorkerGroup, forked: Callable[[], bool]) -> None:
     """End the processes, unless they are those of the process that this one was forked from."""
     if not forked():
-        gang.end(GRACE)
+        group.end(GRACE)

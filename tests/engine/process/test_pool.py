@@ -23,10 +23,10 @@ import pytest
 
 import batchup
 from batchup import ArrayDataSource, WorkerProcessPool, WorkStream
-from batchup.engine import pickling, segments
-from batchup.engine.gang import Gang
-from batchup.engine.processes import Processes
-from batchup.engine.share import Constant
+from batchup.engine.process import pickling, shared_memory
+from batchup.engine.process.constants import Constant
+from batchup.engine.process.group import WorkerGroup
+from batchup.engine.process.pool import ProcessPool
 from batchup.errors import BatchTimeoutError, DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
@@ -77,7 +77,7 @@ def test_memory_is_used_again(pool):
     for _ in par.batch_iterator(10):
         pass
 
-    assert sum(len(worker.maps) for worker in fresh.engine._gang.workers) <= 4 + 2 * 2 + 2
+    assert sum(len(worker.maps) for worker in fresh.engine._group.workers) <= 4 + 2 * 2 + 2
     fresh.close()
 
 
@@ -121,7 +121,7 @@ def test_memory_that_cannot_be_mapped_is_used_again(monkeypatch):
 
     with WorkerProcessPool(1) as pool:
         (pid,) = pids_of(pool)
-        monkeypatch.setattr(segments.Segment, "mapped", staticmethod(refused))
+        monkeypatch.setattr(shared_memory.Segment, "mapped", staticmethod(refused))
         stream = pool.work_stream(((np.full, (100_000, n)) for n in range(40)), 4)
         with pytest.warns(RuntimeWarning, match="no shared memory"):
             found = [int(array[-1]) for array in stream]
@@ -240,11 +240,10 @@ def killed_by(number):
 )
 def test_how_a_worker_ended_hints_at_why(number, hint):
     """By the system, or by a write to where it may not."""
-    with Processes(1, retries=0) as pool, pytest.raises(WorkerDiedError, match=hint) as died:
+    with ProcessPool(1, retries=0) as pool, pytest.raises(WorkerDiedError, match=hint) as died:
         pool.submit(killed_by, number).result()
 
     assert 1 == str(died.value).count("; -")
-
 
 
 def test_a_worker_that_dies_beside_a_slow_task_does_not_accuse_it(tmp_path):
@@ -594,8 +593,8 @@ def test_numbers_of_threads_are_shared_out(pool):
 
 def test_workers_that_cannot_begin_are_an_error(monkeypatch):
     """Not a loop that starts processes for ever."""
-    monkeypatch.setattr("batchup.engine.gang.START", "import sys; sys.exit(3)")
-    with Processes(1) as pool, pytest.raises(WorkerDiedError, match="exit code 3"):
+    monkeypatch.setattr("batchup.engine.process.group.START", "import sys; sys.exit(3)")
+    with ProcessPool(1) as pool, pytest.raises(WorkerDiedError, match="exit code 3"):
         pool.submit(pow, 2, 3).result()
 
 
@@ -663,13 +662,13 @@ def test_a_worker_whose_parent_goes_while_it_begins_says_nothing(gone, code, sai
     """Its memory is not there any more; if the parent still is, that is an error."""
     body = f"""
     import os
-    from batchup.engine import worker
+    from batchup.engine.process import worker
 
     def mapped(path, size):
         {gone}
         raise FileNotFoundError("no such memory")
 
-    worker.segments.Segment.mapped = mapped
+    worker.shared_memory.Segment.mapped = mapped
     reader, writer = os.pipe()
     worker.main(*os.pipe(), reader, 8, 0, "/proc/1/fd/3")
     """
@@ -715,14 +714,14 @@ def test_workers_keep_the_memory_of_large_arrays(monkeypatch, settings, kept):
 
 def test_what_is_dropped_by_a_worker_that_is_gone_is_not_by_its_successor():
     """A cancellation that comes late does not have the new worker wait for a message that was sent to the old one."""
-    gang = Gang(1)
+    group = WorkerGroup(1)
     try:
-        (old,) = gang.workers
-        gang.remove(old)
+        (old,) = group.workers
+        group.remove(old)
         old.end(0.0)
-        gang.start(0)
-        gang.drop(old, [1])
+        group.start(0)
+        group.drop(old, [1])
 
-        assert [0, 0] == gang._marks[0].tolist()
+        assert [0, 0] == group._marks[0].tolist()
     finally:
-        gang.end(0.0)
+        group.end(0.0)

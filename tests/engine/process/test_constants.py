@@ -11,28 +11,28 @@ import sys
 import numpy as np
 import pytest
 
-from batchup.engine import pickling, share
+from batchup.engine.process import constants, pickling
 
 
 @pytest.fixture(autouse=True)
 def no_constant_stays():
     """What this process has loaded as if it were a worker."""
     yield
-    share._constants.clear()
+    constants._constants.clear()
 
 
 def test_a_constant_becomes_its_object_where_it_is_loaded():
     """Once: later references give the same object, until it is forgotten."""
     X = np.arange(1000)
-    constant = share.Constant({"X": X, "paths": ["a", "b"]})
+    constant = constants.Constant({"X": X, "paths": ["a", "b"]})
     loaded, again = pickle.loads(constant.reference), pickle.loads(constant.reference)
 
     np.testing.assert_equal(loaded, {"X": X, "paths": ["a", "b"]})
     assert loaded is again
     assert not loaded["X"].flags.writeable
-    share.forget(constant.serial)
+    constants.forget(constant.serial)
     assert loaded is not pickle.loads(constant.reference)
-    share.forget(constant.serial)
+    constants.forget(constant.serial)
     constant.close()
 
 
@@ -48,7 +48,7 @@ def changes_of(X):
 def test_a_constant_knows_what_it_was_made_from(change):
     """A single value that is changed in place is seen."""
     X = np.zeros((3000, 100))
-    constant = share.Constant([X, "label"])
+    constant = constants.Constant([X, "label"])
     changes_of(X)[change]()
 
     assert (change == "nothing") == constant.holds([X, "label"])
@@ -63,7 +63,7 @@ def test_arrays_over_bytes_are_not_compared(monkeypatch):
     X = np.frombuffer(bytes(2_400_000)).reshape(3000, 100)
     Y = np.zeros(1000)
     Y.flags.writeable = False
-    constant = share.Constant([X, Y])
+    constant = constants.Constant([X, Y])
     compared = []
 
     def equal(a, b):
@@ -71,7 +71,7 @@ def test_arrays_over_bytes_are_not_compared(monkeypatch):
         return True
 
     constant.holds([X, Y])
-    monkeypatch.setattr(share, "equal", equal)
+    monkeypatch.setattr(constants, "equal", equal)
 
     assert constant.holds([X, Y])
     assert X.nbytes not in compared
@@ -87,7 +87,7 @@ def test_what_is_marked_as_not_writeable_can_change(through):
     X = np.zeros((3000, 100))
     view = X[:]
     X.flags.writeable = False
-    constant = share.Constant([X])
+    constant = constants.Constant([X])
     if through == "an earlier view":
         view[-1, -1] = 1
     else:
@@ -115,7 +115,7 @@ def test_a_memory_map_travels_as_its_path(tmp_path, part, mode):
     """Any view of it; what is written to the file later is seen."""
     np.save(tmp_path / "X.npy", np.arange(100_000.0).reshape(1000, 100))
     mapped = np.load(tmp_path / "X.npy", mmap_mode=mode)
-    constant = share.Constant({"X": part(mapped)})
+    constant = constants.Constant({"X": part(mapped)})
     loaded = pickle.loads(constant.reference)["X"]
 
     assert constant.nbytes < 5000
@@ -124,7 +124,7 @@ def test_a_memory_map_travels_as_its_path(tmp_path, part, mode):
     if mode == "r+":
         mapped[:] = -1
         assert -1 == loaded.flat[0]
-    share.forget(constant.serial)
+    constants.forget(constant.serial)
     constant.close()
 
 
@@ -133,12 +133,12 @@ def test_a_memory_map_may_begin_anywhere_in_its_file(tmp_path, offset):
     """In its first pages or in later ones."""
     np.arange(20_000.0).tofile(tmp_path / "X")
     mapped = np.memmap(tmp_path / "X", np.float64, "r", offset, 1000)
-    constant = share.Constant(mapped[3:])
+    constant = constants.Constant(mapped[3:])
     loaded = pickle.loads(constant.reference)
 
     assert constant.nbytes < 5000
     np.testing.assert_array_equal(loaded, np.arange(1000.0)[3:] + offset // 8)
-    share.forget(constant.serial)
+    constants.forget(constant.serial)
     constant.close()
 
 
@@ -147,10 +147,10 @@ def test_a_private_memory_map_is_copied(tmp_path):
     np.save(tmp_path / "X.npy", np.zeros(1000))
     mapped = np.load(tmp_path / "X.npy", mmap_mode="c")
     mapped[3] = 5
-    constant = share.Constant(mapped)
+    constant = constants.Constant(mapped)
 
     assert 5 == pickle.loads(constant.reference)[3]
-    share.forget(constant.serial)
+    constants.forget(constant.serial)
     constant.close()
 
 
@@ -167,11 +167,11 @@ def test_a_memory_map_within_another_array_keeps_its_class(tmp_path, made):
     """A masked array is more than its data: its mask came from no file."""
     np.save(tmp_path / "X.npy", np.arange(1000.0))
     array = made(np.load(tmp_path / "X.npy", mmap_mode="r"))
-    constant = share.Constant(array)
+    constant = constants.Constant(array)
     loaded = pickle.loads(constant.reference)
 
     assert (type(array), array.tolist()) == (type(loaded), loaded.tolist())
-    share.forget(constant.serial)
+    constants.forget(constant.serial)
     constant.close()
 
 
@@ -190,7 +190,7 @@ def test_a_memory_map_whose_path_is_not_its_own_any_more_is_copied(tmp_path, cha
         np.save(path, np.ones(1000))
     else:
         os.remove(path)
-    constant = share.Constant(mapped)
+    constant = constants.Constant(mapped)
 
     assert (pickle.loads(constant.reference) == 0).all()
     assert len(pickling.dumps(mapped)[0]) < 500
@@ -201,7 +201,7 @@ def test_a_memory_map_of_a_new_file_at_the_same_path_is_another(tmp_path):
     """It is sent again, or workers would go on with the file that was there before."""
     path, other = tmp_path / "X.npy", tmp_path / "other.npy"
     np.save(path, np.zeros(1000))
-    constant = share.Constant(np.load(path, mmap_mode="r"))
+    constant = constants.Constant(np.load(path, mmap_mode="r"))
     loaded = pickle.loads(constant.reference)
     np.save(other, np.ones(1000))
     os.replace(other, path)
@@ -214,7 +214,7 @@ def test_a_memory_map_of_a_new_file_at_the_same_path_is_another(tmp_path):
 def test_a_file_that_is_replaced_before_it_is_mapped_is_an_error(tmp_path):
     """A worker that is started later does not mix two files into one epoch."""
     np.save(tmp_path / "X.npy", np.zeros(1000))
-    constant = share.Constant(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    constant = constants.Constant(np.load(tmp_path / "X.npy", mmap_mode="r"))
     np.save(tmp_path / "other.npy", np.ones(1000))
     os.replace(tmp_path / "other.npy", tmp_path / "X.npy")
 
@@ -239,9 +239,9 @@ def test_records_are_sent_by_name():
 
 def test_a_constant_within_a_constant_stays():
     """Whoever holds the outer one holds the inner one too, whose memory would else be given to another."""
-    outer = share.Constant({"inner": share.Constant(np.full(1000, 1))})
+    outer = constants.Constant({"inner": constants.Constant(np.full(1000, 1))})
     gc.collect()
-    others = [share.Constant(np.full(1000, k)) for k in (2, 3)]
+    others = [constants.Constant(np.full(1000, k)) for k in (2, 3)]
 
     assert (pickle.loads(outer.reference)["inner"] == 1).all()
     del others
@@ -252,7 +252,7 @@ def test_a_read_only_view_of_other_memory_is_compared(kind):
     """It can change all the same."""
     memory = np.zeros(10_000) if kind == "memoryview of an array" else bytearray(80_000)
     X = np.frombuffer(memoryview(memory).toreadonly(), np.float64)
-    constant = share.Constant([X])
+    constant = constants.Constant([X])
     memory[-1] = 1
 
     assert not constant.holds([X])
