@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from .data_source import AbstractDataSource, Batch, Pick
+from .data_source import AbstractDataSource, Batch, Pick, Plan, Traits
 from .data_source.combined import coerced
 from .data_source.replay import Epoch
 from .engine.checks import whole
@@ -219,8 +219,14 @@ class ParallelDataSource(AbstractDataSource):
         self._fetch: Any = None  # what stands for the fetch in the pool
 
     @property
-    def _takes_keywords(self) -> bool:
-        return self._ds._takes_keywords
+    def traits(self) -> Traits:
+        return self._ds.traits
+
+    def plan(self, batch_size: int, **kwargs: Any) -> Plan:
+        return self._ds.plan(batch_size, **kwargs)  # for its length: batches come one after the other
+
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
+        return super().batch_indices_iterator(batch_size, shuffle, **kwargs)
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self._ds.num_samples(**kwargs)
@@ -248,11 +254,11 @@ class ParallelDataSource(AbstractDataSource):
         fetch: Any = self._ds.samples_by_indices_nomapping
         noise = entropy_of(shuffle), self._epochs
         self._epochs += 1
-        epoch = Epoch(self._ds, batch_size, shuffle, kwargs)
-        plan = epoch.plan()  # before the data are sent: what is wrong with the arguments is said first
-        seeded = engine.isolated and self._ds._may_draw
+        epoch = Epoch(self._ds.plan(batch_size, **kwargs), batch_size, shuffle, self._ds.num_samples)
+        picks = epoch.picks()  # before the data are sent: what is wrong with the arguments is said first
+        seeded = engine.isolated and self._ds.traits.may_use_global_rng
         fetch = self._fetch = engine.share(SeededFetch(fetch) if seeded else fetch, self._fetch)
-        return BatchStream(engine, fetch, plan, epoch, noise if seeded else None, self._depth, self._timeout)
+        return BatchStream(engine, fetch, picks, epoch, noise if seeded else None, self._depth, self._timeout)
 
 
 class BatchStream(WorkStream):
@@ -262,7 +268,7 @@ class BatchStream(WorkStream):
     ----------
     engine : Pool
     fetch : callable, or what stands for it in the pool
-    plan : iterator of picks
+    picks : iterator of picks
     epoch : Epoch
         Draws the plan again.
     noise : (int, int) or None
@@ -275,14 +281,14 @@ class BatchStream(WorkStream):
         self,
         engine: Pool,
         fetch: Any,
-        plan: Iterator[Pick],
+        picks: Iterator[Pick],
         epoch: Epoch,
         noise: tuple[int, int] | None,
         depth: int,
         timeout: float | None,
     ) -> None:
         self._fetch, self._epoch, self._noise = fetch, epoch, noise
-        super().__init__(engine, _tasks(fetch, noise, plan, 0), depth, timeout, _at_batch)
+        super().__init__(engine, _tasks(fetch, noise, picks, 0), depth, timeout, _at_batch)
 
     def state_dict(self) -> dict[str, Any]:
         """Where this iterator is, as `BatchIterator.state_dict` says it. Batches count when they are delivered.
@@ -301,19 +307,19 @@ class BatchStream(WorkStream):
         ValueError
             If the state is of other data, another batch size, …; it says which.
         """
-        plan, step = self._epoch.plan_from(state)
+        picks, step = self._epoch.picks_from(state)
         if self._noise and state.get("noise"):
             entropy, epoch = state["noise"]
             self._noise = whole("noise", entropy, least=0), whole("noise", epoch, least=0)
-        self._begin_at(step, _tasks(self._fetch, self._noise, plan, step))
+        self._begin_at(step, _tasks(self._fetch, self._noise, picks, step))
 
 
-def _tasks(fetch: Any, noise: tuple[int, int] | None, plan: Iterator[Pick], step: int) -> Iterator[Task]:
+def _tasks(fetch: Any, noise: tuple[int, int] | None, picks: Iterator[Pick], step: int) -> Iterator[Task]:
     """One for each pick. It does not hold the stream, which is to be collected as soon as its loop has been left."""
     if noise is None:
-        return ((fetch, (pick,)) for pick in plan)
+        return ((fetch, (pick,)) for pick in picks)
     entropy, epoch = noise
-    return ((fetch, (pick, entropy, epoch, i)) for i, pick in enumerate(plan, step))
+    return ((fetch, (pick, entropy, epoch, i)) for i, pick in enumerate(picks, step))
 
 
 class SeededFetch:

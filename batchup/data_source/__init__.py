@@ -8,11 +8,12 @@ fetch depends on its pick alone, so it can run anywhere.
 from ..engine import tree as _tree
 from ..engine.tree import Batch, Pick
 from .arrays import ArrayDataSource, RandomAccessDataSource
-from .base import AbstractDataSource, MapDataSource, RandomMapDataSource, RandomPick
+from .base import AbstractDataSource, MapDataSource, RandomMapDataSource
 from .batches import BatchIterator
-from .combined import ChoiceBatch, ChoiceDataSource, CompositeDataSource, coerce_data_source
+from .combined import ChoiceDataSource, CompositeDataSource, coerce_data_source
 from .items import ParallelItems
 from .iterators import CallableDataSource, IteratorDataSource
+from .plan import ChoiceBatch, IndexPlan, Plan, RandomPick, Traits
 from .results import batch_map_concat, batch_map_mean
 from .rows import ArrayLike
 
@@ -26,13 +27,16 @@ __all__ = [
     "ChoiceBatch",
     "ChoiceDataSource",
     "CompositeDataSource",
+    "IndexPlan",
     "IteratorDataSource",
     "MapDataSource",
     "ParallelItems",
     "Pick",
+    "Plan",
     "RandomAccessDataSource",
     "RandomMapDataSource",
     "RandomPick",
+    "Traits",
     "batch_map_concat",
     "batch_map_mean",
     "coerce_data_source",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterator
-from copy import copy
 from numbers import Number
 from typing import Any
 
@@ -12,19 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import sampling
-from ..engine import arena, tree
 from ..engine.checks import kind_of, no_keywords, whole
-from ..engine.shuffle import Shuffle, as_rng
+from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
-from ..errors import noted
 from .base import AbstractDataSource
 from .batches import BatchIterator
-from .replay import signature_of
-from .rows import is_array_like, positions, rows
+from .plan import IndexPlan, Plan, Traits
+from .rows import gather, is_array_like, positions
 
 __all__ = ["ArrayDataSource", "RandomAccessDataSource"]
-
-ONE_BY_ONE = "if it gives one sample for one index, ParallelItems(it, workers=1) asks it so"
 
 
 class RandomAccessDataSource(AbstractDataSource):
@@ -87,8 +82,8 @@ class RandomAccessDataSource(AbstractDataSource):
         return True
 
     @property
-    def _takes_keywords(self) -> bool:
-        return False
+    def traits(self) -> Traits:
+        return Traits(takes_keywords=False)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.num_samples()} samples>"
@@ -96,15 +91,13 @@ class RandomAccessDataSource(AbstractDataSource):
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self.sampler.num_indices_generated()
 
-    def _signature(self) -> tuple[Any, ...]:
-        return type(self).__name__, self.length, signature_of(self.sampler)
+    def plan(self, batch_size: int, **kwargs: Any) -> Plan:
+        no_keywords("batch_iterator", kwargs, ["batch_size", "shuffle"])
+        return IndexPlan(self.sampler, batch_size, type(self).__name__, self.length)
 
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         no_keywords("batch_indices_iterator", kwargs, ["batch_size", "shuffle"])
-        rng = as_rng(shuffle)
-        if rng is None:
-            return self.sampler.in_order_indices_batch_iterator(batch_size)
-        return self.sampler.shuffled_indices_batch_iterator(batch_size, rng)
+        return RandomAccessDataSource.plan(self, batch_size).picks(shuffle)
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         no_keywords("batch_iterator", kwargs, ["batch_size", "shuffle"])
@@ -186,30 +179,12 @@ class ArrayDataSource(RandomAccessDataSource):
         return f"{super().__repr__()[:-1]}: {', '.join(fields)}>"
 
     @property
-    def _may_draw(self) -> bool:
-        return type(self) is not ArrayDataSource or not all(
-            isinstance(array, (np.ndarray, list, tuple)) for array in self.data
-        )
+    def traits(self) -> Traits:
+        plain = all(isinstance(array, (np.ndarray, list, tuple)) for array in self.data)
+        return Traits(takes_keywords=False, may_use_global_rng=not plain or type(self) is not ArrayDataSource)
 
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
-        # The same as for any other array-like and index, for the common case: each call costs, when the last batch has
-        # driven all else from the processor's cache.
-        if type(indices) is np.ndarray and indices.dtype == np.intp and indices.ndim == 1 and indices.size:
-            unsigned = indices.view(np.uintp)  # a negative index becomes a huge one: one pass checks both ends
-            if unsigned.item(unsigned.argmax()) >= self.length:
-                positions(indices, self.length)  # says which
-        else:
-            indices = positions(indices, self.length)
-        # a copy: the batch may be written to, and the pick fetched again
-        samples = [copy(indices)] if self.include_indices else []
-        for array in self.data:
-            if type(array) is np.ndarray and array.flags.carray and arena.current is None:
-                samples.append(array.take(indices, 0))
-            else:
-                some = _asked(array, indices)
-                if type(some) is not np.ndarray or some.shape[:1] != getattr(indices, "shape", None):
-                    _should_be_as_many(some, indices, array)
-                samples.append(some)
+        samples = gather(self.data, indices, self.length, self.include_indices)
         return tuple(samples) if self.names is None else dict(zip(self.names, samples, strict=True))
 
 
@@ -256,32 +231,3 @@ def _one_length(fields: dict[str, Any]) -> int:
                 "[samples])"
             )
     return n
-
-
-def _asked(array: Any, indices: Any) -> Any:
-    try:
-        return rows(array, indices)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, TypeError) or "truth value of an array" in str(error):
-            noted(error, f"a {type(array).__name__} is asked for an array of indices; {ONE_BY_ONE}")
-        raise
-
-
-def _should_be_as_many(some: Any, indices: Any, array: Any) -> None:
-    """Refuse what an array-like gives for `indices`, if it has a length, and another one."""
-    if not hasattr(indices, "__len__"):
-        return
-    counts = [_count(some)]
-    if isinstance(some, tuple) and counts != [len(indices)]:  # fields that belong together, each with all samples
-        counts = [_count(leaf) for leaf in tree.leaves(some)]
-    for n in counts:
-        if n is not None and n != len(indices):
-            raise ValueError(
-                f"a {type(array).__name__} should give one sample for each index: {len(indices)} indices, {n} samples; "
-                f"{ONE_BY_ONE}"
-            )
-
-
-def _count(some: Any) -> int | None:
-    shape = getattr(some, "shape", None)
-    return shape[0] if shape else len(some) if isinstance(some, (list, str, tuple)) else None

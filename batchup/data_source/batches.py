@@ -8,7 +8,7 @@ from typing import Any, Self
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from ..errors import BatchUpError, WorkerError, concurrent_next_error, located
-from .replay import Epoch, Planned
+from .replay import Epoch
 
 __all__ = ["BatchIterator"]
 
@@ -57,10 +57,10 @@ class BatchIterator(Iterator[Batch]):
         self._located = located
 
     @classmethod
-    def over(cls, source: Planned, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]) -> Self:
+    def over(cls, source: Any, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]) -> Self:
         """The batches of one go through a random-access source."""
-        epoch = Epoch(source, batch_size, shuffle, kwargs)
-        return cls(source.samples_by_indices_nomapping, epoch.plan(), epoch)
+        epoch = Epoch(source.plan(batch_size, **kwargs), batch_size, shuffle, source.num_samples)
+        return cls(source.samples_by_indices_nomapping, epoch.picks(), epoch)
 
     def __next__(self) -> Batch:
         if self._asked:
@@ -137,7 +137,7 @@ class BatchIterator(Iterator[Batch]):
         ValueError
             If the state is of other data, another batch size, …; it says which.
         """
-        self._plan, step = self._replayed().plan_from(state)
+        self._plan, step = self._replayed().picks_from(state)
         self._number = step - 1
         self._pick = NOTHING
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +18,11 @@ from ..engine.rng import SeedPath
 from ..engine.shuffle import Rng, Shuffle, as_rng
 from ..engine.tree import Batch, Pick
 from .arrays import ArrayDataSource
-from .base import AbstractDataSource, should_be_random_access, with_shuffle
+from .base import AbstractDataSource
 from .batches import BatchIterator
+from .interface import should_be_random_access, with_shuffle
 from .iterators import CallableDataSource, IteratorDataSource
+from .plan import ChoiceBatch, JoinedPlan, Plan, Traits, TurnsPlan
 from .rows import is_array_like, is_dataset
 
 __all__ = [
@@ -73,7 +76,7 @@ class CompositeDataSource(AbstractDataSource):
                 f"there should be a batch size for each of the {len(self.datasets)} sources, not {self.batch_sizes}"
             )
         self.trim = trim and self.batch_sizes is None
-        if self.trim and any(ds._uneven for ds in self.datasets):
+        if self.trim and any(ds.traits.has_unequal_parts for ds in self.datasets):
             raise ValueError("trim should be False: one of the sources has batch_sizes, so its parts differ in length")
 
     def __repr__(self) -> str:
@@ -84,12 +87,10 @@ class CompositeDataSource(AbstractDataSource):
         return all(ds.is_random_access for ds in self.datasets)
 
     @property
-    def _takes_keywords(self) -> bool:
-        return any(ds._takes_keywords for ds in self.datasets)
-
-    @property
-    def _may_draw(self) -> bool:
-        return any(ds._may_draw for ds in self.datasets)
+    def traits(self) -> Traits:
+        traits = _traits_of_all(self.datasets)
+        unequal = self.batch_sizes is not None or (not self.trim and traits.has_unequal_parts)
+        return dataclasses.replace(traits, has_unequal_parts=unequal)
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         """How many samples each source gives; with `batch_sizes`, the sum over them, until the first of them ends."""
@@ -98,14 +99,6 @@ class CompositeDataSource(AbstractDataSource):
         if len(known) < len(counts):
             return None
         return min(known) if self.batch_sizes is None else _summed(known, self.batch_sizes)
-
-    @property
-    def _uneven(self) -> bool:
-        return self.batch_sizes is not None or (not self.trim and any(ds._uneven for ds in self.datasets))
-
-    @property
-    def _draws(self) -> bool:
-        return any(ds._draws for ds in self.datasets)
 
     def _sizes(self, batch_size: int) -> tuple[int, ...]:
         """How many samples each member gives to a batch."""
@@ -118,23 +111,18 @@ class CompositeDataSource(AbstractDataSource):
             )
         return self.batch_sizes
 
+    def plan(self, batch_size: int, **kwargs: Any) -> Plan:
+        members = _plans(self.datasets, self._sizes(batch_size), kwargs)
+        return JoinedPlan(members, type(self).__name__, self.trim, self.batch_sizes)
+
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         should_be_random_access(self)
-        return self._plan(batch_size, shuffle, SeedPath.of(shuffle) if self._draws else None, kwargs)
-
-    def _plan(
-        self, batch_size: int, shuffle: Shuffle, seed_path: SeedPath | None, kwargs: dict[str, Any]
-    ) -> Iterator[Pick]:
-        plans = _plans(self, self._sizes(batch_size), shuffle, seed_path, kwargs)
-        return (tree.even(picks) if self.trim else picks for picks in zip(*plans, strict=False))
-
-    def _signature(self) -> tuple[Any, ...]:
-        return type(self).__name__, self.trim, self.batch_sizes, *(ds._signature() for ds in self.datasets)
+        return CompositeDataSource.plan(self, batch_size, **kwargs).picks(shuffle)
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
             return BatchIterator.over(self, batch_size, shuffle, kwargs)
-        return map(self._joined, zip(*_batches(self, self._sizes(batch_size), shuffle, kwargs), strict=False))
+        return map(self._joined, zip(*_batches(self.datasets, self._sizes(batch_size), shuffle, kwargs), strict=False))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         return self._fetched("samples_by_indices", indices)
@@ -152,21 +140,6 @@ class CompositeDataSource(AbstractDataSource):
     def _joined(self, parts: tuple[Batch, ...]) -> Batch:
         parts = tree.even(parts) if self.trim else parts
         return tree.join(parts) if self.flatten else parts
-
-
-class ChoiceBatch(NamedTuple):
-    """The pick of a `ChoiceDataSource`: which samples, of which source.
-
-    Attributes
-    ----------
-    sample_indices : pick
-        A pick of the chosen source.
-    ds_index : int
-        Which source.
-    """
-
-    sample_indices: Pick
-    ds_index: int
 
 
 class ChoiceDataSource(AbstractDataSource):
@@ -216,12 +189,8 @@ class ChoiceDataSource(AbstractDataSource):
         return all(ds.is_random_access for ds in self.datasets)
 
     @property
-    def _takes_keywords(self) -> bool:
-        return any(ds._takes_keywords for ds in self.datasets)
-
-    @property
-    def _may_draw(self) -> bool:
-        return any(ds._may_draw for ds in self.datasets)
+    def traits(self) -> Traits:
+        return _traits_of_all(self.datasets)
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         """The sum over the sources that know how many they have.
@@ -232,37 +201,29 @@ class ChoiceDataSource(AbstractDataSource):
         """
         return sum(n for n in (ds.num_samples(**kwargs) for ds in self.datasets) if n is not None)
 
-    @property
-    def _uneven(self) -> bool:
-        return any(ds._uneven for ds in self.datasets)
+    def plan(self, batch_size: int, **kwargs: Any) -> Plan:
+        def in_turns(
+            picks: Sequence[Iterator[Pick]], rng: Rng | None, seed_path: SeedPath | None
+        ) -> Iterator[ChoiceBatch]:
+            turns = self._drawn_turns(seed_path)
+            return (ChoiceBatch(pick, i) for i, pick in self._ds_iterator(batch_size, picks, rng, turns, **kwargs))
 
-    @property
-    def _draws(self) -> bool:
-        return self.weights is not None or any(ds._draws for ds in self.datasets)
+        batches = self._batches_each(whole("batch_size", batch_size), kwargs)
+        weights = None if self.weights is None else tuple(self.weights.tolist())
+        members = _plans(self.datasets, [batch_size] * len(self.datasets), kwargs)
+        return TurnsPlan(members, type(self).__name__, in_turns, self.stratified, batches, weights)
 
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         should_be_random_access(self)
-        return self._plan(batch_size, shuffle, SeedPath.of(shuffle) if self._draws else None, kwargs)
-
-    def _plan(
-        self, batch_size: int, shuffle: Shuffle, seed_path: SeedPath | None, kwargs: dict[str, Any]
-    ) -> Iterator[Pick]:
-        rng = as_rng(shuffle)
-        plans = _plans(self, (batch_size,) * len(self.datasets), rng, seed_path, kwargs)
-        turns = None if self.weights is None else _weighted(self.weights, (seed_path or SeedPath.of(shuffle)).seeded())
-        return (ChoiceBatch(pick, i) for i, pick in self._ds_iterator(batch_size, plans, rng, turns, **kwargs))
-
-    def _signature(self) -> tuple[Any, ...]:
-        weights = None if self.weights is None else tuple(self.weights.tolist())
-        return type(self).__name__, self.stratified, weights, *(ds._signature() for ds in self.datasets)
+        return ChoiceDataSource.plan(self, batch_size, **kwargs).picks(shuffle)
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
             return BatchIterator.over(self, batch_size, shuffle, kwargs)
         seed_path = None if self.weights is None else SeedPath.of(shuffle).seeded()
         rng = as_rng(shuffle)
-        each = _batches(self, (batch_size,) * len(self.datasets), rng, kwargs)
-        turns = None if self.weights is None or seed_path is None else _weighted(self.weights, seed_path)
+        each = _batches(self.datasets, [batch_size] * len(self.datasets), rng, kwargs)
+        turns = self._drawn_turns(seed_path)
         return (batch for _, batch in self._ds_iterator(batch_size, each, rng, turns, **kwargs))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
@@ -301,13 +262,25 @@ class ChoiceDataSource(AbstractDataSource):
                 return
 
     def _turns(self, batch_size: int, rng: Rng | None, kwargs: dict[str, Any]) -> Iterable[int]:
-        counts = [ds.num_samples(**kwargs) for ds in self.datasets] if self.stratified else [None]
-        if not all(isinstance(n, INTEGERS) for n in counts):
+        batches = self._batches_each(batch_size, kwargs)
+        if batches is None:
             return _rounds(len(self.datasets), rng)
-        batches = np.array([sampling.num_batches(int(n), batch_size) for n in counts if n is not None])
         if rng is None:
             return self._ds_indices_stratified_in_order(batches)
         return self._ds_indices_stratified_shuffled(batches, rng)
+
+    def _drawn_turns(self, seed_path: SeedPath | None) -> Iterator[int] | None:
+        """Whose turn it is, where weights decide."""
+        if self.weights is None or seed_path is None:
+            return None
+        return _weighted(self.weights, seed_path.seeded())
+
+    def _batches_each(self, batch_size: int, kwargs: dict[str, Any]) -> list[int] | None:
+        """How many batches the samples of each source make, where sources come in proportion to that."""
+        counts = [ds.num_samples(**kwargs) for ds in self.datasets] if self.stratified else [None]
+        if not all(isinstance(n, INTEGERS) for n in counts):
+            return None
+        return [sampling.num_batches(int(n), batch_size) for n in counts if n is not None]
 
     @staticmethod
     def _ds_indices_stratified_in_order(batches_per_ds: npt.ArrayLike) -> Indices:
@@ -399,41 +372,37 @@ def _summed(counts: Sequence[int | float], sizes: Sequence[int]) -> int | float:
     return int(sum(min(n, min(batches) * size) for n, size in zip(counts, sizes, strict=True)))
 
 
-def _plans(
-    source: CompositeDataSource | ChoiceDataSource,
-    sizes: Sequence[int],
-    shuffle: Shuffle,
-    seed_path: SeedPath | None,
-    kwargs: dict[str, Any],
-) -> list[Iterator[Pick]]:
-    """The plans of all members, shuffled by one generator, each with seed_path of its own."""
-    rng, given = _for_members(source, "batch_indices_iterator", shuffle, kwargs)
-    return [
-        ds._plan(size, rng, seed_path.child(i), keywords)
-        if seed_path is not None and ds._draws
-        else ds.batch_indices_iterator(size, **with_shuffle(rng, keywords))
-        for i, (ds, size, keywords) in enumerate(zip(source.datasets, sizes, given, strict=True))
-    ]
+def _traits_of_all(datasets: Sequence[AbstractDataSource]) -> Traits:
+    each = [ds.traits for ds in datasets]
+    return Traits(
+        takes_keywords=any(traits.takes_keywords for traits in each),
+        may_use_global_rng=any(traits.may_use_global_rng for traits in each),
+        has_unequal_parts=any(traits.has_unequal_parts for traits in each),
+    )
+
+
+def _plans(datasets: Sequence[AbstractDataSource], sizes: Sequence[int], kwargs: dict[str, Any]) -> list[Plan]:
+    given = _keywords_of_each(datasets, kwargs)
+    return [ds.plan(size, **keywords) for ds, size, keywords in zip(datasets, sizes, given, strict=True)]
 
 
 def _batches(
-    source: CompositeDataSource | ChoiceDataSource, sizes: Sequence[int], shuffle: Shuffle, kwargs: dict[str, Any]
+    datasets: Sequence[AbstractDataSource], sizes: Sequence[int], shuffle: Shuffle, kwargs: dict[str, Any]
 ) -> list[Iterator[Batch]]:
     """The batches of all members, shuffled by one generator."""
-    rng, given = _for_members(source, "batch_iterator", shuffle, kwargs)
+    rng, given = as_rng(shuffle), _keywords_of_each(datasets, kwargs)
     return [
         ds.batch_iterator(size, **with_shuffle(rng, keywords))
-        for ds, size, keywords in zip(source.datasets, sizes, given, strict=True)
+        for ds, size, keywords in zip(datasets, sizes, given, strict=True)
     ]
 
 
-def _for_members(
-    source: CompositeDataSource | ChoiceDataSource, call: str, shuffle: Shuffle, kwargs: dict[str, Any]
-) -> tuple[Rng | None, list[dict[str, Any]]]:
-    """One generator for all members, and the keywords of each; a member that takes no keywords gets none."""
-    if not source._takes_keywords:
-        no_keywords(call, kwargs, ["batch_size", "shuffle"])
-    return as_rng(shuffle), [kwargs if ds._takes_keywords else {} for ds in source.datasets]
+def _keywords_of_each(datasets: Sequence[AbstractDataSource], kwargs: dict[str, Any]) -> list[dict[str, Any]]:
+    """The keywords for each source; one that takes no keywords gets none."""
+    takes = [ds.traits.takes_keywords for ds in datasets]
+    if not any(takes):
+        no_keywords("batch_iterator", kwargs, ["batch_size", "shuffle"])
+    return [kwargs if each else {} for each in takes]
 
 
 def _weighted(weights: npt.NDArray[np.float64], seed_path: SeedPath) -> Iterator[int]:

@@ -10,7 +10,9 @@ import numpy as np
 from ..engine.checks import INTEGERS, whole
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch
-from .base import AbstractDataSource, note_signature_mismatch
+from .base import AbstractDataSource
+from .functions import note_signature_mismatch
+from .plan import Traits
 
 __all__ = ["CallableDataSource", "IteratorDataSource"]
 
@@ -79,6 +81,10 @@ class IteratorDataSource(AbstractDataSource):
         _should_count("n_samples", n_samples, "None, an int or numpy.inf")
         self.batch_iter = batch_iter
         self.n_samples = n_samples
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(takes_shuffle=False)
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self.n_samples

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,49 +12,41 @@ from ..engine.checks import INTEGERS, whole
 from ..engine.global_rng import global_rng
 from ..engine.rng import numbers
 from ..engine.shuffle import Rng, Shuffle, as_rng
-from ..engine.tree import Batch, Pick
+from ..engine.tree import Pick
+from .plan import Plan
+from .signatures import fingerprint
 
-__all__ = ["Epoch", "Planned", "fingerprint", "should_agree", "signature_of"]
+__all__ = ["Epoch", "should_agree"]
 
 VERSION = 1
 
 
-class Planned(Protocol):
-    """What a random-access source has."""
-
-    @property
-    def _draws(self) -> bool: ...
-    def _signature(self) -> tuple[Any, ...]: ...
-    def num_samples(self) -> int | float | None: ...
-    def batch_indices_iterator(self, batch_size: int, *args: Any, **kwargs: Any) -> Iterator[Pick]: ...
-    def samples_by_indices_nomapping(self, indices: Pick) -> Batch: ...
-
-
 class Epoch:
-    """The plan of one go through a source, which can be drawn again.
+    """One go through the picks of a plan, which can be gone through again.
 
     Parameters
     ----------
-    source : random-access data source
+    plan : Plan
     batch_size : int
     shuffle : as for `batch_iterator`
-    kwargs : dict
-        Further keywords of `batch_indices_iterator`.
+    num_samples : callable
+        Says how many samples the source has.
     """
 
-    def __init__(self, source: Planned, batch_size: int, shuffle: Shuffle, kwargs: Mapping[str, Any]) -> None:
-        self.source, self.batch_size, self.shuffle, self.kwargs = source, batch_size, shuffle, kwargs
-        self._rng = _that_draws(source, shuffle)
-        self._made_at: Any = None  # the state of the generator when the plan was made, and when it was first drawn
+    def __init__(
+        self, plan: Plan, batch_size: int, shuffle: Shuffle, num_samples: Callable[[], int | float | None]
+    ) -> None:
+        self.plan, self.batch_size, self.shuffle, self.num_samples = plan, batch_size, shuffle, num_samples
+        self._rng = _that_draws(plan, shuffle)
+        self._made_at: Any = None  # the state of the generator when the picks were asked for, and at the first of them
         self._drawn_from: Any = None
 
-    def plan(self) -> Iterator[Pick]:
+    def picks(self) -> Iterator[Pick]:
         """The picks, from the first."""
-        given = {} if self.shuffle is None else {"shuffle": self.shuffle}
         if self._rng is None:
-            return self.source.batch_indices_iterator(self.batch_size, **given, **self.kwargs)
+            return self.plan.picks(self.shuffle)
         self._made_at, self._drawn_from = _state_of(self._rng), None
-        return self._noted(self.source.batch_indices_iterator(self.batch_size, **given, **self.kwargs))
+        return self._noted(self.plan.picks(self.shuffle))
 
     def _noted(self, picks: Iterator[Pick]) -> Iterator[Pick]:
         """The same picks; when the first is drawn, where from. Others may have used the generator since it was made."""
@@ -66,10 +57,10 @@ class Epoch:
         """The state of the generator from which the plan can be drawn again; "moved" if there is none."""
         assert self._rng is not None
         if not self.shuffle:
-            return self._made_at  # nothing but chance, and that was drawn when the plan was made
+            return self._made_at  # the order is kept, and all other seeds were drawn when the picks were asked for
         now = _state_of(self._rng)
-        # the chance of random transforms goes by where the generator was when the plan was made, the order by now
-        return now if not self.source._draws or _plain(now) == _plain(self._made_at) else "moved"
+        # random transforms follow the generator as it was when the picks were asked for, the order as it is now
+        return now if not self.plan.draws or _plain(now) == _plain(self._made_at) else "moved"
 
     def state(self, step: int) -> dict[str, Any]:
         """What it takes to go on behind the first `step` batches, as plain data, for JSON."""
@@ -89,7 +80,7 @@ class Epoch:
             )
         return _plain(begun_at)
 
-    def plan_from(self, state: Mapping[str, Any]) -> tuple[Iterator[Pick], int]:
+    def picks_from(self, state: Mapping[str, Any]) -> tuple[Iterator[Pick], int]:
         """The picks behind the place that `state` was made at, and how many lie before it.
 
         The generator that draws the order is set back to where it was when the epoch began.
@@ -98,17 +89,17 @@ class Epoch:
         step = whole("step", state["step"], least=0)
         if self._rng is not None:
             _set_state(self._rng, state["rng"])
-        plan = self.plan()
-        next_one = list(itertools.islice(plan, step, step + 1))  # drawn now: others may set the generator after this
-        return itertools.chain(next_one, plan), step
+        picks = self.picks()
+        next_one = list(itertools.islice(picks, step, step + 1))  # drawn now: others may set the generator after this
+        return itertools.chain(next_one, picks), step
 
     def _parameters(self) -> dict[str, Any]:
-        n = self.source.num_samples()
+        n = self.num_samples()
         return {
             "batch_size": int(self.batch_size),
             "length": None if n is None or n == np.inf else int(n),
             "shuffle": _kind(self.shuffle),
-            "plan": fingerprint(self.source._signature()),
+            "plan": fingerprint(self.plan.signature()),
         }
 
 
@@ -143,39 +134,11 @@ def should_agree(state: Any, now: Mapping[str, Any], others: list[str]) -> None:
             )
 
 
-def fingerprint(*signature: Any) -> str:
-    """A short text that differs where `signature`, of plain values, does.
-
-    >>> fingerprint("a", 1) == fingerprint("a", 1), fingerprint("a", 1) == fingerprint("a", 2)
-    (True, False)
-    """
-    return hashlib.blake2b(repr(signature).encode(), digest_size=8).hexdigest()
-
-
-def signature_of(sampler: Any) -> tuple[Any, ...]:
-    """What a sampler is and holds, in plain values; arrays by a digest of their bytes."""
-    held = sorted(getattr(sampler, "__dict__", {}).items())
-    return type(sampler).__name__, *((name, _digest(value)) for name, value in held if not name.startswith("_"))
-
-
-def _digest(value: Any) -> Any:
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        content = hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=8).hexdigest()
-        return str(value.dtype), value.shape, content
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, (list, tuple)):
-        return type(value).__name__, *map(_digest, value)
-    if isinstance(value, (type(None), bool, int, float, str)):
-        return value
-    return type(value).__name__
-
-
-def _that_draws(source: Planned, shuffle: Shuffle) -> Rng | None:
+def _that_draws(plan: Plan, shuffle: Shuffle) -> Rng | None:
     """The generator that drawing the plan will advance."""
     if isinstance(shuffle, (*INTEGERS, np.random.SeedSequence)) and not isinstance(shuffle, bool):
         return None
-    return as_rng(shuffle) or (global_rng() if source._draws else None)
+    return as_rng(shuffle) or (global_rng() if plan.draws else None)
 
 
 def _kind(shuffle: Shuffle) -> Any:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from copy import copy
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..engine.arena import empty, in_worker
+from ..engine import arena, tree
 from ..engine.checks import INTEGERS, Indices, index_array
+from ..errors import noted
 
-__all__ = ["ArrayLike", "is_array_like", "is_dataset", "positions", "rows"]
+__all__ = ["ArrayLike", "gather", "is_array_like", "is_dataset", "positions", "rows"]
+
+ONE_BY_ONE = "if it gives one sample for one index, ParallelItems(it, workers=1) asks it so"
 
 
 class ArrayLike(Protocol):
@@ -20,6 +25,47 @@ class ArrayLike(Protocol):
     def __getitem__(self, indices: Any, /) -> Any: ...
 
 
+def gather(arrays: Iterable[Any], indices: Any, length: int, include_indices: bool = False) -> list[Any]:
+    """The samples at `indices` of each of several array-likes.
+
+    The common case, an array of indices into plain arrays, is written out here: a call of another function for each
+    batch or array costs more than it seems to, as the last batch has driven everything else from the processor's cache.
+
+    Parameters
+    ----------
+    arrays : iterable of array-like
+    indices : array of int, slice or int
+    length : int
+        How many samples each of the array-likes has.
+    include_indices : bool, default False
+        Whether the result begins with a copy of the indices.
+
+    Raises
+    ------
+    IndexError
+        If an index is negative, or not below `length`.
+    ValueError
+        If an array-like gives fewer or more samples than it was asked for.
+    """
+    if type(indices) is np.ndarray and indices.dtype == np.intp and indices.ndim == 1 and indices.size:
+        unsigned = indices.view(np.uintp)  # a negative index becomes a huge one, so that one pass checks both ends
+        if unsigned.item(unsigned.argmax()) >= length:
+            positions(indices, length)  # says which
+    else:
+        indices = positions(indices, length)
+    # a copy: the batch may be written to, and the pick fetched again
+    samples = [copy(indices)] if include_indices else []
+    for array in arrays:
+        if type(array) is np.ndarray and array.flags.carray and arena.current is None:
+            samples.append(array.take(indices, 0))
+        else:
+            some = _rows_with_note(array, indices)
+            if type(some) is not np.ndarray or some.shape[:1] != getattr(indices, "shape", None):
+                _should_be_as_many(some, indices, array)
+            samples.append(some)
+    return samples
+
+
 def rows(array: Any, indices: Any) -> Any:
     """The samples of one array-like at `indices`, which lie within its length."""
     if type(array) is np.memmap:
@@ -27,7 +73,7 @@ def rows(array: Any, indices: Any) -> Any:
     if type(array) is np.ndarray and type(indices) is np.ndarray:
         flags = array.flags
         if flags.c_contiguous and flags.aligned:  # take would copy any other array whole, at every call
-            out = empty((len(indices), *array.shape[1:]), array.dtype) if in_worker() else None
+            out = arena.empty((len(indices), *array.shape[1:]), array.dtype) if arena.in_worker() else None
             return array.take(indices, 0) if out is None else array.take(indices, 0, out, "clip")
         return array[indices]
     if isinstance(indices, np.ndarray) and (isinstance(array, (list, tuple, range)) or is_dataset(array)):
@@ -64,3 +110,32 @@ def is_dataset(x: Any) -> bool:
     For an array of indices, one over arrays would give an answer as well, with transforms applied to wrong axes.
     """
     return any(kind.__module__.startswith("torch.utils.data") for kind in type(x).__mro__)
+
+
+def _rows_with_note(array: Any, indices: Any) -> Any:
+    try:
+        return rows(array, indices)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, TypeError) or "truth value of an array" in str(error):
+            noted(error, f"a {type(array).__name__} is asked for an array of indices; {ONE_BY_ONE}")
+        raise
+
+
+def _should_be_as_many(some: Any, indices: Any, array: Any) -> None:
+    """Refuse what an array-like gives for `indices`, if it has a length, and another one."""
+    if not hasattr(indices, "__len__"):
+        return
+    counts = [_count(some)]
+    if isinstance(some, tuple) and counts != [len(indices)]:  # fields that belong together, each with all samples
+        counts = [_count(leaf) for leaf in tree.leaves(some)]
+    for n in counts:
+        if n is not None and n != len(indices):
+            raise ValueError(
+                f"a {type(array).__name__} should give one sample for each index: {len(indices)} indices, {n} samples; "
+                f"{ONE_BY_ONE}"
+            )
+
+
+def _count(some: Any) -> int | None:
+    shape = getattr(some, "shape", None)
+    return shape[0] if shape else len(some) if isinstance(some, (list, str, tuple)) else None

@@ -11,9 +11,10 @@ from typing import Any, Literal, Never, Self
 
 import numpy as np
 
-from ..data_source import Batch, BatchIterator, IteratorDataSource
+from ..data_source import Batch, BatchIterator
 from ..data_source.combined import coerced
-from ..data_source.replay import fingerprint, should_agree
+from ..data_source.replay import should_agree
+from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
 from ..engine.global_rng import globals_kept
 from ..engine.pools import cores
@@ -25,9 +26,11 @@ from ..engine.trace import Trace, verdict
 from ..errors import PoolClosedError, located
 from ..work_pool import AbstractWorkerPool
 from .arguments import one_of, plain_seed, pool_of, seed_of, seed_of_plain, shard_of, world_of
-from .job import InTurn, Item, Job, Made, Skipped, stages_of
+from .fetch import FetchJob, FetchResult, Item
+from .job import InTurn
 from .loop import Loop, Run
-from .plan import Last, Remainder, RunPlan, should_fit
+from .plan import Last, Remainder, RunPlan
+from .skipping import Skipped
 from .stats import LoaderStats
 
 __all__ = ["Loader"]
@@ -113,9 +116,8 @@ class Loader:
         no_keywords("Loader", others, KEYWORDS)
         self.source = coerced(source, "source")
         self.batch_size = whole("batch_size", batch_size)
-        should_fit(self.source, self.batch_size)
         self._plan = RunPlan(
-            self.source,
+            self.source.plan(self.batch_size),
             self.batch_size,
             as_rng(shuffle) is not None,
             one_of("last", last, Last),
@@ -128,7 +130,7 @@ class Loader:
         self._skips = one_of("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._depth = None if depth is None else whole("depth", depth)
-        self._run = Run(Trace(stages_of(self.source)), whole("max_skipped", max_skipped, least=0))
+        self._run = Run(Trace(self.source._stages), whole("max_skipped", max_skipped, least=0))
         if not self.source.is_random_access:
             self._should_be_plain(pool)
         self._shared: Any = None  # what stands for the job in the pool
@@ -363,7 +365,7 @@ class Loader:
             if empty:
                 raise ValueError(f"steps() should be over a source with batches, but epoch {each} has none")
 
-    def _made(self, items: Iterator[Item]) -> Iterator[Made]:
+    def _made(self, items: Iterator[Item]) -> Iterator[FetchResult]:
         if not self.source.is_random_access:
             return self._made_by_the_source()
         if self._pool is None:
@@ -375,13 +377,13 @@ class Loader:
 
     def _noise(self) -> int | None:
         """What seeds the global generators of workers, where they have some of their own."""
-        seeded = self._pool is not None and self._pool.engine.isolated and self.source._may_draw
+        seeded = self._pool is not None and self._pool.engine.isolated and self.source.traits.may_use_global_rng
         return entropy_of(self._seed) if seeded else None
 
-    def _job(self, seed: int | None) -> Job:
-        return Job(self.source, seed, self._plan.shard or (0, 1), self._skips)
+    def _job(self, seed: int | None) -> FetchJob:
+        return FetchJob(self.source, seed, self._plan.shard or (0, 1), self._skips)
 
-    def _made_by_the_source(self) -> Iterator[Made]:
+    def _made_by_the_source(self) -> Iterator[FetchResult]:
         """For a source that gives its batches one after the other."""
         rng = {"shuffle": rng_at(self._seed, self._run.epoch)} if self._plan.shuffled else {}
         return InTurn(self.source.batch_iterator(self.batch_size, **rng), self._run.epoch)
@@ -390,7 +392,7 @@ class Loader:
         """What a state and the loader that goes on from it have to agree in."""
         n = self.source.num_samples()
         plan = self._plan
-        self._plan_is = self._plan_is or fingerprint(self.source._signature())
+        self._plan_is = self._plan_is or fingerprint(self._plan.plan.signature())
         return {
             "version": VERSION,
             "batch_size": self.batch_size,
@@ -411,7 +413,7 @@ class Loader:
     def _should_be_plain(self, pool: Any) -> None:
         plan = self._plan
         given = {"pool": pool is not None, "last": plan.last != "keep", "shard": plan.shard is not None}
-        given["shuffle"] = plan.shuffled and isinstance(self.source, IteratorDataSource)
+        given["shuffle"] = plan.shuffled and not self.source.traits.takes_shuffle
         for name in [name for name, is_given in {**given, "on_error": self._skips}.items() if is_given]:
             raise TypeError(
                 f"{name} should be left out: {type(self.source).__name__} gives its batches one after the other, "

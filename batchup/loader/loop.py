@@ -11,7 +11,8 @@ from ..engine.position import Position
 from ..engine.trace import Trace
 from ..engine.tree import Batch
 from ..errors import PoolClosedError, TooManySkipped, concurrent_next_error
-from .job import Made, Skipped
+from .fetch import FetchResult
+from .skipping import Skipped
 
 __all__ = ["Loop", "Run"]
 
@@ -67,17 +68,17 @@ class Loop(Iterator[Batch]):
     Parameters
     ----------
     run : Run
-    results : iterator of what a `Job` makes
+    results : iterator of what a `FetchJob` gives
     epoch : int or None
         The epoch that has ended when the loop has.
     """
 
-    def __init__(self, run: Run, results: Iterator[Made], epoch: int | None) -> None:
+    def __init__(self, run: Run, results: Iterator[FetchResult], epoch: int | None) -> None:
         self._run = run
         self._results: Any = results
         self._epoch = epoch
         self._asked = False  # somebody is in `__next__`
-        self._held: Made | None = None
+        self._held: FetchResult | None = None
         self._delivered = run.step > 0  # whether there was any batch of this epoch
 
     def __next__(self) -> Batch:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SamplerContract,
         SequentialSourceContract,
         SourceContract,
+        WrapperContract,
         plain,
     )
     from .strategies import (
@@ -53,6 +54,7 @@ __all__ = [
     "SequentialSourceContract",
     "Shuffled",
     "SourceContract",
+    "WrapperContract",
     "array_sources",
     "batch_sizes",
     "check_determinism",

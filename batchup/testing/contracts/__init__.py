@@ -4,6 +4,7 @@ from .comparable import plain
 from .pools import PoolContract
 from .samplers import AccessorContract, SamplerContract
 from .sources import RandomAccessSourceContract, SequentialSourceContract, SourceContract
+from .wrappers import WrapperContract
 
 __all__ = [
     "AccessorContract",
@@ -12,5 +13,6 @@ __all__ = [
     "SamplerContract",
     "SequentialSourceContract",
     "SourceContract",
+    "WrapperContract",
     "plain",
 ]

@@ -1,0 +1,55 @@
+"""Functions of a batch, as users give them: what they are called, what they get, and what they should return."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..engine.checks import kind_of
+from ..engine.tree import Batch
+from ..errors import noted
+
+__all__ = ["batch_arguments", "batch_of", "function_name", "note_signature_mismatch"]
+
+
+def batch_arguments(batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any], str]:
+    """What a function of a batch is called with, and that in words."""
+    if isinstance(batch, tuple):
+        return batch, {}, f"the arrays of a batch, here {len(batch)}, as so many arguments"
+    return (batch,), {}, f"a batch, here {kind_of(batch)}, as one argument"
+
+
+def note_signature_mismatch(
+    error: TypeError, fn: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any], what: str
+) -> None:
+    """Note on an error of `fn`, if these are not the arguments that it takes, what it gets."""
+    try:
+        inspect.signature(fn).bind(*args, **keywords)
+    except TypeError:
+        noted(error, f"{function_name(fn)} gets {what}")
+    except ValueError:  # some functions in C do not tell
+        pass
+
+
+def batch_of(fn: Callable[..., Any], result: Any) -> Batch:
+    """What `fn` returned, which should be a batch."""
+    if isinstance(result, (tuple, dict)):
+        return result
+    if isinstance(result, list):  # [X, y] is taken for (X, y)
+        return tuple(result)
+    hint = "does it lack a return?" if result is None else "for a single array, return (array,)"
+    raise TypeError(
+        f"{function_name(fn)} should return a batch, a tuple or a dict of arrays, not {kind_of(result)}; {hint}"
+    )
+
+
+def function_name(fn: Callable[..., Any]) -> str:
+    """What a function is called.
+
+    >>> import functools
+    >>> function_name(functools.partial(sorted)), function_name(lambda: 0)
+    ('sorted', '<lambda>')
+    """
+    fn = getattr(fn, "func", fn)
+    return str(getattr(fn, "__name__", type(fn).__name__))

@@ -1,0 +1,269 @@
+"""What a data source answers: how many samples it has, which of them make which batch, and what they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import sampling
+from ..engine.checks import whole
+from ..engine.shuffle import Shuffle
+from ..engine.tree import Batch, Pick
+from .batches import BatchIterator
+from .plan import MadePlan, Plan, Traits
+from .results import Limited, Progress, concatenated, first, mean, results
+
+__all__ = ["SourceInterface", "plan_of", "should_be_random_access", "with_shuffle"]
+
+
+class SourceInterface:
+    """What all data sources answer; `AbstractDataSource` adds `map` and `random_map`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keep methods that say the same in step: a class that overrides one of them has the other made from it."""
+        super().__init_subclass__(**kwargs)
+        for made, origin in _MADE_FROM.items():
+            if _depth(cls, origin) < _depth(cls, made):
+                setattr(cls, made, _picks_of_plan if made == "batch_indices_iterator" else vars(SourceInterface)[made])
+
+    @property
+    def is_random_access(self) -> bool:
+        """Whether samples can be fetched by index: then `batch_indices_iterator` and `samples_by_indices` are there,
+        and the batches can be prepared by a work pool."""
+        return False
+
+    def num_samples(self, **kwargs: Any) -> int | float | None:
+        """How many samples one go through the source gives.
+
+        Returns
+        -------
+        int, `numpy.inf` or None
+            None where it is not known.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how many samples it has")
+
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
+        """Batches, one after the other.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples per batch; the last may have fewer.
+        shuffle : None, bool, int, SeedSequence, RandomState or Generator, optional
+            None (the default) and False keep the order. True shuffles by NumPy's global generator. An int or a
+            `SeedSequence` is a seed: the same order each time. A generator draws a new order each time.
+
+        Returns
+        -------
+        iterator of tuple
+        """
+        if self.is_random_access:
+            return BatchIterator.over(self, batch_size, shuffle, kwargs)
+        raise NotImplementedError(f"{type(self).__name__} does not give batches")
+
+    def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
+        """The plan: what `batch_iterator` with the same arguments will fetch.
+
+        Returns
+        -------
+        iterator of picks
+            A pick is an array of indices; a composite has a tuple of them, a choice a `ChoiceBatch`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no indices: its batches come one after the other")
+
+    def plan(self, batch_size: int, **kwargs: Any) -> Plan:
+        """Which samples make which batch, for any shuffle.
+
+        A source that wraps another one returns the plan of that. One that has only `batch_indices_iterator` gets a
+        plan made from it, which gives the same picks, and knows nothing else about them.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples per batch.
+        **kwargs
+            Further keywords of `batch_iterator`.
+
+        Returns
+        -------
+        Plan
+        """
+        return MadePlan(self, batch_size, kwargs)
+
+    @property
+    def traits(self) -> Traits:
+        """What other sources and pools want to know beside the plan. The default is right for any source."""
+        return Traits()
+
+    def samples_by_indices(self, indices: Pick) -> Batch:
+        """The samples at these positions of the source, as one batch.
+
+        Where the source is over a subset, 0 is the first sample of the subset.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot fetch by index")
+
+    def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
+        """The fetch: the batch for one pick of `batch_indices_iterator`.
+
+        Where the source is over a subset, the indices are still those of the data.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot fetch by index")
+
+    def batch_map_concat(
+        self,
+        func: Callable[..., Any],
+        batch_size: int,
+        progress_iter_func: Progress | None = None,
+        n_batches: int | None = None,
+        prepend_args: tuple[Any, ...] | None = None,
+        **kwargs: Any,
+    ) -> tuple[npt.NDArray[Any], ...] | None:
+        """Results per sample, computed batch by batch: see the function `batch_map_concat`.
+
+        Parameters
+        ----------
+        func : callable, ``func(*prepend_args, *batch)``
+            Returns one array with a result per sample, a tuple of them, or None.
+        batch_size : int
+            Samples per batch.
+        progress_iter_func : callable, optional
+            A function in the style of ``tqdm.tqdm``, called as ``progress_iter_func(batches, total=…, leave=False)``.
+        n_batches : int, optional
+            Stop after this many; needed where the source has no end.
+        prepend_args : tuple, optional
+            Arguments of `func` before the batch.
+        **kwargs
+            For `batch_iterator`, such as `shuffle`.
+
+        Returns
+        -------
+        tuple of ndarray, or None
+            None if `func` returned None, and for no samples.
+
+        Raises
+        ------
+        ValueError
+            If the source has no end and there is no `n_batches`.
+
+        Examples
+        --------
+        >>> from batchup import ArrayDataSource
+        >>> ds = ArrayDataSource([np.arange(6).reshape(3, 2)])
+        >>> ds.batch_map_concat(lambda x: x.sum(axis=1), batch_size=2)
+        (array([1, 5, 9]),)
+        """
+        batches, total = self._limited(batch_size, n_batches, kwargs)
+        return concatenated(results(func, batches, total, progress_iter_func, prepend_args))
+
+    def batch_map_mean(
+        self,
+        func: Callable[..., Any],
+        batch_size: int,
+        progress_iter_func: Progress | None = None,
+        sum_axis: int | tuple[int, ...] | None = None,
+        n_batches: int | None = None,
+        prepend_args: tuple[Any, ...] | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, ...] | None:
+        """Means over all samples, computed batch by batch: see the function `batch_map_mean`.
+
+        Parameters
+        ----------
+        func : callable, ``func(*prepend_args, *batch)``
+            Returns the sum over the batch (a number or an array), a tuple of sums, or None. With `sum_axis` it returns
+            what is still to be summed.
+        batch_size : int
+            Samples per batch.
+        progress_iter_func : callable, optional
+            A function in the style of ``tqdm.tqdm``, called as ``progress_iter_func(batches, total=…, leave=False)``.
+        sum_axis : int or tuple of int, optional
+            The axis or axes over which to sum what `func` returns; 0 for results per sample.
+        n_batches : int, optional
+            Stop after this many; needed where the source has no end.
+        prepend_args : tuple, optional
+            Arguments of `func` before the batch.
+        **kwargs
+            For `batch_iterator`, such as `shuffle`.
+
+        Returns
+        -------
+        tuple, or None
+            Each sum, in at least double precision, divided by the number of samples; None if `func` returned None, and
+            for no samples.
+
+        Raises
+        ------
+        ValueError
+            If the source has no end and there is no `n_batches`.
+
+        Examples
+        --------
+        >>> from batchup import ArrayDataSource
+        >>> ds = ArrayDataSource([np.array([1.0, 2.0, 6.0])])
+        >>> [float(mean) for mean in ds.batch_map_mean(lambda x: x.sum(), batch_size=2)]
+        [3.0]
+        """
+        batches, total = self._limited(batch_size, n_batches, kwargs)
+        return mean(results(func, batches, total, progress_iter_func, prepend_args), sum_axis)
+
+    def _limited(self, batch_size: int, n_batches: int | None, kwargs: dict[str, Any]) -> Limited:
+        """The batches to go through, and how many they will be (None if that is not known)."""
+        n = self.num_samples(**{name: value for name, value in kwargs.items() if name != "shuffle"})
+        if n_batches is None and n == np.inf:
+            raise ValueError("the source has no end: n_batches should say how many batches to go through")
+        total = None if n is None or n == np.inf else sampling.num_batches(int(n), whole("batch_size", batch_size))
+        return first(self.batch_iterator(batch_size, **kwargs), n_batches, total)
+
+    @property
+    def _stages(self) -> tuple[str, ...]:
+        """The names of the steps that a batch is made in: the fetch, and each function that it is mapped by."""
+        what = "fetch" if self.is_random_access else "batches"
+        return (f"the {what} of {type(self).__name__}",)
+
+    def _fetch_timed(self, pick: Pick, times: list[float]) -> Batch:
+        """The batch for a pick; after each of the `_stages`, the time is added to `times`."""
+        batch = self.samples_by_indices_nomapping(pick)
+        times.append(time.perf_counter())
+        return batch
+
+
+def _picks_of_plan(self: SourceInterface, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
+    return self.plan(batch_size, **kwargs).picks(shuffle)
+
+
+_picks_of_plan.__name__ = "batch_indices_iterator"
+_picks_of_plan.__doc__ = SourceInterface.batch_indices_iterator.__doc__
+
+
+def with_shuffle(shuffle: Shuffle, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keywords to pass on; without a shuffle there is none among them, as not every function takes one."""
+    return kwargs if shuffle is None else {**kwargs, "shuffle": shuffle}
+
+
+def plan_of(source: Any, batch_size: int, kwargs: dict[str, Any]) -> Plan:
+    """The plan of a source, also of an object that only looks like one."""
+    plan: Plan = source.plan(batch_size, **kwargs) if hasattr(source, "plan") else MadePlan(source, batch_size, kwargs)
+    return plan
+
+
+def should_be_random_access(source: SourceInterface) -> None:
+    if not source.is_random_access:
+        raise TypeError(f"{type(source).__name__} should be over sources that fetch by index; one of them cannot")
+
+
+# Each of these methods can be made from the other one; the second rule is for the times of the parts of a fetch.
+_MADE_FROM = {
+    "plan": "batch_indices_iterator",
+    "batch_indices_iterator": "plan",
+    "_fetch_timed": "samples_by_indices_nomapping",
+    "_stages": "samples_by_indices_nomapping",
+}
+
+
+def _depth(cls: type, name: str) -> int:
+    """How far up in the bases of a class the method stands; 0 is in the class itself."""
+    return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))

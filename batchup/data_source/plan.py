@@ -1,0 +1,461 @@
+"""Plans: which samples make which batch. One kind for each way in which sources are put together."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import sampling
+from ..engine import tree
+from ..engine.rng import SeedPath
+from ..engine.shuffle import Rng, Shuffle, as_rng
+from ..engine.tree import Pick
+from .signatures import signature_of
+
+__all__ = ["ChoiceBatch", "IndexPlan", "JoinedPlan", "Plan", "RandomPick", "SeededPlan", "Traits", "TurnsPlan"]
+
+
+class RandomPick(NamedTuple):
+    """The pick of a `RandomMapDataSource`: which samples, and where their random numbers come from.
+
+    Attributes
+    ----------
+    pick : pick
+        A pick of the source underneath.
+    seed_path : SeedPath
+        Where the generator of this batch comes from.
+    """
+
+    pick: Pick
+    seed_path: SeedPath
+
+
+class ChoiceBatch(NamedTuple):
+    """The pick of a `ChoiceDataSource`: which samples, of which source.
+
+    Attributes
+    ----------
+    sample_indices : pick
+        A pick of the chosen source.
+    ds_index : int
+        Which source.
+    """
+
+    sample_indices: Pick
+    ds_index: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Traits:
+    """What else one source wants to know about another. The defaults are right for any source, if not the fastest.
+
+    Attributes
+    ----------
+    takes_keywords : bool, default True
+        Whether `batch_iterator` passes keywords of the user's on to somebody.
+    takes_shuffle : bool, default True
+        Whether `shuffle` changes anything.
+    may_use_global_rng : bool, default True
+        Whether fetching may run code that draws from `numpy.random`: any but that for plain arrays.
+    has_unequal_parts : bool, default False
+        Whether the parts of a batch differ in length, by `batch_sizes`.
+    """
+
+    takes_keywords: bool = True
+    takes_shuffle: bool = True
+    may_use_global_rng: bool = True
+    has_unequal_parts: bool = False
+
+
+class Plan(abc.ABC):
+    """Which samples make which batch of an epoch: an iterator of picks that knows its own shape.
+
+    ``source.plan(batch_size)`` gives one. A source of your own that wraps another forwards it in one line::
+
+        def plan(self, batch_size, **kwargs):
+            return self.source.plan(batch_size, **kwargs)
+
+    A class of your own derived from `Plan` is needed only for picks of a new kind.
+
+    Attributes
+    ----------
+    draws : bool
+        Whether picks depend on random numbers beside the order: on a `random_map`, or on weights of a choice.
+    weighted : bool
+        Whether the order is random even without a shuffle.
+    takes_turns : bool
+        Whether a short batch need not be the last one.
+    has_unequal_parts : bool
+        Whether the parts of a batch differ in length, by `batch_sizes`.
+    transforms : tuple of str
+        The names of the random transforms that the batches go through, the first one first.
+    """
+
+    draws = False
+    weighted = False
+    takes_turns = False
+    has_unequal_parts = False
+    transforms: tuple[str, ...] = ()
+
+    @abc.abstractmethod
+    def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
+        """The picks of one epoch, the first one first.
+
+        Parameters
+        ----------
+        shuffle : as for `batch_iterator`
+        seed_path : SeedPath, optional
+            Where all random numbers beside the order come from; by default it follows from `shuffle`.
+
+        Returns
+        -------
+        iterator of picks
+        """
+
+    @abc.abstractmethod
+    def sizes(self, pick: Pick) -> Any:
+        """How many samples each part of a full pick has: a tree of the same shape as the pick."""
+
+    @abc.abstractmethod
+    def counts(self, pick: Pick) -> Any:
+        """How many samples this pick has; a tuple of counts where its parts may differ in length."""
+
+    @abc.abstractmethod
+    def length(self, full: bool = False, shuffled: bool = False) -> int | float | None:
+        """How many batches an epoch has.
+
+        Parameters
+        ----------
+        full : bool, default False
+            Count only the batches that are not short.
+        shuffled : bool, default False
+
+        Returns
+        -------
+        int, `numpy.inf` or None
+            None where it depends on what is drawn.
+        """
+
+    @abc.abstractmethod
+    def signature(self) -> tuple[Any, ...]:
+        """All that the picks depend on beside the shuffle, as plain values: two plans with the same are the same."""
+
+    def is_short(self, pick: Pick) -> bool:
+        """Whether some part of the pick has fewer samples than it should."""
+        wanted = tree.leaves(self.sizes(pick))
+        return any(_is_array(leaf) and len(leaf) < n for leaf, n in zip(tree.leaves(pick), wanted, strict=True))
+
+    def are_alike(self, a: Pick, b: Pick) -> bool:
+        """Whether samples of the pick `b` may fill up the pick `a`: whether they are of the same sources."""
+        return True
+
+    def should_know(self, what: str) -> None:  # noqa: B027 - most plans know everything
+        """Raise a `TypeError` if this plan does not know enough for `what`."""
+
+
+class IndexPlan(Plan):
+    """The plan of a source whose samples are drawn by a sampler: its picks are arrays of indices.
+
+    Parameters
+    ----------
+    sampler : AbstractSampler
+    batch_size : int
+    *what
+        What the sampler is used for, as plain values such as the name of a class, for `signature`.
+
+    Examples
+    --------
+    >>> from batchup.sampling import StandardSampler
+    >>> plan = IndexPlan(StandardSampler(5), 2)
+    >>> [pick.tolist() for pick in plan.picks()], plan.length(), plan.length(full=True)
+    ([[0, 1], [2, 3], [4]], 3, 2)
+    """
+
+    def __init__(self, sampler: Any, batch_size: int, *what: Any) -> None:
+        self.sampler, self.batch_size, self.what = sampler, batch_size, what
+
+    def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
+        rng = as_rng(shuffle)
+        picks: Iterator[Pick]
+        if rng is None:
+            picks = self.sampler.in_order_indices_batch_iterator(self.batch_size)
+        else:
+            picks = self.sampler.shuffled_indices_batch_iterator(self.batch_size, rng)
+        return picks
+
+    def sizes(self, pick: Pick) -> Any:
+        return tree.map_leaves(lambda leaf: self.batch_size, pick)
+
+    def counts(self, pick: Pick) -> Any:
+        return tree.length(pick)
+
+    def is_short(self, pick: Pick) -> bool:
+        return len(pick) < self.batch_size if type(pick) is np.ndarray else super().is_short(pick)
+
+    def length(self, full: bool = False, shuffled: bool = False) -> int | float | None:
+        return _batches_of(self.sampler.num_indices_generated(), self.batch_size, full)
+
+    def signature(self) -> tuple[Any, ...]:
+        return *self.what, signature_of(self.sampler)
+
+
+class MadePlan(Plan):
+    """A plan for a source that has none of its own, made from its `batch_indices_iterator`.
+
+    It gives the picks, and does not know what they stand for.
+
+    Parameters
+    ----------
+    source : data source
+    batch_size : int
+    kwargs : dict
+        Further keywords of `batch_indices_iterator`.
+    """
+
+    def __init__(self, source: Any, batch_size: int, kwargs: dict[str, Any]) -> None:
+        self.source, self.batch_size, self.kwargs = source, batch_size, kwargs
+
+    def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
+        given = self.kwargs if shuffle is None else {**self.kwargs, "shuffle": shuffle}
+        picks: Iterator[Pick] = self.source.batch_indices_iterator(self.batch_size, **given)
+        return picks
+
+    def sizes(self, pick: Pick) -> Any:
+        raise self._unknown("how many samples a full batch has")
+
+    def counts(self, pick: Pick) -> Any:
+        raise self._unknown("how many samples a batch has")
+
+    def length(self, full: bool = False, shuffled: bool = False) -> int | float | None:
+        n = self.source.num_samples(**self.kwargs)
+        if self.source.is_random_access:
+            return n if n == np.inf else None
+        return _batches_of(n, self.batch_size, full)
+
+    def signature(self) -> tuple[Any, ...]:
+        raise self._unknown("a state")
+
+    def should_know(self, what: str) -> None:
+        if self.source.is_random_access:
+            raise self._unknown(what)
+
+    def _unknown(self, what: str) -> TypeError:
+        kind = type(self.source).__name__
+        return TypeError(
+            f"{what} needs a source that says which samples make which batch, but {kind} has no method plan(); where "
+            f"{kind} wraps another source, add def plan(self, batch_size, **kwargs): return self.source.plan("
+            "batch_size, **kwargs); elsewhere derive it from RandomAccessDataSource, or return a "
+            "batchup.data_source.Plan of your own"
+        )
+
+
+class SeededPlan(Plan):
+    """The plan of a random transform: to each pick of another plan it adds where the random numbers come from.
+
+    Parameters
+    ----------
+    inner : Plan
+        The plan of the source that is transformed.
+    kind, name : str
+        The class of the source, and the name of the transform.
+    seed : int or None
+        The seed of this transform, if it has one of its own.
+    """
+
+    draws = True
+
+    def __init__(self, inner: Plan, kind: str, name: str, seed: int | None) -> None:
+        self.inner, self.kind, self.name, self.seed = inner, kind, name, seed
+        self.weighted, self.takes_turns = inner.weighted, inner.takes_turns
+        self.has_unequal_parts = inner.has_unequal_parts
+        self.transforms = (*inner.transforms, name)
+        # transforms of other names, or added later, do not change what this one draws
+        self._keys = name, inner.transforms.count(name)
+
+    def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
+        seed_path = seed_path or SeedPath.of(shuffle)
+        picks = self.inner.picks(shuffle, seed_path)
+        here = seed_path.seeded(self.seed).child(*self._keys)
+        entropy, key = here.entropy, here.spawn_key
+        return (RandomPick(pick, SeedPath(entropy, (*key, step))) for step, pick in enumerate(picks))
+
+    def sizes(self, pick: Pick) -> Any:
+        return RandomPick(self.inner.sizes(pick.pick), pick.seed_path)
+
+    def counts(self, pick: Pick) -> Any:
+        return self.inner.counts(pick.pick)
+
+    def is_short(self, pick: Pick) -> bool:
+        return self.inner.is_short(pick.pick)
+
+    def are_alike(self, a: Pick, b: Pick) -> bool:
+        return self.inner.are_alike(a.pick, b.pick)
+
+    def length(self, full: bool = False, shuffled: bool = False) -> int | float | None:
+        return self.inner.length(full, shuffled)
+
+    def signature(self) -> tuple[Any, ...]:
+        return self.kind, *self._keys, self.seed, self.inner.signature()
+
+    def should_know(self, what: str) -> None:
+        self.inner.should_know(what)
+
+
+class JoinedPlan(Plan):
+    """The plan of a composite: its picks are tuples, with one pick of each member.
+
+    Parameters
+    ----------
+    members : sequence of Plan
+    kind : str
+        The class of the source.
+    trim : bool
+        Whether picks are cut to the length of the shortest of their parts.
+    batch_sizes : tuple of int or None
+        How many samples each member gives to a batch, if not as many as the others.
+
+    Raises
+    ------
+    ValueError
+        If parts that should be trimmed to one length differ in length by intention.
+    """
+
+    def __init__(self, members: Sequence[Plan], kind: str, trim: bool, batch_sizes: tuple[int, ...] | None) -> None:
+        self.members, self.kind, self.trim, self.batch_sizes = tuple(members), kind, trim, batch_sizes
+        self.draws = any(plan.draws for plan in members)
+        self.weighted = any(plan.weighted for plan in members)
+        self.takes_turns = any(plan.takes_turns for plan in members)
+        unequal = any(plan.has_unequal_parts for plan in members)
+        if trim and unequal:
+            raise ValueError("trim should be False: one of the sources has batch_sizes, so its parts differ in length")
+        self.has_unequal_parts = batch_sizes is not None or unequal
+
+    def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
+        if self.draws and seed_path is None:
+            seed_path = SeedPath.of(shuffle)
+        plans = _picks_of(self.members, as_rng(shuffle), seed_path)
+        return (tree.even(picks) if self.trim else picks for picks in zip(*plans, strict=False))
+
+    def sizes(self, pick: Pick) -> Any:
+        return tuple(plan.sizes(part) for plan, part in zip(self.members, pick, strict=True))
+
+    def counts(self, pick: Pick) -> Any:
+        if self.trim:
+            return tree.length(pick)
+        return tuple(plan.counts(part) for plan, part in zip(self.members, pick, strict=True))
+
+    def is_short(self, pick: Pick) -> bool:
+        return any(plan.is_short(part) for plan, part in zip(self.members, pick, strict=True))
+
+    def are_alike(self, a: Pick, b: Pick) -> bool:
+        return all(plan.are_alike(*parts) for plan, *parts in zip(self.members, a, b, strict=True))
+
+    def length(self, full: bool = False, shuffled: bool = False) -> int | float | None:
+        if full and len(self.members) > 1 and self.takes_turns:
+            return None  # short batches of one member meet full ones of the others
+        counts = [plan.length(full, shuffled) for plan in self.members]
+        return None if None in counts else min(n for n in counts if n is not None)
+
+    def signature(self) -> tuple[Any, ...]:
+        return self.kind, self.trim, self.batch_sizes, *(plan.signature() for plan in self.members)
+
+    def should_know(self, what: str) -> None:
+        for plan in self.members:
+            plan.should_know(what)
+
+
+class TurnsPlan(Plan):
+    """The plan of a choice: each pick is one of one member, whose turn it is.
+
+    Parameters
+    ----------
+    members : sequence of Plan
+    kind : str
+        The class of the source.
+    turns : callable, ``turns(picks, rng, seed_path) -> iterator of ChoiceBatch``
+        Takes the picks from the iterators of the members, turn by turn.
+    batches : sequence of int, optional
+        Where the members come in proportion to their lengths: how many batches their samples make.
+    weights : tuple of float, optional
+        Where it is drawn whose turn it is.
+    """
+
+    takes_turns = True
+
+    def __init__(
+        self,
+        members: Sequence[Plan],
+        kind: str,
+        turns: Callable[[list[Iterator[Pick]], Rng | None, SeedPath | None], Iterator[Pick]],
+        stratified: bool,
+        batches: Sequence[int] | None,
+        weights: tuple[float, ...] | None,
+    ) -> None:
+        self.members: tuple[Plan, ...] = tuple(members)
+        self.kind, self._turns = kind, turns
+        self.stratified, self.batches, self.weights = stratified, batches, weights
+        self.draws = weights is not None or any(plan.draws for plan in members)
+        self.weighted = weights is not None or any(plan.weighted for plan in members)
+        self.has_unequal_parts = any(plan.has_unequal_parts for plan in members)
+
+    def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
+        rng = as_rng(shuffle)
+        if self.draws and seed_path is None:
+            seed_path = SeedPath.of(shuffle)
+        return self._turns(_picks_of(self.members, rng, seed_path), rng, seed_path)
+
+    def sizes(self, pick: Pick) -> Any:
+        return ChoiceBatch(self.members[pick.ds_index].sizes(pick.sample_indices), pick.ds_index)
+
+    def counts(self, pick: Pick) -> Any:
+        return self.members[pick.ds_index].counts(pick.sample_indices)
+
+    def is_short(self, pick: Pick) -> bool:
+        member: Plan = self.members[pick.ds_index]
+        return member.is_short(pick.sample_indices)
+
+    def are_alike(self, a: Pick, b: Pick) -> bool:
+        member: Plan = self.members[a.ds_index]
+        return a.ds_index == b.ds_index and member.are_alike(a.sample_indices, b.sample_indices)
+
+    def length(self, full: bool = False, shuffled: bool = False) -> int | float | None:
+        counts = [plan.length(full, shuffled) for plan in self.members]
+        known = [n for n in counts if n is not None]
+        if len(known) < len(counts) or self.weights is not None:
+            return None
+        if self.batches is not None:
+            # a member that gives fewer batches than its samples make ends the epoch when its turn comes
+            given = [plan.length(False, shuffled) for plan in self.members]
+            return sum(known) if list(self.batches) == given else None
+        if shuffled or full:
+            return None if min(known) < np.inf else np.inf
+        return min(n * len(known) + i for i, n in enumerate(known))  # the one whose turn it is has no more
+
+    def signature(self) -> tuple[Any, ...]:
+        return self.kind, self.stratified, self.weights, *(plan.signature() for plan in self.members)
+
+    def should_know(self, what: str) -> None:
+        for plan in self.members:
+            plan.should_know(what)
+
+
+def _picks_of(members: Iterable[Plan], rng: Rng | None, seed_path: SeedPath | None) -> list[Iterator[Pick]]:
+    """The picks of each member: the order of all from one generator, other random numbers from a seed path each."""
+    return [
+        plan.picks(rng, seed_path.child(i) if seed_path is not None and plan.draws else None)
+        for i, plan in enumerate(members)
+    ]
+
+
+def _batches_of(n: int | float | None, batch_size: int, full: bool) -> int | float | None:
+    if n is None or n == np.inf:
+        return n
+    return int(n) // batch_size if full else sampling.num_batches(int(n), batch_size)
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "__len__")

@@ -1,0 +1,38 @@
+"""What a plan depends on, in plain values, and a short text that stands for them in a state."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+__all__ = ["fingerprint", "signature_of"]
+
+
+def fingerprint(*signature: Any) -> str:
+    """A short text that differs where `signature`, of plain values, does.
+
+    >>> fingerprint("a", 1) == fingerprint("a", 1), fingerprint("a", 1) == fingerprint("a", 2)
+    (True, False)
+    """
+    return hashlib.blake2b(repr(signature).encode(), digest_size=8).hexdigest()
+
+
+def signature_of(sampler: Any) -> tuple[Any, ...]:
+    """What a sampler is and holds, in plain values; arrays by a digest of their bytes."""
+    held = sorted(getattr(sampler, "__dict__", {}).items())
+    return type(sampler).__name__, *((name, _digest(value)) for name, value in held if not name.startswith("_"))
+
+
+def _digest(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        content = hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=8).hexdigest()
+        return str(value.dtype), value.shape, content
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__, *map(_digest, value)
+    if isinstance(value, (type(None), bool, int, float, str)):
+        return value
+    return type(value).__name__
