@@ -29,9 +29,9 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights():
 
 
 @pytest.mark.timeout(240)
-def test_two_trainers_share_out_an_epoch():
+def test_two_ranks_share_out_an_epoch():
     """Two processes with a shard each see every sample once between them, and learn the same."""
-    lines = printed("two_trainers.py", "--epochs", "4").splitlines()
+    lines = printed("two_ranks.py", "--epochs", "4").splitlines()
 
     assert "in each of 4 epochs, both together see every sample once: True" in lines
     assert "both end with the same weights, bit for bit: True" in lines
