@@ -33,7 +33,7 @@ html_show_sourcelink = False
 
 
 def by_last_name(app, env, node, contnode):
-    """`WorkerThreadPool` is a link to ``batchup.work_pool.WorkerThreadPool``, wherever it stands."""
+    """Resolve short names: `WorkerThreadPool` links to ``batchup.work_pool.WorkerThreadPool`` on every page."""
     if node.get("refdomain") != "py" or "reftarget" not in node:
         return None
     domain, target = env.domains["py"], node["reftarget"]
@@ -47,7 +47,7 @@ def by_last_name(app, env, node, contnode):
 
 
 def draw(app):
-    """Run the examples of the pages that draw something, so that the pictures are those of the code beside them."""
+    """Run the examples of the pages with pictures, so that each picture comes from the code on its page."""
     pictures = Path(app.srcdir, "generated")
     pictures.mkdir(exist_ok=True)
     for page in PAGES_WITH_PICTURES:
@@ -60,7 +60,7 @@ def draw(app):
 
 
 def is_field(app, what, name, obj, skip, options):
-    """The fields of a named tuple are described under its Attributes."""
+    """Skip the fields of a named tuple: its docstring describes them under Attributes."""
     return True if type(obj).__name__ == "_tuplegetter" else None
 
 

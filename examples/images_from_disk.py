@@ -1,13 +1,13 @@
-"""Batches of images that are read from files as they are needed: serially, in threads and in processes.
+"""Read batches of images from files: serially, in threads and in processes.
 
-Shows an accessor, which is indexed like an array but opens a file for each sample; a ``map`` that makes one array of
-images of many sizes; and work pools, which give the same batches as the plain loop. To run it::
+Shows an accessor, which is indexed like an array but opens a file for each sample; a ``map`` that resizes images of
+many sizes into one array; and work pools, which give the same batches as the plain loop. To run it::
 
     pip install 'batchup[examples]'
     python images_from_disk.py
 
-It cuts two photographs into a few hundred JPEG files in a temporary folder, prints how many batches each way made in
-a second on your machine, and draws one batch.
+It cuts two photographs into a few hundred JPEG files in a temporary folder, prints the batches per second of each way
+on your machine, and plots one batch.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CLASSES = ["temple", "flower"]
 
 
 def cut_photographs(folder, n_images):
-    """Save pieces of two photographs, of many sizes, as ``temple-000.jpg``, ``flower-001.jpg`` …; return the paths."""
+    """Save crops of two photographs, of many sizes, as ``temple-000.jpg``, ``flower-001.jpg`` …; return the paths."""
     rng = np.random.default_rng(SEED)
     photographs = [Image.fromarray(photograph) for photograph in load_sample_images().images]
     paths = [folder / f"{CLASSES[i % 2]}-{i:03d}.jpg" for i in range(n_images)]
@@ -44,7 +44,7 @@ def cut_photographs(folder, n_images):
 
 
 class NonUniformImageFileAccessor:
-    """Looks to a data source like an array of images; holds only the paths."""
+    """Indexed like an array of images, but holds only their paths."""
 
     def __init__(self, paths):
         self.paths = paths
@@ -54,7 +54,7 @@ class NonUniformImageFileAccessor:
 
     def __getitem__(self, index):
         if isinstance(index, np.ndarray):
-            return [self.open(i) for i in index]  # a list, as images of different sizes make no array
+            return [self.open(i) for i in index]  # a list, since images of different sizes do not fit into an array
         return self.open(index)
 
     def open(self, i):
@@ -63,12 +63,12 @@ class NonUniformImageFileAccessor:
 
 
 def resize(images, labels):
-    """One array of 64 x 64 pixels for a list of images."""
+    """Resize a list of images to one array of 64 x 64 pixels each."""
     return np.stack([np.asarray(image.resize((64, 64))) for image in images]), labels
 
 
 def timed(name, source):
-    """All batches of one epoch, and how many came in a second, after an epoch that wakes the workers."""
+    """Return all batches of one epoch and print the rate, after an epoch to warm up the workers."""
     for _ in source.batch_iterator(BATCH_SIZE):
         pass
     start = time.perf_counter()
@@ -81,13 +81,13 @@ def timed(name, source):
 
 
 def equal(some, others):
-    """Whether these batches are those, number by number."""
+    """Whether two lists of batches are equal, number by number."""
     pairs = zip(some, others, strict=True)
     return all(np.array_equal(x, y) for batch, other in pairs for x, y in zip(batch, other, strict=True))
 
 
 def draw(path, images, labels):
-    """Save a picture of one batch."""
+    """Save a plot of one batch."""
     figure = Figure(figsize=(8, 2.4), layout="constrained")  # a Figure without pyplot needs no display
     for ax, image, label in zip(figure.subplots(2, BATCH_SIZE // 2).flat, images, labels, strict=False):
         ax.imshow(image)
@@ -98,9 +98,9 @@ def draw(path, images, labels):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, help="where the JPEG files go, to stay there (default: a temporary one)")
-    parser.add_argument("--images", type=int, default=600, help="how many to cut (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("images.png"), help="where the picture goes (%(default)s)")
+    parser.add_argument("--folder", type=Path, help="folder to keep the JPEG files (default: a temporary one)")
+    parser.add_argument("--images", type=int, default=600, help="number of images to cut (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("images.png"), help="file for the plot (%(default)s)")
     args = parser.parse_args()
 
     with contextlib.ExitStack() as stack:

@@ -1,15 +1,15 @@
-"""Patches of many sizes from photographs: random crops and flips, padded to batches of about equal size in memory.
+"""Patches of many sizes from photographs: random crops and flips, padded, in batches of about equal memory.
 
-Shows a pipe of small functions. Photographs are drawn at random and loaded, a patch of a random size is cut from each
-and perhaps flipped, all in the background; as many patches make a batch as fit into a given number of pixels, padded to
-the largest of them. The chance of each patch follows from the seed and its number, so two ways to run the pipe give the
-same batches. To run it::
+Shows a pipe of small functions that run in the background. It loads random photographs, cuts a patch of a random size
+from each, and flips half of the patches. A batch holds as many patches as fit into a given number of pixels, padded to
+the largest patch. Each patch has its own random generator, made from the seed and the number of the patch. So the pipe
+gives the same batches with one thread and with several. To run it::
 
     pip install 'batchup[examples]'
     python patches.py
 
-It takes some seconds, prints the shape of each batch and patches per second on your machine, and draws one batch. The
-photographs come with scikit-image.
+It takes some seconds, prints the shapes of some batches and the patches per second on your machine, and plots one
+batch. The photographs come with scikit-image.
 """
 
 import argparse
@@ -34,12 +34,12 @@ from batchup.batch_iter import (
 
 SEED = 12345
 PHOTOGRAPHS = ["astronaut", "cat", "coffee", "rocket", "hubble_deep_field", "retina"]
-PIXELS = 16 * 128 * 128  # of a batch, padding included
+PIXELS = 16 * 128 * 128  # per batch, padding included
 
 
 @functools.cache
 def photograph(name):
-    """Loaded once."""
+    """Load a photograph, once."""
     return getattr(skimage.data, name)()
 
 
@@ -48,7 +48,7 @@ def class_of(name):
 
 
 def crop(image, rng, least=48, most=160):
-    """A patch of a random size, from a random place."""
+    """Cut a patch of random size at a random position."""
     height, width = rng.integers(least, most + 1, 2)
     top, left = (rng.integers(n - m + 1) for n, m in zip(image.shape, (height, width), strict=False))
     return image[top : top + height, left : left + width]
@@ -59,14 +59,14 @@ def flip(image):
 
 
 def as_float(image):
-    """Brightness from 0 to 1, evened out: some milliseconds for a patch."""
+    """Normalise the brightness to 0 … 1; takes some milliseconds per patch."""
     image = image / 255.0
     low, high = np.percentile(image, [1, 99])
     return ((image - low) / (high - low)).clip(0, 1).astype(np.float32)
 
 
 def should_add(batch, item):
-    """Whether the batch is still small enough with one patch more."""
+    """Whether the batch is still small enough with one more patch."""
     shapes = [image.shape for image, _, _ in [*batch, item]]
     height, width = (max(sides) for sides in list(zip(*shapes, strict=True))[:2])
     return len(shapes) * height * width <= PIXELS
@@ -77,7 +77,7 @@ def with_size(image, label):
 
 
 def pipe(stage, batches, seed):
-    """All functions but one are called by one thread; `stage` says who calls the one that takes long."""
+    """One thread runs all functions but the slowest; `stage` sets who runs that one."""
     return Infinite(
         load_by_random_id(photograph, class_of, ids=PHOTOGRAPHS, random_state=seed),
         apply_at(0, crop),
@@ -95,7 +95,7 @@ def pipe(stage, batches, seed):
 
 
 def timed(name, stage, args):
-    """The batches of one epoch, and how many patches came in a second."""
+    """Return the batches of one epoch and print the patches per second."""
     with pipe(stage, args.batches, args.seed) as batch_iter:
         start = time.perf_counter()
         batches = list(tqdm(batch_iter(), total=len(batch_iter), desc=name, unit="batch", leave=False))
@@ -105,7 +105,7 @@ def timed(name, stage, args):
 
 
 def draw(path, images, labels, sizes):
-    """Save a picture of one batch."""
+    """Save a plot of one batch."""
     figure = Figure(figsize=(9, 4.5), layout="constrained")  # a Figure without pyplot needs no display
     axes = figure.subplots(2, -(-len(images) // 2)).ravel()
     for ax in axes:
@@ -120,9 +120,9 @@ def draw(path, images, labels, sizes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batches", type=int, default=40, help="how many (%(default)s)")
+    parser.add_argument("--batches", type=int, default=40, help="number of batches (%(default)s)")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--out", type=Path, default=Path("patches.png"), help="where the picture goes (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("patches.png"), help="file for the plot (%(default)s)")
     args = parser.parse_args()
 
     for name in PHOTOGRAPHS:

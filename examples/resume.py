@@ -1,14 +1,14 @@
-"""Kill a training run twice, resume it on other pools, and end with the very same weights.
+"""Kill a training run twice, resume it with other pools, and end with the same weights.
 
-Trains twice. The first run goes through undisturbed. The second one prepares its batches in threads, and is killed
-(SIGKILL) at a step drawn at random; goes on from its checkpoint with worker processes, and is killed again; and ends
-without a pool. The order of the samples and the noise on them are functions of the seed and the place in the run, so
-both runs learn from the same batches, and their weights are equal to the last bit. To run it::
+Trains twice. The first run is not interrupted. The second run prefetches its batches in threads and is killed (SIGKILL)
+at a random step. It resumes from its checkpoint with worker processes, and is killed again. It resumes without a pool
+and finishes. The order of the samples and their augmentation depend only on the seed and the position in the run. So
+both runs train on the same batches, and their weights are equal to the last bit. To run it::
 
     pip install 'batchup[examples]'
     python resume.py
 
-It takes some seconds. Where it is killed is another place each time; that the weights are equal stays.
+It takes some seconds. Each time it is killed at other steps; the weights are equal each time.
 """
 
 import argparse
@@ -30,13 +30,13 @@ from batchup import ArrayDataSource, Loader
 SEED = 12345
 BATCH_SIZE = 64
 SAVE_EVERY = 7  # steps
-LIMIT = 120  # seconds that one step may take
+LIMIT = 120  # maximum seconds for one step
 
 processes = multiprocessing.get_context("spawn")
 
 
-def blotted(images, labels, rng):
-    """The digits with noise on them."""
+def add_noise(images, labels, rng):
+    """Add noise to the digits."""
     return images + rng.normal(0, 0.1, images.shape), labels
 
 
@@ -58,7 +58,7 @@ class Classifier:
 
 
 def save(path, model, loader):
-    """Write all that the run depends on into one file, so that whenever it ends, the parts belong together."""
+    """Write everything that the run needs to one file, and replace the old file when the new one is complete."""
     with open(f"{path}.new", "wb") as file:
         np.savez(file, weights=model.weights, velocity=model.velocity, loader=json.dumps(loader.state_dict()))
     os.replace(f"{path}.new", path)
@@ -77,9 +77,9 @@ def digits():
 
 
 def train(path, pool, epochs, steps):
-    """Train from the checkpoint on, if there is one. `steps` is told each step, from the first one here."""
+    """Train, from the checkpoint if there is one. Send the position to `steps`, at the start and after each step."""
     images, labels, samples, _ = digits()
-    source = ArrayDataSource([images, labels], indices=samples).random_map(blotted)
+    source = ArrayDataSource([images, labels], indices=samples).random_map(add_noise)
     model = Classifier()
     with threadpool_limits(1), Loader(source, BATCH_SIZE, shuffle=SEED, pool=pool) as loader:
         if path.exists():
@@ -95,26 +95,26 @@ def train(path, pool, epochs, steps):
 
 
 def run(path, pool, epochs, kill_after=None):
-    """Train in a process of its own, which is killed after so many steps, and print how that went."""
+    """Train in a new process, kill it after `kill_after` steps, and print what happened."""
     receiver, sender = processes.Pipe(duplex=False)
-    trainer = processes.Process(target=train, args=(path, pool, epochs, sender))
-    trainer.start()
-    sender.close()  # the pipe ends when the trainer does
+    process = processes.Process(target=train, args=(path, pool, epochs, sender))
+    process.start()
+    sender.close()  # so that the pipe ends when the training process ends
     places = []
     try:
         while receiver.poll(LIMIT):
             places.append(receiver.recv())
             if len(places) - 1 == kill_after:
-                trainer.kill()
+                process.kill()
     except EOFError:
-        trainer.join(LIMIT)
+        process.join(LIMIT)
     finally:
-        trainer.kill()
-    if trainer.exitcode not in (0, -signal.SIGKILL):
-        sys.exit(f"the trainer ended with {trainer.exitcode}")
+        process.kill()
+    if process.exitcode not in (0, -signal.SIGKILL):
+        sys.exit(f"the training process ended with exit code {process.exitcode}")
     (epoch, step), (last_epoch, last_step) = places[0], places[-1]
-    how = "finished with" if trainer.exitcode == 0 else "killed after"
-    print(f"  pool={pool!r:11}  from epoch {epoch}, step {step} on; {how} epoch {last_epoch}, step {last_step}")
+    how = "finished at" if process.exitcode == 0 else "killed after"
+    print(f"  pool={pool!r:11}  started at epoch {epoch}, step {step}; {how} epoch {last_epoch}, step {last_step}")
 
 
 def main():
@@ -124,10 +124,10 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         unbroken, broken = Path(folder, "unbroken.npz"), Path(folder, "broken.npz")
-        print("one run without a break:")
+        print("an uninterrupted run:")
         run(unbroken, None, epochs)
-        print("one that is killed twice:")
-        half = epochs * 22 // 2  # of the steps that there are
+        print("a run that is killed twice:")
+        half = epochs * 22 // 2  # half of all steps
         run(broken, "threads", epochs, kill_after=random.randrange(1, half))
         run(broken, "processes", epochs, kill_after=random.randrange(1, half))
         run(broken, None, epochs)
@@ -137,9 +137,9 @@ def main():
     model = Classifier()
     model.weights = other["weights"]
     right = model.probabilities(images[test]).argmax(axis=1) == labels[test]
-    print(f"right on held-out digits: {right.mean():.2%}")
+    print(f"accuracy on held-out digits: {right.mean():.2%}")
     same = all(one[name].tobytes() == other[name].tobytes() for name in ["weights", "velocity"])
-    print(f"the weights of both are equal, bit for bit: {same}")
+    print(f"the weights of both runs are equal, bit for bit: {same}")
     sys.exit(not same)
 
 

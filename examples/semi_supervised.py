@@ -1,17 +1,17 @@
-"""Learn handwritten digits from 40 labels and 1300 digits without one, and from the 40 labels alone.
+"""Semi-supervised learning: train on 40 labelled and 1300 unlabelled digits, and on the 40 labelled ones only.
 
-Shows a source that goes round and round a few labelled samples beside one epoch of many unlabelled ones: each batch
-of the ``CompositeDataSource`` holds as many of both. To run it::
+Shows a ``CompositeDataSource``: few labelled samples repeat beside one epoch of many unlabelled samples. Each batch
+holds equal numbers of both. To run it::
 
     pip install 'batchup[examples]'
     python semi_supervised.py
 
-It takes less than a minute, prints the accuracy of both networks on digits that neither has seen, and draws how they
-got there. ``--seed 1`` draws other labels, other held-out digits and other first weights.
+It takes less than a minute, prints the accuracy of both networks on held-out digits, and plots it by epoch.
+``--seed 1`` chooses other labels, other held-out digits and other initial weights.
 
-How the unlabelled digits teach: the network is asked what it sees in one augmented view of a digit, its answers of
-past epochs are averaged and made surer, and it learns to give this answer for another view of the same digit. The
-network that has labels alone sees the same labelled batches, augmented in the same way.
+How the network learns from unlabelled digits: it predicts the class of one augmented view of a digit. Its predictions
+of past epochs are averaged and sharpened. This is the target for another view of the same digit. The network without
+unlabelled digits sees the same labelled batches, with the same augmentation.
 """
 
 import argparse
@@ -30,12 +30,12 @@ LABELS_PER_CLASS = 4
 
 
 def view(images, rng):
-    """The images, 8 x 8, each turned, moved and blotted a little."""
+    """Rotate and shift each 8 x 8 image a little, and add noise."""
     n = len(images)
     angle, dy, dx = (rng.normal(0, spread, (n, 1, 1)) for spread in (0.1, 0.3, 0.3))  # radians, pixels, pixels
     row, col = np.mgrid[:8, :8] - 3.5
-    y = (np.cos(angle) * row - np.sin(angle) * col + dy + 4.5).clip(0, 9)  # where each pixel comes from, in an image
-    x = (np.sin(angle) * row + np.cos(angle) * col + dx + 4.5).clip(0, 9)  # with a rim of one empty pixel
+    y = (np.cos(angle) * row - np.sin(angle) * col + dy + 4.5).clip(0, 9)  # the source of each pixel
+    x = (np.sin(angle) * row + np.cos(angle) * col + dx + 4.5).clip(0, 9)  # in the image padded by one pixel
     top, left = y.astype(int).clip(0, 8), x.astype(int).clip(0, 8)
     rimmed = np.pad(images, ((0, 0), (1, 1), (1, 1)))
     i = np.arange(n)[:, None, None]
@@ -45,7 +45,7 @@ def view(images, rng):
 
 
 def views(labelled, labels, indices, unlabelled):
-    """A view of the labelled images, and two of the unlabelled ones, by chance that the batch's indices seed."""
+    """One view of the labelled images and two of the unlabelled ones, with the batch's indices as the seed."""
     rng = np.random.default_rng(indices)
     return view(labelled, rng), labels, indices, view(unlabelled, rng), view(unlabelled, rng)
 
@@ -59,7 +59,7 @@ class Network:
         self.steps = 0
 
     def activations(self, images):
-        """What goes into each layer, with a column of ones for the bias; and last the probability of each class."""
+        """Return the inputs of each layer, with a column of ones for the bias, and the probabilities of the classes."""
         x = images.reshape(len(images), -1)
         into = []
         for w in self.layers:
@@ -69,7 +69,7 @@ class Network:
         return into, p / p.sum(axis=1, keepdims=True)
 
     def step(self, images, targets, rate):
-        """Learn from one batch; a row of targets that sums to less than 1 counts for less."""
+        """Train on one batch; a row of targets with a sum below 1 has less weight."""
         into, p = self.activations(images)
         error = (p * targets.sum(axis=1, keepdims=True) - targets) / len(targets)
         gradients = []
@@ -87,19 +87,19 @@ class Network:
 
 
 def train(name, source, test_ds, epochs, seed, use_unlabelled):
-    """The accuracy on the held-out digits after each epoch."""
+    """Return the accuracy on the held-out digits after each epoch."""
     rng = np.random.RandomState(seed)
     network = Network([64, 256, 128, 10], rng)
-    answers = np.full((source.num_samples(), 10), 0.1)  # a running mean of what the network saw in each digit
+    answers = np.full((source.num_samples(), 10), 0.1)  # a running mean of the predictions for each digit
     accuracy = []
     for epoch in tqdm(range(epochs), desc=name, unit="epoch"):
         rate = 0.002 * (1 - epoch / epochs)
-        trust = min(epoch / 10, 1)  # the first answers are worth little
+        trust = min(epoch / 10, 1)  # early predictions have little weight
         for X, y, indices, one, other in source.batch_iterator(BATCH_SIZE, shuffle=rng):
             targets = np.eye(10)[y]
             if use_unlabelled:
                 answers[indices] = 0.8 * answers[indices] + 0.2 * network.activations(one)[1]
-                guess = (answers[indices] / answers.mean(axis=0)) ** 2  # no class should be named more than others
+                guess = (answers[indices] / answers.mean(axis=0)) ** 2  # balance the classes
                 guess *= trust / guess.sum(axis=1, keepdims=True)
                 X, targets = np.concatenate([X, other]), np.concatenate([targets, guess])
             network.step(X, targets, rate)
@@ -111,7 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=12345)
-    parser.add_argument("--out", type=Path, default=Path("semi_supervised.png"), help="the picture (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("semi_supervised.png"), help="file for the plot (%(default)s)")
     args = parser.parse_args()
 
     images, labels = load_digits(return_X_y=True)
@@ -140,5 +140,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with threadpool_limits(1):  # more gain nothing on small matrices, and lose much when the machine is busy
+    with threadpool_limits(1):  # more threads do not help with small matrices, and hurt on a busy machine
         main()

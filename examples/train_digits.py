@@ -1,15 +1,14 @@
-"""Train a small network on handwritten digits, with augmented batches prepared by two threads.
+"""Train a small network on handwritten digits. Two threads prefetch and augment the batches.
 
-Shows a source over a part of the data (``indices``), random augmentation that comes out the same at each run however
-the threads take turns (``random_map``), batches made in the background while the network learns, and an evaluation in
-batches.
+Shows a source over a part of the data (``indices``), random augmentation that is the same in each run (``random_map``),
+batches that are made in the background while the network trains, and an evaluation in batches.
 
-The network is plain NumPy, so that nothing stands between you and the batches. To run it::
+The network is written in plain NumPy. To run it::
 
     pip install 'batchup[examples]'
     python train_digits.py
 
-It takes a few seconds, prints the accuracy on digits that it was not trained on, and draws some of them.
+It takes a few seconds, prints the accuracy on held-out digits, and plots some of them.
 """
 
 import argparse
@@ -28,11 +27,11 @@ BATCH_SIZE = 64
 
 
 def warp(images, angle, dy, dx):
-    """Each of the images, 8 x 8, turned by its angle (in radians) and moved by its dy and dx (in pixels)."""
+    """Rotate each 8 x 8 image by its angle (in radians) and shift it by its dy and dx (in pixels)."""
     cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
     row, col = np.mgrid[:8, :8] - 3.5
-    y = (cos * row - sin * col + dy[:, None, None] + 4.5).clip(0, 9)  # where each pixel comes from, in an image
-    x = (sin * row + cos * col + dx[:, None, None] + 4.5).clip(0, 9)  # with a rim of one empty pixel
+    y = (cos * row - sin * col + dy[:, None, None] + 4.5).clip(0, 9)  # the source of each pixel
+    x = (sin * row + cos * col + dx[:, None, None] + 4.5).clip(0, 9)  # in the image padded by one pixel
     top, left = y.astype(int).clip(0, 8), x.astype(int).clip(0, 8)
     rimmed = np.pad(images, ((0, 0), (1, 1), (1, 1)))
     n = np.arange(len(images))[:, None, None]
@@ -42,7 +41,7 @@ def warp(images, angle, dy, dx):
 
 
 def augment(images, labels, rng):
-    """The batch with its digits slightly turned, moved and blotted, by chance that belongs to this batch."""
+    """Rotate and shift the digits of a batch a little, and add noise; `rng` belongs to this batch."""
     n = len(images)
     images = warp(images, rng.normal(0, 0.1, n), rng.normal(0, 0.3, n), rng.normal(0, 0.3, n))
     return images + rng.normal(0, 0.05, images.shape), labels
@@ -57,7 +56,7 @@ class Network:
         self.steps = 0
 
     def activations(self, images):
-        """What goes into each layer, with a column of ones for the bias; and last the probability of each class."""
+        """Return the inputs of each layer, with a column of ones for the bias, and the probabilities of the classes."""
         x = images.reshape(len(images), -1)
         into = []
         for w in self.layers:
@@ -70,7 +69,7 @@ class Network:
         return self.activations(images)[1].argmax(axis=1)
 
     def step(self, images, labels, rate):
-        """Learn from one batch; what comes back is the mean loss."""
+        """Train on one batch and return the mean loss."""
         into, p = self.activations(images)
         error = (p - np.eye(10)[labels]) / len(labels)
         gradients = []
@@ -86,7 +85,7 @@ class Network:
 
 
 def draw(path, images, labels, predicted):
-    """Save a picture of 50 digits with what was predicted for them: the mistakes first, in red."""
+    """Save a plot of 50 digits with their predictions: the mistakes first, in red."""
     figure = Figure(figsize=(8, 5), layout="constrained")  # a Figure without pyplot needs no display
     order = np.argsort(predicted == labels, kind="stable")
     for ax, i in zip(figure.subplots(5, 10).flat, order, strict=False):
@@ -100,7 +99,7 @@ def draw(path, images, labels, predicted):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--out", type=Path, default=Path("digits.png"), help="where the picture goes (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("digits.png"), help="file for the plot (%(default)s)")
     args = parser.parse_args()
 
     images, labels = load_digits(return_X_y=True)
@@ -127,5 +126,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with threadpool_limits(1):  # more gain nothing on small matrices, and lose much when the machine is busy
+    with threadpool_limits(1):  # more threads do not help with small matrices, and hurt on a busy machine
         main()

@@ -1,13 +1,13 @@
-"""Who says "ae"? Nine speakers told apart by series of many lengths, in padded batches of series of similar length.
+"""Recognise nine speakers from time series of many lengths, in padded batches of series of similar length.
 
-Shows items of variable length in a pipe: series are drawn at random, a random part of each is kept, series of similar
-length are put next to each other, and each batch is padded to its longest. Prints how much of the batches is padding
-with and without that, and the accuracy on speech that the network has not heard. To run it::
+Shows items of variable length in a pipe: it draws random series, crops each at random, puts series of similar length
+into the same batch (buckets), and pads each batch to its longest series. Prints the share of padding with and without
+buckets, and the accuracy on held-out speech. To run it::
 
     pip install 'batchup[examples]'
     python vowels.py
 
-It takes less than a minute, and draws the accuracy by epoch and one batch of each kind. The data comes with sktime: 640
+It takes less than a minute, and plots the accuracy by epoch and one batch of each kind. The data comes with sktime: 640
 utterances of two Japanese vowels by nine men, each 7 to 29 frames of 12 cepstrum coefficients (M. Kudo, J. Toyama and
 M. Shimbo, 1999; UCI Machine Learning Repository, CC BY 4.0).
 """
@@ -23,12 +23,12 @@ from tqdm import tqdm
 from batchup.batch_iter import Infinite, apply_at, buckets, combine_pad, random_apply, sample, unpack_args
 
 BATCH_SIZE = 30
-BATCHES = 20  # an epoch
-WIDTH = 5  # frames that the network sees at a time
+BATCHES = 20  # per epoch
+WIDTH = 5  # frames per window of the network
 
 
 def utterances(part):
-    """Pairs of a series, frames × 12, and its speaker from 0, of the part ``TRAIN`` or ``TEST``."""
+    """Return pairs of a series (frames × 12) and its speaker (from 0). `part` is ``TRAIN`` or ``TEST``."""
     found = importlib.util.find_spec("sktime")
     if found is None:
         raise SystemExit("this example reads data that comes with sktime: pip install 'batchup[examples]'")
@@ -39,7 +39,7 @@ def utterances(part):
 
 
 def part_of(series, rng):
-    """Some frames in a row, at least two thirds of them."""
+    """Crop the series at random, to at least two thirds of its frames."""
     n = rng.integers(2 * len(series) // 3, len(series) + 1)
     first = rng.integers(len(series) - n + 1)
     return series[first : first + n]
@@ -75,7 +75,7 @@ def pipe(data, seed, *last):
 
 
 class Network:
-    """Looks at a few frames at a time, averages over those of each series, and decides; trained by Adam."""
+    """A layer over windows of frames, a mean over the frames of each series, and a linear layer; trained by Adam."""
 
     def __init__(self, mean, spread, seed, hidden=64, speakers=9):
         rng = np.random.default_rng(seed)
@@ -86,8 +86,8 @@ class Network:
         self.steps = 0
 
     def forward(self, series, lengths):
-        """What goes into each layer, which frames count, and the probability of each speaker."""
-        valid = np.arange(series.shape[1]) < lengths[:, None]  # what a series gives does not depend on its padding
+        """Return the inputs of each layer, the weights of the frames, and the probabilities of the speakers."""
+        valid = np.arange(series.shape[1]) < lengths[:, None]  # the output does not depend on the padding
         x = np.where(valid[:, :, None], (series - self.mean) / self.spread, 0)
         x = np.pad(x, ((0, 0), (WIDTH // 2, WIDTH // 2), (0, 0)))
         windows = np.lib.stride_tricks.sliding_window_view(x, WIDTH, axis=1).reshape(*series.shape[:2], -1)
@@ -138,7 +138,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=12345)
-    parser.add_argument("--out", type=Path, default=Path("vowels.png"), help="where the picture goes (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("vowels.png"), help="file for the plot (%(default)s)")
     args = parser.parse_args()
 
     train, test = utterances("TRAIN"), utterances("TEST")
@@ -154,9 +154,9 @@ def main():
                 network.step(*batch)
                 batches.append(batch)
             accuracy.append(network.accuracy(test))
-    print(f"padding: {padding(unsorted):.1%} of the frames as they come, {padding(batches):.1%} in buckets")
+    print(f"padding: {padding(unsorted):.1%} of the frames without buckets, {padding(batches):.1%} with buckets")
     print(f"accuracy on {len(test)} held-out utterances {accuracy[-1]:.2%}")
-    draw(args.out, accuracy, {"as they come": unsorted[0], "in buckets": batches[0]})
+    draw(args.out, accuracy, {"without buckets": unsorted[0], "with buckets": batches[0]})
     print(f"saved {args.out}")
 
 

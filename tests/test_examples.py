@@ -21,17 +21,17 @@ def printed(program, *arguments):
 
 @pytest.mark.timeout(240)
 def test_a_killed_and_resumed_run_ends_with_the_same_weights():
-    """A run that is killed twice and goes on with other pools ends with the weights of one that was not."""
+    """A run that is killed twice and resumed with other pools ends with the weights of an uninterrupted run."""
     lines = printed("resume.py", "--epochs", "4").splitlines()
 
-    assert "the weights of both are equal, bit for bit: True" == lines[-1]
+    assert "the weights of both runs are equal, bit for bit: True" == lines[-1]
     assert 2 == sum("killed after" in line for line in lines)
 
 
 @pytest.mark.timeout(240)
-def test_two_trainers_share_out_an_epoch():
-    """Two processes with a shard each see every sample once between them, and learn the same."""
-    lines = printed("two_trainers.py", "--epochs", "4").splitlines()
+def test_two_ranks_share_an_epoch():
+    """Two ranks together see every sample once, and end with the same weights."""
+    lines = printed("two_ranks.py", "--epochs", "4").splitlines()
 
-    assert "in each of 4 epochs, both together see every sample once: True" in lines
-    assert "both end with the same weights, bit for bit: True" in lines
+    assert "in each of 4 epochs, both ranks together see every sample once: True" in lines
+    assert "both ranks end with the same weights, bit for bit: True" in lines

@@ -1,15 +1,15 @@
-"""Train one classifier by two processes that share each epoch out between them.
+"""Train one classifier in two processes (ranks) that share each epoch.
 
-Both trainers draw the same plan of an epoch, and each takes every second batch of it (``shard=(rank, 2)``). After each
-batch they tell each other their gradients, through a pipe, and both make the step that the two batches together call
-for. The number of samples divides neither by the batch size nor by two: ``last="pad"`` and ``remainder="pad"`` fill up
-what is missing, and the field ``valid`` says which samples count. To run it::
+Both ranks compute the same order of an epoch, and each takes every second batch of it (``shard=(rank, 2)``). After each
+batch, they exchange their gradients through a pipe, and both make the same step with the mean gradient. The samples do
+not fill the last batch, and there is an odd number of batches. So ``last="pad"`` and ``remainder="pad"`` fill up the
+rest, and the field ``valid`` says which samples count. To run it::
 
     pip install 'batchup[examples]'
-    python two_trainers.py
+    python two_ranks.py
 
-It takes some seconds, and shows that the two together see each sample of an epoch once, that both end with the same
-weights, and that these are the weights of one trainer with batches of twice the size.
+It takes some seconds. It shows that both ranks together see each sample of an epoch once, that both end with the same
+weights, and that these are the weights of a single process with batches of twice the size.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SEED = 12345
 BATCH_SIZE = 32
 WORLD = 2
 RATE = 0.5
-LIMIT = 120  # seconds to wait for the other process
+LIMIT = 120  # maximum seconds to wait for the other process
 
 processes = multiprocessing.get_context("spawn")
 
@@ -38,7 +38,7 @@ def probabilities(weights, images):
 
 
 def gradient(weights, images, labels, valid):
-    """The gradient of the cross-entropy, summed over the samples that are valid."""
+    """Return the gradient of the cross-entropy, summed over the valid samples."""
     error = (probabilities(weights, images) - np.eye(10)[labels]) * valid[:, None]
     return np.vstack([images.T @ error, error.sum(axis=0)])
 
@@ -50,9 +50,9 @@ def digits():
 
 
 def trained(batch_size, epochs, shard=None, summed=lambda *parts: parts):
-    """The weights after so many epochs, and the indices of the samples that each epoch had here.
+    """Return the weights after training, and the indices of the samples that this rank had in each epoch.
 
-    `summed` is given the gradient and the number of samples, and returns their sums over all trainers.
+    `summed` takes the gradient and the number of samples, and returns their sums over all ranks.
     """
     images, labels, train, _ = digits()
     source = ArrayDataSource([images, labels], indices=train, include_indices=True)
@@ -67,11 +67,11 @@ def trained(batch_size, epochs, shard=None, summed=lambda *parts: parts):
     return weights, seen
 
 
-def trainer(rank, epochs, other, parent):
-    """What one of the processes does: `other` is its pipe to the other trainer, `parent` that to the main program."""
+def run_rank(rank, epochs, other, parent):
+    """Run one rank: `other` is its pipe to the other rank, `parent` the pipe to the main program."""
 
     def summed(*mine):
-        if rank == 0:  # one speaks while the other listens, so that they never wait for each other to listen
+        if rank == 0:  # one sends while the other receives, so that they never block each other
             other.send(mine)
             theirs = received(other)
         else:
@@ -85,21 +85,21 @@ def trainer(rank, epochs, other, parent):
 
 def received(pipe):
     if not pipe.poll(LIMIT):
-        raise TimeoutError(f"the other process said nothing for {LIMIT} s")
+        raise TimeoutError(f"the other process sent nothing for {LIMIT} s")
     return pipe.recv()
 
 
 def both(epochs):
-    """What the two trainers come back with."""
+    """Return the results of both ranks."""
     between, started = processes.Pipe(), []
     for rank in range(WORLD):
         mine, theirs = processes.Pipe()
-        each = processes.Process(target=trainer, args=(rank, epochs, between[rank], theirs))
+        each = processes.Process(target=run_rank, args=(rank, epochs, between[rank], theirs))
         each.start()
         theirs.close()
         started.append((each, mine))
     for end in between:
-        end.close()  # a trainer that fails closes the last one, and the other hears it
+        end.close()  # so that the pipe breaks if the other rank fails
     try:
         return [received(mine) for _, mine in started]
     finally:
@@ -119,16 +119,16 @@ def main():
     images, labels, train, test = digits()
     print(f"of {len(train)} samples, rank 0 has {len(seen[0])} in the first epoch, rank 1 has {len(other_seen[0])}")
     whole = all(sorted(a + b) == sorted(train) for a, b in zip(seen, other_seen, strict=True))
-    print(f"in each of {epochs} epochs, both together see every sample once: {whole}")
+    print(f"in each of {epochs} epochs, both ranks together see every sample once: {whole}")
     same = weights.tobytes() == other_weights.tobytes()
-    print(f"both end with the same weights, bit for bit: {same}")
+    print(f"both ranks end with the same weights, bit for bit: {same}")
     off = abs(weights - single).max()
-    print(f"one trainer with batches of {WORLD * BATCH_SIZE} ends with weights that differ by {off:.1e} at most")
+    print(f"a single process with batches of {WORLD * BATCH_SIZE} ends with weights that differ by at most {off:.1e}")
     right = probabilities(weights, images[test]).argmax(axis=1) == labels[test]
-    print(f"right on held-out digits: {right.mean():.2%}")
+    print(f"accuracy on held-out digits: {right.mean():.2%}")
     sys.exit(not (whole and same and off < 1e-9))
 
 
 if __name__ == "__main__":
-    with threadpool_limits(1):  # more gain nothing on small matrices
+    with threadpool_limits(1):  # more threads do not help with small matrices
         main()
