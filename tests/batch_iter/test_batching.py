@@ -1,4 +1,4 @@
-"""Which items make a batch, and which come next to each other."""
+"""Items are grouped into batches, and reordered or repeated before that."""
 
 from __future__ import annotations
 

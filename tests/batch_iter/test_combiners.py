@@ -1,4 +1,4 @@
-"""From items to batches."""
+"""Items are combined into batches."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_parts_of_one_shape_may_be_of_several_kinds():
 @pytest.mark.parametrize(
     ("items", "match"),
     [
-        ([(1, 2), (1,)], "numbers of parts, not 2 and 1"),
+        ([(1, 2), (1,)], "number of parts, not 2 and 1"),
         ([{"x": 1}, {"y": 1}], "the same keys"),
         ([(np.zeros(2),), (np.zeros(3),)], r"one shape, not \(2,\), \(3,\); combiner=combine_pad"),
         ([([1, 2],), ([1],)], "combiner=combine_pad"),
@@ -131,8 +131,8 @@ def test_types_in_common():
         (lambda: combine_pad([(np.ones(2, int),), (np.ones(3, int),)], np.nan), "does not fit"),
         (lambda: combine_pad([(np.ones(2, np.uint8),), (np.ones(3, np.uint8),)], -1), "does not fit"),
         (lambda: combine_pad([(np.array([1, 2]),), (np.ones(3, int),)], np.mean), "1.5.* does not fit"),
-        (lambda: combine_pad([(np.ones(2),), (np.ones((3, 1)),)]), "equally many dimensions"),
-        (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], [1, 2]), "one padding value, or 1"),
+        (lambda: combine_pad([(np.ones(2),), (np.ones((3, 1)),)]), "same number of dimensions"),
+        (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], [1, 2]), "one value, or 1, one for each part, not 2"),
         (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], ratio=1.5), "ratio should be"),
         (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], ratio=[0, 1]), "ratio should be"),
     ],

@@ -1,4 +1,4 @@
-"""Errors in a pipe: as themselves, in their place, and nothing goes on behind them."""
+"""Errors in a pipe arrive unchanged, after the batches before them, and stop the pipe."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_an_error_of_the_combiner_names_the_batch():
 
     got, error = until_it_fails(pipe, ValueError)
     assert [[[0, 0], [0, 0]]] == got
-    assert ["at batch 1, stage 2: Call(combine_to_arrays)"] == error.__notes__
+    assert ["at batch 1, stage 2: combine_to_arrays"] == error.__notes__
     assert "combiner=combine_pad" in str(error)
 
 

@@ -1,4 +1,4 @@
-"""Where items come from."""
+"""Sources of items: random draws, loaders and data sources."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_loaders_are_given_the_ids():
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        (lambda: sample([]), ValueError, "the sequence is empty"),
+        (lambda: sample([]), ValueError, "it is empty"),
         (lambda: sample(iter([1])), TypeError, "a sequence"),
         (lambda: sample({1: 2}), TypeError, "a sequence"),
         (lambda: sample([1, 2], [1]), ValueError, "1 weights, 2 entries"),
@@ -126,7 +126,7 @@ def test_items_of_any_source():
 
     once = IteratorDataSource(iter([(np.arange(2),)]))
     assert [0, 1] == [x for (x,) in items_of(once, epochs=1)]
-    with pytest.raises(ValueError, match="give epochs=1"):
+    with pytest.raises(ValueError, match="pass epochs=1"):
         first(3, items_of(IteratorDataSource(iter([(np.arange(2),)]))))
 
 

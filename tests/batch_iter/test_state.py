@@ -1,4 +1,4 @@
-"""A pipe goes on from its state as if it had not been interrupted."""
+"""A pipe resumed from its state gives the batches that it would have given without an interruption."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("step", [0, 1, 8, 11])
-def test_a_run_is_its_head_and_the_run_that_goes_on_there(source, step):
+def test_a_run_is_its_head_and_the_run_resumed_there(source, step):
     """At any step, with another number of workers, through JSON."""
     with pipe_of(source=source()) as pipe:
         whole = stream(pipe, 20)
@@ -112,8 +112,8 @@ def test_a_state_holds_once():
         assert not np.array_equal(first, then)
 
 
-def test_the_chance_of_a_pipe_without_a_seed_is_in_its_state():
-    """Only the source needs one."""
+def test_a_pipe_without_a_seed_has_its_entropy_in_its_state():
+    """Only the source needs a seed."""
     with pipe_of(seed=None) as pipe:
         head = stream(pipe, 2)
         state = pipe.state_dict()
@@ -128,20 +128,20 @@ def test_the_chance_of_a_pipe_without_a_seed_is_in_its_state():
     ("make", "error", "match"),
     [
         (lambda: pipe_of(source=range(9)), TypeError, "sample.. or load_by_random_id"),
-        (lambda: pipe_of(source=items_of([np.arange(3)], shuffle=7)), TypeError, "not of ItemsOf"),
+        (lambda: pipe_of(source=items_of([np.arange(3)], shuffle=7)), TypeError, "not ItemsOf"),
         (lambda: pipe_of(batch_size=lambda batch, item: True), TypeError, "batch_size that is an int"),
-        (lambda: pipe_of(source=sample(range(9)), seed=None), ValueError, "a state needs a seed"),
+        (lambda: pipe_of(source=sample(range(9)), seed=None), ValueError, "a pipe with a state needs a seed"),
         (lambda: pipe_of(source=sample(range(9), random_state=np.random.RandomState(1))), ValueError, "needs a seed"),
         (
             lambda: Infinite(sample("ab"), ExpirationPool(2, 2), batch_size=1, batches_per_epoch=1, seed=7),
             TypeError,
-            "which ExpirationPool",
+            "not ExpirationPool",
         ),
     ],
     ids=["source", "items of a source", "should_add", "no seed", "a generator", "iterator"],
 )
-def test_a_pipe_that_cannot_say_where_it_is_says_why(make, error, match):
-    """For taking a state and for going on from one."""
+def test_a_pipe_that_cannot_be_resumed_says_why(make, error, match):
+    """When a state is taken, and when one is loaded."""
     pipe = make()
     with pytest.raises(error, match=match):
         pipe.state_dict()

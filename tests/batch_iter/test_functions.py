@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from batchup.batch_iter import apply_at, multiply, random_apply, sample_args, unpack_args, zip_apply
-from batchup.batch_iter.chance import Place, at
+from batchup.batch_iter.functions import ItemFunction
+from batchup.batch_iter.item_rng import ItemRng, use_item_rng
+from batchup.engine.rng import SeedPath
 
 
 def plus(x, y=1, *, z=0):
@@ -43,6 +45,12 @@ def test_they_print_as_they_are_written(text, made):
 def test_they_pickle(made):
     """With ordinary pickle, as far as what they are made of does."""
     assert repr(made) == repr(pickle.loads(pickle.dumps(made)))
+
+
+def test_a_function_in_a_pipe_prints_as_its_user_wrote_it():
+    """By its name; with further arguments, as a `functools.partial`."""
+    assert "plus" == repr(ItemFunction(plus))
+    assert "partial(plus, 1, z=2)" == repr(ItemFunction(plus, 1, z=2))
 
 
 def test_unpack_args():
@@ -132,8 +140,8 @@ def test_they_take_functions():
         sample_args(plus, 3)
 
 
-def test_chance_is_that_of_the_place():
-    """Each of them draws the same again in the same place, and something else outside of a pipe."""
+def test_they_draw_from_the_generator_of_the_item():
+    """Each of them draws the same again for the same item, and something else outside of a pipe."""
     functions = [
         apply_at(0, drawing),
         multiply(drawing),
@@ -147,7 +155,7 @@ def test_chance_is_that_of_the_place():
         item = 1.0 if isinstance(function, (sample_args, random_apply)) else (1.0, 2.0)
         drawn = []
         for number in (3, 3, 4):
-            with at(Place(7, 1, number)):
+            with use_item_rng(ItemRng(SeedPath(7, (1,)), number)):
                 drawn.append(function(item))
         drawn.append(function(item))
 
