@@ -64,7 +64,7 @@ def test_batches_do_not_depend_on_the_workers(noise):
 
 
 def test_what_processes_draw_from_the_global_generators_follows_from_the_seed():
-    """`numpy.random` and `random` are seeded for each item there."""
+    """Worker processes seed `numpy.random` and `random` for each item."""
 
     def legacy(x):
         import random
@@ -113,7 +113,7 @@ def test_the_seed_decides():
 
 
 def test_the_seed_of_the_pipe_is_that_of_a_source_without_one():
-    """``sample(data)`` draws the same then; one with a seed of its own goes by that."""
+    """``sample(data)`` follows the seed of the pipe, unless it has a seed of its own."""
 
     def drawn(seed, **kwargs):
         return batches(source=sample(range(1000), **kwargs), seed=seed)
@@ -141,7 +141,7 @@ def test_loaders_are_stage_0():
     ids=["pool", "buckets", "own"],
 )
 def test_stages_over_the_iterator_follow_the_seed(stage):
-    """However many workers prefetch for them."""
+    """The number of workers in the stages before them makes no difference."""
 
     def run(first, seed=7):
         return batches(first, stage, noisy, source=np.arange(100.0), seed=seed)
@@ -152,7 +152,7 @@ def test_stages_over_the_iterator_follow_the_seed(stage):
 
 
 def test_a_combiner_gets_the_generator_of_its_batch():
-    """As the stage after the last."""
+    """The combiner counts as the stage after the last one."""
 
     def combine(items, rng):
         return [rng.random(), float(len(items))]
@@ -163,7 +163,7 @@ def test_a_combiner_gets_the_generator_of_its_batch():
 
 
 def test_a_generator_that_is_given_is_kept():
-    """``rng=…`` among the keywords of a function is the user's own."""
+    """A generator that the user passes as ``rng=…`` is used as it is."""
     own = np.random.default_rng(3)
     got = batches(Threads(noisy, rng=own), source=itertools.repeat(0.0)).ravel()
 
@@ -171,7 +171,7 @@ def test_a_generator_that_is_given_is_kept():
 
 
 def test_a_function_of_numpy_random_does_not_take_a_copy_of_the_generator_along():
-    """As a stage of its own it draws from the item's, in processes too."""
+    """As a stage it draws from the generator of the item, also in processes."""
     ways = [np.random.permutation, Threads(np.random.permutation), Loky(np.random.permutation, n_workers=2)]
     found = [batches(way, source=[range(9)] * 20) for way in ways]
 

@@ -63,7 +63,7 @@ def test_an_epoch_goes_on_where_the_last_one_stopped(stages):
 
 @each_kind
 def test_a_source_that_ends_gives_a_short_last_batch(stages):
-    """All of its items come; then there are no batches, and that is said."""
+    """All items are given; the next epoch is empty, with a warning."""
     with Infinite(range(7), *stages(squared), batch_size=3, batches_per_epoch=2) as pipe:
         assert [[0, 1, 4], [9, 16, 25]] == lists(pipe())
         assert [[36]] == lists(pipe())
@@ -81,7 +81,7 @@ def test_iterating_is_calling():
 
 @each_kind
 def test_a_new_call_after_close_begins_anew(stages):
-    """With the first item of the source; an epoch from before ends."""
+    """The new epoch starts with the first item of the source; older epochs end."""
     pipe = Infinite(range(100), *stages(squared), batch_size=2, batches_per_epoch=3)
     epoch = pipe()
     next(epoch)
@@ -94,7 +94,7 @@ def test_a_new_call_after_close_begins_anew(stages):
 
 
 def test_leaving_a_loop_loses_no_batch():
-    """The next call goes on with the batch behind the last that was delivered."""
+    """The next call continues with the batch after the last delivered one."""
     with Infinite(itertools.count(), Threads(as_it_is, n_workers=2), batch_size=2, batches_per_epoch=9) as pipe:
         for _ in pipe():
             break
@@ -103,7 +103,7 @@ def test_leaving_a_loop_loses_no_batch():
 
 
 def test_keywords_go_to_the_combiner():
-    """As they are."""
+    """Further keyword arguments are passed to the combiner."""
     with Infinite(
         range(4), batch_size=2, batches_per_epoch=1, combiner=lambda items, scale: scale * sum(items), scale=10
     ) as pipe:
@@ -127,7 +127,7 @@ def test_two_loops_share_a_pipe(kind):
 
 @each_kind
 def test_a_forgotten_pipe_ends(stages):
-    """In the middle of an epoch, when nobody holds it any more: no thread is left, and no item is drawn."""
+    """A pipe that is no longer referenced stops in the middle of an epoch, and leaves no thread behind."""
     before = threads()
     pipe = Infinite(itertools.count(), *stages(squared), batch_size=2, batches_per_epoch=5)
     gone = weakref.ref(pipe)
@@ -141,7 +141,7 @@ def test_a_forgotten_pipe_ends(stages):
 
 
 def test_a_forgotten_pipe_ends_though_its_source_does_not_let_go():
-    """A stage that never gives anything is stopped at the next item."""
+    """A pipe whose stage never gives an item stops at the next item of the source."""
     before, drawn = threads(), threading.Event()
 
     def source():
@@ -160,7 +160,7 @@ def test_a_forgotten_pipe_ends_though_its_source_does_not_let_go():
 
 @pytest.mark.parametrize("kind", ["bare", "threads", "threads, twice"])
 def test_a_pipe_ends_with_the_object_whose_methods_it_calls(kind):
-    """A trainer that has a pipe through a method of its own, and that nobody holds any more."""
+    """An object whose pipe calls its methods can be collected, and the pipe stops."""
     before = threads()
 
     class Trainer:
@@ -218,7 +218,7 @@ def test_a_pipe_is_a_data_source():
     ids=repr,
 )
 def test_arguments_are_refused_when_the_pipe_is_made(kwargs, error, match):
-    """By name, and nothing begins."""
+    """An invalid argument raises an error that names it; no thread is started."""
     before = threads()
     with pytest.raises(error, match=match):
         Infinite(range(3), **{"batch_size": 2, "batches_per_epoch": 1, **kwargs})
@@ -237,13 +237,13 @@ def test_arguments_are_refused_when_the_pipe_is_made(kwargs, error, match):
     ids=["number", "function", "data source", "no function", "class"],
 )
 def test_parts_are_refused_when_the_pipe_is_made(parts, match):
-    """A source is an iterable, and what comes behind it is a function or a stage."""
+    """A source has to be an iterable, and each transform a function or a stage."""
     with pytest.raises(TypeError, match=match):
         Infinite(*parts, batch_size=2, batches_per_epoch=1)
 
 
 def test_a_pipe_prints_what_it_is_made_of():
-    """Source, stages, sizes, as they are written."""
+    """`repr` shows the source, the stages and the sizes as they are written."""
     pipe = Infinite(
         sample(range(5), random_state=7), unpack_args(squared), Threads(squared, n_workers=4), batch_size=2,
         batches_per_epoch=3,

@@ -42,7 +42,7 @@ def threads():
 
 
 def test_a_source_that_ends_leaves_nothing_running():
-    """The threads end with it, without a call of close."""
+    """Its threads end without a call of `close`."""
     before = threads()
     pipe = Infinite(range(7), Threads(squared, n_workers=2), batch_size=3, batches_per_epoch=9)
 
@@ -51,7 +51,7 @@ def test_a_source_that_ends_leaves_nothing_running():
 
 
 def test_work_goes_on_while_the_loop_does_something_else():
-    """The next batch is made before anybody asks for it."""
+    """Batches are prefetched."""
     made = threading.Semaphore(0)
 
     def combine(items):
@@ -69,7 +69,7 @@ def test_work_goes_on_while_the_loop_does_something_else():
 
 @pytest.mark.parametrize("buffer_size", [1, 3])
 def test_no_more_batches_are_made_ahead_than_the_buffer_holds(buffer_size):
-    """Whatever the functions could do, they stop when so many batches wait."""
+    """The functions stop when the buffer is full."""
     seen = []
     with Infinite(
         itertools.count(), seen.append, batch_size=4, batches_per_epoch=99, buffer_size=buffer_size, combiner=len
@@ -80,7 +80,7 @@ def test_no_more_batches_are_made_ahead_than_the_buffer_holds(buffer_size):
 
 
 def test_neighbouring_functions_share_a_thread():
-    """They are called one after the other, with one item, in one thread that is not the loop's."""
+    """Consecutive functions are called for one item after the other, in one background thread."""
     idents = []
 
     def noted(x):
@@ -110,7 +110,7 @@ def test_the_combiner_may_be_a_stage():
 
 
 def test_close_ends_a_loop_that_waits():
-    """In another thread, for a batch that is not there yet."""
+    """A loop in another thread that waits for a batch ends."""
     gate, waiting = threading.Event(), threading.Event()
 
     def work(x):
@@ -153,7 +153,7 @@ def test_close_does_not_wait_for_a_function_that_never_returns(kind):
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="nobody counts descriptors here")
 def test_a_pipe_that_was_closed_holds_no_memory():
-    """What was under way when it was closed is let go of: large items lie in shared memory, which has descriptors."""
+    """Items in flight when it was closed are freed, with their shared memory and its descriptors."""
 
     def opened():
         gc.collect()
@@ -183,7 +183,7 @@ def test_a_pipe_that_was_closed_holds_no_memory():
     ids=["none", "bare", "threads", "iterator"],
 )
 def test_items_are_not_held(stages):
-    """What has gone into batches is not kept by the pipe, once it waits for the loop; nor is a batch that was given."""
+    """The pipe keeps no item that is in a batch, and no batch that was delivered."""
 
     class Item:
         pass
@@ -214,7 +214,7 @@ def test_items_are_not_held(stages):
 
 
 def test_a_fork_does_not_wait_for_the_thread_of_its_parent():
-    """In a forked process the pipe that the parent has begun is refused."""
+    """A pipe that the parent started raises an error in a forked process."""
     pipe = Infinite(itertools.count(), batch_size=2, batches_per_epoch=2)
     epoch = pipe()
     next(epoch)

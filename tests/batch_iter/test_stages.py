@@ -34,7 +34,7 @@ def wait_for(condition, seconds=30.0):
 
 @pytest.mark.parametrize(("n_workers", "buffer_size"), [(1, 1), (3, 1), (2, 4)])
 def test_no_more_items_are_drawn_than_the_stages_hold(n_workers, buffer_size):
-    """While all workers are busy, as many more wait as `buffer_size` says."""
+    """While all workers are busy, `buffer_size` more items wait."""
     gate, drawn, begun = threading.Event(), [], []
 
     def source():
@@ -58,7 +58,7 @@ def test_no_more_items_are_drawn_than_the_stages_hold(n_workers, buffer_size):
 
 
 def test_order_is_kept_when_later_items_are_done_first():
-    """An item that takes its time does not lose its place."""
+    """A slow item keeps its position."""
     later = threading.Event()
 
     def slow_first(x):
@@ -73,7 +73,7 @@ def test_order_is_kept_when_later_items_are_done_first():
 
 
 def test_a_stage_over_the_whole_iterator():
-    """It may leave out, repeat and look around."""
+    """A function of the iterator may leave items out and repeat them."""
 
     def pairs(items, gap):
         for item in items:
@@ -96,13 +96,13 @@ def test_a_stage_over_the_whole_iterator():
     ],
 )
 def test_a_stage_refuses_what_cannot_be(make, error, match):
-    """When it is made."""
+    """An invalid argument raises an error when the stage is made."""
     with pytest.raises(error, match=match):
         make()
 
 
 def test_processes_are_counted_as_in_joblib():
-    """-1 is one for each core, and never less than one."""
+    """-1 is one per core; the number is never less than one."""
     import joblib
 
     assert joblib.cpu_count() == Loky(as_it_is, n_workers=-1).n_workers

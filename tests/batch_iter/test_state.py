@@ -47,7 +47,7 @@ SOURCES = {
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("step", [0, 1, 8, 11])
 def test_a_run_is_its_head_and_the_run_resumed_there(source, step):
-    """At any step, with another number of workers, through JSON."""
+    """This holds at any step, with another number of workers, and after a round trip through JSON."""
     with pipe_of(source=source()) as pipe:
         whole = stream(pipe, 20)
     with pipe_of(source=source(), n_workers=3) as pipe:
@@ -61,7 +61,7 @@ def test_a_run_is_its_head_and_the_run_resumed_there(source, step):
 
 
 def test_a_state_holds_for_another_batch_size():
-    """Items are counted, so that the stream of items goes on."""
+    """Items are counted, so the stream of items continues."""
     with pipe_of() as pipe:
         whole = stream(pipe, 8).ravel()
         pipe.close()
@@ -74,7 +74,7 @@ def test_a_state_holds_for_another_batch_size():
 
 
 def test_what_was_drawn_before_is_not_loaded_again():
-    """Only the numbers are drawn."""
+    """Resuming replays the random draws, and calls no loader for them."""
     loaded = []
     pipe = pipe_of(source=load_by_random_id(lambda i: loaded.append(i) or i, ids=range(1000), random_state=5))
     pipe.load_state_dict({"items": 3_000_000, "entropy": 7, "source_seed": 5})
@@ -86,7 +86,7 @@ def test_what_was_drawn_before_is_not_loaded_again():
 
 
 def test_a_state_counts_what_was_delivered():
-    """Not what was only made ahead; also after close, and before the first call."""
+    """Prefetched batches are not counted. `close` keeps the count."""
     pipe = pipe_of()
     assert 0 == pipe.state_dict()["items"]
     epoch = pipe()
@@ -101,7 +101,7 @@ def test_a_state_counts_what_was_delivered():
 
 
 def test_a_state_holds_once():
-    """After close a new call begins anew, and not where the state was."""
+    """After `close` a new call starts over, not at the loaded state."""
     with pipe_of() as pipe:
         first = stream(pipe, 2)
         pipe.load_state_dict(pipe.state_dict())
@@ -159,6 +159,6 @@ def test_a_pipe_that_cannot_be_resumed_says_why(make, error, match):
     ],
 )
 def test_a_state_of_another_pipe_is_refused(state, match):
-    """It would give other numbers."""
+    """A state with missing entries or other seeds raises a ValueError."""
     with pytest.raises(ValueError, match=match):
         pipe_of().load_state_dict(state)

@@ -13,7 +13,7 @@ SUBSET = [7, 2, 5, 11]
 
 @given(lengths(), batch_sizes())
 def test_num_batches_is_how_many_come(n, batch_size):
-    """As many as the sampler gives."""
+    """It is the number of batches that the sampler gives."""
     assert num_batches(n, batch_size) == len(list(StandardSampler(n).in_order_indices_batch_iterator(batch_size)))
 
 
@@ -37,7 +37,7 @@ def test_a_sampler_says_what_it_is():
 
 @given(samplers(9), batch_sizes(12), rngs())
 def test_any_sampler_pickles(sampler, batch_size, fresh):
-    """What was pickled draws the same."""
+    """A sampler draws the same indices after pickling."""
     batches = sampler.shuffled_indices_batch_iterator(batch_size, fresh())
     again = pickle.loads(pickle.dumps(sampler)).shuffled_indices_batch_iterator(batch_size, fresh())
 

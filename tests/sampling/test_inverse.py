@@ -9,7 +9,7 @@ from batchup.sampling.inverse import Inverse
 
 @given(st.lists(st.sampled_from([0.0, 1e-12, 1.0, 7.0, 1e6]), min_size=2, max_size=300).filter(any), st.integers(0, 99))
 def test_the_table_finds_what_a_search_finds(weights, seed):
-    """With a table in front, however few or uneven the weights, the index is the same, also on the very edges."""
+    """The table changes no index, however few or uneven the weights, also at the edges."""
     p = np.array(weights) / np.sum(weights)
     plain, table = Inverse(p), _with_table(p)
     uniform = np.concatenate([np.random.RandomState(seed).random(200), plain.cumulated[plain.cumulated < 1], [0.0]])

@@ -82,7 +82,7 @@ def test_a_sampler_draws_as_many_permutations_as_it_has_repeats(data, n, batch_s
 
 
 def test_long_epochs_in_order_come_in_pieces_and_are_whole():
-    """Also past the size of a piece, nothing is missing or twice."""
+    """Epochs longer than one piece have every index once."""
     batches = StandardSampler(200_003).in_order_indices_batch_iterator(64)
 
     assert np.array_equal(np.arange(200_003), np.concatenate(list(batches)))

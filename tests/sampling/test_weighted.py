@@ -80,7 +80,7 @@ def test_weighted_draws_are_those_of_choice(n, shape, dtype, new_rng):
 
 @pytest.mark.parametrize("new_rng", GENERATORS)
 def test_weighted_draws_of_a_subset_are_those_of_choice(new_rng):
-    """As without a subset, but of its indices."""
+    """The draws are those of `choice`, mapped to the indices of the subset."""
     indices = np.random.RandomState(1).permutation(300_000)[:100_000]
     weights = np.random.RandomState(2).random(100_000) ** 5
     batches = WeightedSubsetSampler(weights, indices).shuffled_indices_batch_iterator(5000, new_rng(3))
@@ -95,7 +95,7 @@ def test_weighted_draws_of_a_subset_are_those_of_choice(new_rng):
     rngs(),
 )
 def test_any_weighted_draws_are_those_of_choice(weights, batch_size, fresh):
-    """For any weights, as NumPy's own."""
+    """This holds for any weights."""
     array = np.array(weights)
     expected = fresh().choice(len(array), size=(batch_size,), p=array / array.sum())
 
@@ -120,7 +120,7 @@ def test_weights_of_zero_are_never_drawn():
 
 @pytest.mark.parametrize("large", [1.5e308, 2**62, np.uint64(2**63)], ids=["float", "int", "unsigned"])
 def test_weights_whose_sum_overflows(large):
-    """Each weight is in range, the sum is not: drawn by their proportions all the same."""
+    """If only the sum of the weights is out of range, samples are still drawn in proportion."""
     sampler = WeightedSampler(np.array([large, 0, large], type(large)))
     batch = next(sampler.shuffled_indices_batch_iterator(50, np.random.RandomState(0)))
 
