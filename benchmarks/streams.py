@@ -1,15 +1,14 @@
-"""Items per second through a pipe of functions, beside deep_pipe's `Infinite` and a plain generator.
+"""Items per second through a pipe of functions, compared with deep_pipe's `Infinite` and a plain generator.
 
     python benchmarks/streams.py [--rounds N] [--only cheap,slow,large]
 
-Three kinds of functions: (cheap) adding one to a number; (slow) 10 ms without Python's lock, as reading a file takes;
-(large) the negative of an array of 1 MB, in two processes. Each library has a pipe of the same stages, one after the
-other in every round; the first batch is not counted, so neither is the start of threads and processes. A ratio is the
+There are three kinds of functions: (cheap) add one to a number; (slow) wait 10 ms with the GIL released, like reading a
+file; (large) negate an array of 1 MB, in two processes. Each library runs a pipe of the same stages, one library after
+the other in every round. The first batch is not counted, and with it the start of threads and processes. A ratio is the
 median of the ratios within the rounds.
 
-Asked for, of batchup: 3 times deep_pipe for cheap functions and large arrays; for slow functions 0.95 times the plain
-generator for each thread. Where functions stand bare next to each other, batchup has one thread for them, and deep_pipe
-one for each.
+Goals for batchup: 3 times deep_pipe for cheap functions and large arrays; for slow functions, 0.95 times the plain
+generator per thread. batchup runs consecutive bare functions in one thread, deep_pipe runs each in its own.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from timing import about, in_turn, median, table
 from batchup import batch_iter
 
 GENERATOR = "plain generator"
-SECONDS = 0.01  # of a slow function
+SECONDS = 0.01  # duration of a slow function
 ARRAY = np.random.default_rng(0).random(1 << 17)  # 1 MB
 
 
@@ -44,15 +43,15 @@ def wait(x: float) -> float:
 
 
 class Work(NamedTuple):
-    """A pipe, and how much goes through it."""
+    """A pipe, and the number of items to send through it."""
 
     title: str
-    stages: Callable[[Any], list[Any]]  # from a library, its stages
+    stages: Callable[[Any], list[Any]]  # makes the stages from a library
     functions: list[Callable[[Any], Any]]  # the same, for a plain generator
     item: Any
     batches: int
     batch_size: int
-    threads: int = 0  # of slow functions: how many wait at a time, so that a pipe is as many times as fast
+    threads: int = 0  # for slow functions: how many run at the same time, which is the expected speed-up
 
 
 CHEAP, FEW = (200, 100), (20, 10)
@@ -75,7 +74,7 @@ WORKS = {
 
 
 def counted(batches: Iterable[Any]) -> float:
-    """Seconds for each batch."""
+    """Seconds per batch."""
     start = time.perf_counter()
     n = sum(1 for _ in batches)
     return (time.perf_counter() - start) / n
@@ -121,14 +120,14 @@ def report(work: Work, rounds: int) -> list[list[str]]:
 
 
 def compared(work: Work, name: str, found: dict[str, list[float]]) -> list[str]:
-    """How many times as fast batchup is, what was asked, and whether that is met."""
+    """How many times as fast batchup is, the goal, and whether it is met."""
     if name == "batchup":
         return ["", "", ""]
     ratio = median(other / mine for other, mine in zip(found[name], found["batchup"], strict=True))
-    asked = 0.95 * work.threads if work.threads and name == GENERATOR else 0
+    goal = 0.95 * work.threads if work.threads and name == GENERATOR else 0
     if name == "deep_pipe" and not work.threads:
-        asked = 3
-    return [f"{ratio:.2f}", f"{asked:.2f}" if asked else "", yes(ratio >= asked) if asked else ""]
+        goal = 3
+    return [f"{ratio:.2f}", f"{goal:.2f}" if goal else "", yes(ratio >= goal) if goal else ""]
 
 
 def yes(met: bool) -> str:
@@ -143,7 +142,7 @@ def main(keys: Iterable[str], rounds: int) -> None:
         print(f"deep_pipe {importlib.metadata.version('deep_pipe')}")
     except importlib.metadata.PackageNotFoundError:
         print("deep_pipe is not installed, and skipped")
-    head = ["pipe", "way", "items/s", "batchup is times as fast", "asked", "met"]
+    head = ["pipe", "way", "items/s", "batchup is times as fast", "goal", "met"]
     rows = [row for key in keys for work in WORKS[key] for row in report(work, rounds)]
     table(f"items through a pipe, medians of {rounds} rounds", head, rows)
     faulthandler.cancel_dump_traceback_later()
@@ -154,6 +153,6 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="cheap,slow,large", help="which functions, such as cheap,large")
     options = parser.parse_args()
-    import streams  # itself: what goes to workers is then of a module, which they can import
+    import streams  # this file as a module, so that worker processes can import its functions
 
     streams.main(options.only.split(","), options.rounds)

@@ -1,8 +1,8 @@
-"""What a batch of weighted indices costs, beside `choice` and beside a search in the cumulated weights.
+"""Time per batch of weighted indices, compared with NumPy's `choice` and with a search in the cumulative weights.
 
     python benchmarks/weighted.py
 
-Asked for: 256 indices from 10 million weights in less than 100 µs, once the sampler is made.
+Goal: 256 indices from 10 million weights in less than 100 µs, once the sampler is made.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import batchup
 
 
 def timed(draw, times: int) -> float:
-    found = []
+    seconds = []
     for _ in range(times):
         start = time.perf_counter()
         draw()
-        found.append(time.perf_counter() - start)
-    return median(found)
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
             sampler = batchup.WeightedSampler(weights)
             made = time.perf_counter() - start
             p = weights / weights.sum()
-            cumulated = p.cumsum()
+            cumulative = p.cumsum()
             rng = np.random.RandomState(12345)
             batches = sampler.shuffled_indices_batch_iterator(256, rng)
             other = np.random.RandomState(12345)
@@ -45,7 +45,7 @@ def main() -> None:
                     name,
                     f"{1e3 * made:.1f} ms",
                     f"{1e6 * timed(lambda: next(batches), 2000):.0f}",
-                    f"{1e6 * timed(lambda: cumulated.searchsorted(other.random_sample(256), side='right'), 500):.0f}",
+                    f"{1e6 * timed(lambda: cumulative.searchsorted(other.random_sample(256), side='right'), 500):.0f}",
                     f"{1e6 * timed(lambda: other.choice(n, size=256, p=p), 5):,.0f}",
                 ]
             )

@@ -24,17 +24,17 @@ def jitter(x, y, rng):
 
 @pytest.mark.parametrize("last", ["keep", "drop", "pad", "wrap"])
 def test_a_random_map_passes_on_all_pools(last):
-    """Its noise depends on the place of the batch alone."""
+    """Its random numbers depend only on the position of the batch."""
     check_determinism(DS.random_map(jitter).random_map(jitter), batch_size=10, last=last)
 
 
 def test_a_dict_of_lists_passes():
-    """Whatever a batch holds is compared."""
+    """Lists, strings and NaN are compared too."""
     check_determinism({"text": [str(i) for i in range(40)], "weight": np.full(40, np.nan)}, processes=1)
 
 
-def test_chance_of_its_own_is_found_serially():
-    """A transform that draws from a generator which goes on is not the same the second time."""
+def test_a_generator_that_nothing_seeds_is_found_serially():
+    """A transform that draws from one generator gives other batches the second time."""
     rng = np.random.RandomState(0)
 
     said = told(DS.map(lambda x, y: (x + rng.normal(size=x.shape), y)), processes=0)

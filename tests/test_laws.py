@@ -171,7 +171,7 @@ def test_law_3_holds_with_weights(ds, batch_size, fresh):
 @settings(deadline=None)
 def test_law_3_holds_with_chance(data, batch_size, fresh):
     """Also where a transform draws, or whose turn it is: their chance is in the pick."""
-    ds = data.draw(sources(chance=True, batch_size=batch_size) | named_sources())
+    ds = data.draw(sources(random=True, batch_size=batch_size) | named_sources())
     plan = ds.batch_indices_iterator(batch_size, shuffle=fresh())
 
     assert some(map(ds.samples_by_indices_nomapping, plan)) == some(ds.batch_iterator(batch_size, shuffle=fresh()))
@@ -271,7 +271,7 @@ def runs(draw):
     shard = draw(st.none() | st.tuples(st.integers(0, world - 1), st.just(world)))
     weighted = seed is not None  # draws by weight have no order to keep
     chance = weighted or shard is None  # what trainers share out has a seed
-    source = sources(weighted=weighted, chance=chance, batch_size=batch_size)
+    source = sources(weighted=weighted, random=chance, batch_size=batch_size)
     return {
         "source": draw(source | named_sources()),
         "batch_size": batch_size,
@@ -351,7 +351,7 @@ def test_law_8_batches_do_not_depend_on_the_pool(any_pool, run, depth):
 @settings(max_examples=30, deadline=None)
 def test_law_8_holds_for_parallel_sources(any_pool, data, batch_size, fresh, depth):
     """With a seed or a generator, the noise is that of the source itself."""
-    ds = data.draw(sources(chance=True, batch_size=batch_size))
+    ds = data.draw(sources(random=True, batch_size=batch_size))
     parallel = any_pool.parallel_data_source(ds, depth)
 
     assert some(ds.batch_iterator(batch_size, shuffle=fresh())) == some(
@@ -363,7 +363,7 @@ def test_law_8_holds_for_parallel_sources(any_pool, data, batch_size, fresh, dep
 @settings(max_examples=50, deadline=None)
 def test_law_8_the_first_epoch_is_that_of_the_seed(data, batch_size, seed):
     """A loader and a plain loop with one seed give the same batches, noise and all."""
-    ds = data.draw(sources(weighted=True, chance=True, batch_size=batch_size))
+    ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
 
     assert some(ds.batch_iterator(batch_size, shuffle=seed)) == some(iter(Loader(ds, batch_size, shuffle=seed)))
 

@@ -557,7 +557,7 @@ class LeavesAThread(ThreadPool):
         (LosesOrder, "test_a_parallel_source_gives_the_batches_of_its_source", ()),
         (LosesKeywords, "test_keyword_arguments_arrive", ()),
         (SharesStaleObjects, "test_a_shared_constant_arrives", ()),
-        (GivesOneArrayForAll, "test_arrays_come_back_as_they_were_and_apart", ()),
+        (GivesOneArrayForAll, "test_arrays_come_back_unchanged_and_independent", ()),
     ],
 )
 def test_a_broken_pool_fails(engine, test, args):
@@ -679,7 +679,7 @@ def an_example(strategy, condition):
     ("strategy", "kind"),
     [(samplers(5), kind) for kind in (StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler)]
     + [(sources(), kind) for kind in (ArrayDataSource, MapDataSource, CompositeDataSource, ChoiceDataSource)]
-    + [(sources(chance=True), RandomMapDataSource)]
+    + [(sources(random=True), RandomMapDataSource)]
     + [(named_sources(), kind) for kind in (ArrayDataSource, MapDataSource)],
     ids=lambda x: getattr(x, "__name__", ""),
 )
@@ -713,7 +713,7 @@ def test_weights_are_given_where_they_are_asked_for():
 @pytest.mark.parametrize(
     ("strategy", "holds"),
     [
-        (sources(chance=True), lambda ds: isinstance(ds, ChoiceDataSource) and ds.weights is not None),
+        (sources(random=True), lambda ds: isinstance(ds, ChoiceDataSource) and ds.weights is not None),
         (sources(batch_size=7), lambda ds: isinstance(ds, CompositeDataSource) and ds.batch_sizes is not None),
     ],
     ids=["weights", "batch_sizes"],

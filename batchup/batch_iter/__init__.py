@@ -1,4 +1,4 @@
-"""Item streams into batches: a pipe of small functions, whose work goes on in the background.
+"""Make batches from a stream of items: a pipe of small functions that runs in the background.
 
 >>> import numpy as np
 >>> from batchup.batch_iter import Infinite, apply_at, sample

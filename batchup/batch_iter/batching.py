@@ -1,4 +1,4 @@
-"""Which items make a batch, and which come next to each other."""
+"""Group items into batches, and reorder or repeat them before that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.checks import whole
-from .chance import item_rng
+from .item_rng import item_rng
 
 __all__ = ["ShouldAdd", "bucketed", "expiration_pool", "grouped"]
 
@@ -17,7 +17,7 @@ ShouldAdd = Callable[[list[Any], Any], bool]
 
 
 def grouped(items: Iterable[Any], batch_size: int | ShouldAdd) -> Iterator[list[Any]]:
-    """Items in lists, one for each batch; the last may have fewer.
+    """Group items into lists, one per batch. The last one may be short.
 
     >>> list(grouped(range(5), 2))
     [[0, 1], [2, 3], [4]]
@@ -36,7 +36,7 @@ def _fitting(items: Iterable[Any], should_add: ShouldAdd) -> Iterator[list[Any]]
     for item in items:
         if batch and not should_add(batch, item):
             done, batch = [batch], [item]
-            yield done.pop()  # what is yielded is not held here
+            yield done.pop()  # so that this frame does not keep the batch alive
         else:
             batch.append(item)
     if batch:
@@ -44,7 +44,7 @@ def _fitting(items: Iterable[Any], should_add: ShouldAdd) -> Iterator[list[Any]]
 
 
 def bucketed(items: Iterable[Any], length: Callable[[Any], Any], batch_size: int, n_batches: int = 16) -> Iterator[Any]:
-    """The same items, so that each `batch_size` that follow each other are of similar length: see `buckets`.
+    """The same items, reordered so that the items of each batch have similar lengths: see `buckets`.
 
     >>> words = ["aaa", "b", "cccc", "dd", "ee", "f"]
     >>> sorted(sorted(batch) for batch in grouped(bucketed(words, len, batch_size=2), 2))
@@ -57,7 +57,7 @@ def bucketed(items: Iterable[Any], length: Callable[[Any], Any], batch_size: int
         short = [batches.pop()] if len(batches[-1]) < batch_size else []
         for i in item_rng().permutation(len(batches)):
             yield from batches[i]
-        for batch in short:  # at the very end: another one would no longer be aligned
+        for batch in short:  # last, as a short batch would shift the batches that come after it
             yield from batch
 
 
@@ -68,21 +68,21 @@ def expiration_pool(
     iterations: int = 1,
     rng: np.random.Generator | None = None,
 ) -> Iterator[Any]:
-    """Each item several times, in a random order, from a pool of a few that are held in memory.
+    """Give each item several times, in a random order, from a pool of items in memory.
 
-    For items that are costly to make, and are changed at random afterwards.
+    Use it for items that are slow to load and are augmented afterwards.
 
     Parameters
     ----------
     iterable : iterable
     pool_size : int
-        How many items are held at most.
+        The largest number of items in the pool.
     repetitions : int
-        How often each item comes. Then it leaves the pool.
+        The number of times that each item is given. Then it leaves the pool.
     iterations : int, default 1
-        How many are given out for each that comes in, while the pool fills.
+        While the pool fills, the number of items given for each new one.
     rng : numpy.random.Generator, optional
-        Draws which of the pool is next. In a pipe, that of the stage.
+        Chooses the next item from the pool. In a pipe, the stage passes its own.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def expiration_pool(
 def _pooled(
     iterable: Iterable[Any], pool_size: int, repetitions: int, iterations: int, rng: np.random.Generator
 ) -> Iterator[Any]:
-    pool: list[tuple[Any, int]] = []  # items, and how often each is still to come
+    pool: list[tuple[Any, int]] = []  # each item with the number of times that it is still to be given
     for item in iterable:
         pool.append((item, repetitions))
         del item

@@ -1,4 +1,4 @@
-"""From a list of items to a batch."""
+"""Combine a list of items into a batch."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ Fill = Any  # a number, or a function from an array to one
 
 
 def combine_batches(inputs: Sequence[Any]) -> Any:
-    """The parts of items, each together with its like.
+    """Transpose a list of items into lists of their parts.
 
     Parameters
     ----------
     inputs : list of items
-        Items are tuples or lists of equally many parts, or dicts with the same keys. Anything else is a single part.
+        Items are tuples or lists with the same number of parts, or dicts with the same keys. Anything else is a single
+        part.
 
     Returns
     -------
     tuple of lists, dict of lists or list
-        As the items are: for tuples and lists a tuple, for dicts a dict, for single parts one list.
+        A tuple for tuples and lists, a dict for dicts, one list for single parts.
 
     Raises
     ------
     ValueError
-        If items have unlike parts.
+        If items have different numbers of parts, or different keys.
 
     Examples
     --------
@@ -43,17 +44,17 @@ def combine_batches(inputs: Sequence[Any]) -> Any:
     """
     first = inputs[0]
     if isinstance(first, dict):
-        _should_be_alike([sorted(map(repr, item)) for item in inputs], "keys")
+        _check_alike([sorted(map(repr, item)) for item in inputs], "keys")
         return {key: [item[key] for item in inputs] for key in first}
     if isinstance(first, (tuple, list)):
-        _should_be_alike([len(item) for item in inputs], "numbers of parts")
+        _check_alike([len(item) for item in inputs], "number of parts")
         columns = [list(column) for column in zip(*inputs, strict=True)]
         return type(first)(*columns) if hasattr(first, "_fields") else tuple(columns)
     return list(inputs)
 
 
 def combine_to_arrays(inputs: Sequence[Any]) -> Any:
-    """A batch of arrays, from items whose parts have one shape.
+    """Stack items, whose corresponding parts have the same shape, into a batch of arrays.
 
     Parameters
     ----------
@@ -62,12 +63,12 @@ def combine_to_arrays(inputs: Sequence[Any]) -> Any:
     Returns
     -------
     tuple of ndarray, dict of ndarray or ndarray
-        As for `combine_batches`; the first axis of each array is that of the items.
+        As for `combine_batches`. The first axis of each array runs over the items.
 
     Raises
     ------
     ValueError
-        If a part has several shapes.
+        If a part does not have the same shape in all items.
 
     Examples
     --------
@@ -79,18 +80,18 @@ def combine_to_arrays(inputs: Sequence[Any]) -> Any:
 
 
 def combine_pad(inputs: Sequence[Any], padding_values: Fill = 0, ratio: float | Sequence[float] = 0.5) -> Any:
-    """A batch of arrays, from items whose parts are padded to the largest of their kind.
+    """Pad the parts of items to a common shape, and stack them into a batch of arrays.
 
     Parameters
     ----------
     inputs : list of items
-        Parts of equally many dimensions. Those without (numbers) are not padded.
+        Corresponding parts should have the same number of dimensions. Numbers are not padded.
     padding_values : number, callable or a sequence of them, default 0
-        What to pad with; of a function, what it gives for the array, as `numpy.min` does. A list or tuple has one for
-        each part of an item; where items are dicts, so is this.
+        The value to pad with. A function, such as `numpy.min`, is called with the array and returns the value. A list
+        or tuple has one value for each part of an item. For items that are dicts it may be a dict.
     ratio : float or sequence of float, default 0.5
-        What part of the padding goes before the array, from 0 to 1; the rest goes behind it. A sequence has one for
-        each of the last axes.
+        The share of the padding that goes before the array, from 0 to 1; the rest goes after it. A sequence has one
+        share for each of the last axes.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def combine_pad(inputs: Sequence[Any], padding_values: Fill = 0, ratio: float | 
     Raises
     ------
     ValueError
-        If parts have unlike numbers of dimensions, or a padding value does not fit their type.
+        If corresponding parts have different numbers of dimensions, or a padding value does not fit their dtype.
 
     Examples
     --------
@@ -117,12 +118,12 @@ def combine_pad(inputs: Sequence[Any], padding_values: Fill = 0, ratio: float | 
 
 
 def pad_batch_equal(batch: Sequence[Any], padding_values: Fill = 0, ratio: float | Sequence[float] = 0.5) -> Array:
-    """Arrays of several shapes as one, padded to the largest extent along each axis.
+    """Pad arrays to the largest length along each axis, and stack them.
 
     Parameters
     ----------
     batch : sequence of array-like
-        Of equally many dimensions.
+        All with the same number of dimensions.
     padding_values : number or callable, default 0
         As for `combine_pad`.
     ratio : float or sequence of float, default 0.5
@@ -130,7 +131,7 @@ def pad_batch_equal(batch: Sequence[Any], padding_values: Fill = 0, ratio: float
     Returns
     -------
     ndarray
-        Of shape ``(len(batch), *largest)``, and of the type that all arrays have in common.
+        Of shape ``(len(batch), *largest)``, and of a dtype that holds the values of all arrays.
 
     Examples
     --------
@@ -146,31 +147,33 @@ def pad_batch_equal(batch: Sequence[Any], padding_values: Fill = 0, ratio: float
     if len(set(shapes)) == 1:
         return stacked(batch)
     if len({len(shape) for shape in shapes}) > 1:
-        raise ValueError(f"parts to pad should have equally many dimensions, not shapes {_told(shapes)}")
+        raise ValueError(f"parts to pad should have the same number of dimensions, not shapes {_listed(shapes)}")
     largest = tuple(map(max, zip(*shapes, strict=True)))
     padded = np.empty((len(arrays), *largest), np.result_type(*arrays))
     ratios = _ratios(ratio, len(largest))
-    for place, array in zip(padded, arrays, strict=True):
-        place[...] = _fill(padding_values, array, padded.dtype)
-        place[_within(array.shape, largest, ratios)] = array
+    for row, array in zip(padded, arrays, strict=True):
+        row[...] = _fill(padding_values, array, padded.dtype)
+        row[_within(array.shape, largest, ratios)] = array
     return padded
 
 
 def _for_each_part(columns: Any, padding_values: Fill) -> Any:
-    """The padding values, in the form of the batch."""
+    """The padding values, in a tree like that of the batch."""
     if isinstance(columns, dict):
         return padding_values if isinstance(padding_values, dict) else dict.fromkeys(columns, padding_values)
     if isinstance(columns, tuple):
         several = isinstance(padding_values, (list, tuple))
         fills = tuple(padding_values) if several else (padding_values,) * len(columns)
         if len(fills) != len(columns):
-            raise ValueError(f"there should be one padding value, or {len(columns)}, one a part, not {len(fills)}")
+            raise ValueError(
+                f"padding_values should be one value, or {len(columns)}, one for each part, not {len(fills)}"
+            )
         return fills
     return padding_values
 
 
 def _within(shape: tuple[int, ...], largest: tuple[int, ...], ratios: Sequence[float]) -> tuple[slice, ...]:
-    """Where an array of `shape` lies in one that is padded.
+    """Where an array of `shape` lies within the padded array of shape `largest`.
 
     >>> _within((2,), (6,), (0.25,))
     (slice(1, 3, None),)
@@ -182,11 +185,11 @@ def _within(shape: tuple[int, ...], largest: tuple[int, ...], ratios: Sequence[f
 def _ratios(ratio: float | Sequence[float], ndim: int) -> list[float]:
     some = [float(each) for each in np.atleast_1d(ratio)]
     if not all(0 <= each <= 1 for each in some):
-        raise ValueError(f"ratio should be the part of the padding that goes before, from 0 to 1, not {ratio!r}")
+        raise ValueError(f"ratio should be the share of the padding before the array, from 0 to 1, not {ratio!r}")
     if np.ndim(ratio) == 0:
         return some * ndim
     if len(some) > ndim:
-        raise ValueError(f"ratio should be one number, or one for each of the last axes of {ndim}, not {ratio!r}")
+        raise ValueError(f"ratio should be one number, or at most {ndim}, one for each of the last axes, not {ratio!r}")
     return [0.5] * (ndim - len(some)) + some
 
 
@@ -197,17 +200,19 @@ def _fill(value: Fill, array: Array, dtype: np.dtype[Any]) -> Any:
     with np.errstate(invalid="ignore"):
         cast = fill.astype(dtype)
     if dtype.kind in "biu" and not np.array_equal(cast, fill):
-        raise ValueError(f"padding value {value!r} does not fit arrays of {dtype}; give another, or convert the arrays")
+        raise ValueError(
+            f"padding value {value!r} does not fit arrays of {dtype}; pass another value, or convert the arrays"
+        )
     return cast
 
 
 def stacked(parts: Sequence[Any]) -> Array:
-    """Parts of one shape as one array.
+    """Stack parts that have the same shape into one array.
 
     >>> stacked([1, 2])
     array([1, 2])
     """
-    try:  # a number may be NumPy's in one item and Python's in another
+    try:  # a number may be a NumPy scalar in one item and a Python number in another
         if len({getattr(part, "shape", None) for part in parts}) == 1 or len(set(map(np.shape, parts))) == 1:
             return np.array(parts)
     except ValueError as error:  # ragged lists
@@ -218,16 +223,16 @@ def stacked(parts: Sequence[Any]) -> Array:
 def _unequal(parts: Sequence[Any]) -> ValueError:
     shapes = [np.shape(np.asarray(part, dtype=object)) for part in parts]
     return ValueError(
-        f"parts of items in one batch should have one shape, not {_told(shapes)}; combiner=combine_pad pads them"
+        f"the parts of items in a batch should have one shape, not {_listed(shapes)}; combiner=combine_pad pads them"
     )
 
 
-def _should_be_alike(found: list[Any], what: str) -> None:
+def _check_alike(found: list[Any], what: str) -> None:
     unlike = next((each for each in found if each != found[0]), None)
     if unlike is not None:
-        raise ValueError(f"items of one batch should have the same {what}, not {found[0]} and {unlike}")
+        raise ValueError(f"items of a batch should have the same {what}, not {found[0]} and {unlike}")
 
 
-def _told(shapes: Sequence[tuple[int, ...]], most: int = 4) -> str:
+def _listed(shapes: Sequence[tuple[int, ...]], most: int = 4) -> str:
     some = [str(shape) for shape in dict.fromkeys(shapes)]
     return ", ".join(some[:most]) + (", …" if len(some) > most else "")

@@ -1,7 +1,7 @@
-"""Functions that make functions of items out of functions of arrays. All of them print as they are written, and pickle
-if what they are made of does.
+"""Turn functions of arrays into functions of items.
 
-A function that has a parameter ``rng`` gets a `numpy.random.Generator` for it, that of its item.
+Each of them prints as it is written, and pickles if its functions and arguments do. A function that has a parameter
+``rng`` gets the `numpy.random.Generator` of its item.
 """
 
 from __future__ import annotations
@@ -15,59 +15,63 @@ from typing import Any
 import numpy as np
 
 from ..engine.global_rng import global_rng
-from .chance import here, item_rng, takes_rng
+from .item_rng import current, item_rng, takes_rng
 
-__all__ = ["Call", "apply_at", "multiply", "random_apply", "sample_args", "unpack_args", "zip_apply"]
+__all__ = ["ItemFunction", "apply_at", "multiply", "random_apply", "sample_args", "unpack_args", "zip_apply"]
 
 _short = reprlib.Repr()
 _short.maxother = _short.maxstring = 100
 
 
-class Call:
-    """A function with further arguments, and the generator of the item where it takes one.
+class ItemFunction:
+    """A function of an item: `func` with further arguments, and with the generator of the item if it takes `rng`.
 
     Parameters
     ----------
     func : callable
     *args, **kwargs
-        Handed on to `func` behind the arguments of the call.
+        Passed to `func` after the item.
 
     Examples
     --------
-    >>> Call(np.power, 2)
-    Call(power, 2)
-    >>> Call(np.power, 2)(3)
+    >>> ItemFunction(np.power), ItemFunction(np.power, 2)
+    (power, partial(power, 2))
+    >>> ItemFunction(np.power, 2)(3)
     np.int64(9)
-    >>> 0 <= Call(lambda x, rng: x * rng.random())(10) < 10
+    >>> 0 <= ItemFunction(lambda x, rng: x * rng.random())(10) < 10
     True
     """
 
     def __init__(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:
-        self.func = anchored(should_be_callable("func", func))
+        self.func = without_global_rng(should_be_callable("func", func))
         self.args = args
         self.kwargs = kwargs
         self.draws = "rng" not in kwargs and takes_rng(func)
 
     def __call__(self, *values: Any, **more: Any) -> Any:
         if self.draws or more:
-            return self.of(*values, **more)
+            return self.apply(*values, **more)
         return self.func(*values, *self.args, **self.kwargs)
 
-    def of(self, *values: Any, **more: Any) -> Any:
-        """What `func` makes of the values."""
+    def apply(self, *values: Any, **more: Any) -> Any:
+        """The result of `func` for the values; subclasses call it for the parts of an item."""
         if self.draws and "rng" not in more:
             more["rng"] = item_rng()
         return self.func(*values, *self.args, **more, **self.kwargs)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(self._parts())})"
+        if type(self) is not ItemFunction:
+            return f"{type(self).__name__}({', '.join(self._parts())})"
+        # users did not write ItemFunction(func), but func
+        return f"partial({', '.join(self._parts())})" if self.args or self.kwargs else short_name(self.func)
 
     def _parts(self) -> list[str]:
-        return [name_of(self.func), *map(name_of, self.args), *(f"{k}={name_of(v)}" for k, v in self.kwargs.items())]
+        named = [f"{name}={short_name(value)}" for name, value in self.kwargs.items()]
+        return [short_name(self.func), *map(short_name, self.args), *named]
 
 
-class unpack_args(Call):
-    """A function of one tuple, from a function of its parts: ``func(*item, *args, **kwargs)``.
+class unpack_args(ItemFunction):
+    """Call a function with the parts of an item as its arguments: ``func(*item, *args, **kwargs)``.
 
     Examples
     --------
@@ -76,11 +80,11 @@ class unpack_args(Call):
     """
 
     def __call__(self, item: Iterable[Any], /, *values: Any, **more: Any) -> Any:
-        return self.of(*item, *values, **more)
+        return self.apply(*item, *values, **more)
 
 
-class multiply(Call):
-    """A function of a tuple, that does the same to all parts: ``tuple(func(x, *args, **kwargs) for x in item)``.
+class multiply(ItemFunction):
+    """Apply one function to each part of an item: ``tuple(func(x, *args, **kwargs) for x in item)``.
 
     Examples
     --------
@@ -91,11 +95,11 @@ class multiply(Call):
     """
 
     def __call__(self, item: Iterable[Any], /, *values: Any, **more: Any) -> tuple[Any, ...]:
-        return tuple([self.of(x, *values, **more) for x in item])
+        return tuple([self.apply(x, *values, **more) for x in item])
 
 
-class apply_at(Call):
-    """A function of a tuple, that changes some parts and passes on the others.
+class apply_at(ItemFunction):
+    """Apply a function to some parts of an item, and leave the others as they are.
 
     Parameters
     ----------
@@ -124,10 +128,10 @@ class apply_at(Call):
 
     def __call__(self, item: Sequence[Any], /, *values: Any, **more: Any) -> tuple[Any, ...]:
         n = len(item)
-        places = {i + n if i < 0 else i for i in self.index}
-        if not all(0 <= place < n for place in places):
+        chosen = {i + n if i < 0 else i for i in self.index}
+        if not all(0 <= i < n for i in chosen):
             raise IndexError(f"index should be within an item of {n} parts, not {', '.join(map(str, self.index))}")
-        return tuple([self.of(x, *values, **more) if i in places else x for i, x in enumerate(item)])
+        return tuple([self.apply(x, *values, **more) if i in chosen else x for i, x in enumerate(item)])
 
     def _parts(self) -> list[str]:
         index = self.index[0] if len(self.index) == 1 else list(self.index)
@@ -135,14 +139,14 @@ class apply_at(Call):
 
 
 class zip_apply:
-    """A function of a tuple, that does to each part what is for its place.
+    """Apply a function of its own to each part of an item.
 
     Parameters
     ----------
     *functions : callable
-        As many as an item has parts.
+        One for each part of an item.
     **kwargs
-        Further arguments of each.
+        Further arguments of all functions.
 
     Examples
     --------
@@ -151,21 +155,22 @@ class zip_apply:
     """
 
     def __init__(self, *functions: Callable[..., Any], **kwargs: Any) -> None:
-        self.calls = tuple(Call(func, **kwargs) for func in functions)
+        self.functions = tuple(ItemFunction(func, **kwargs) for func in functions)
         self.kwargs = kwargs
 
     def __call__(self, item: Sequence[Any], /, *values: Any, **more: Any) -> tuple[Any, ...]:
-        if len(item) != len(self.calls):
-            raise ValueError(f"an item should have {len(self.calls)} parts, one for each function, not {len(item)}")
-        return tuple([call(x, *values, **more) for call, x in zip(self.calls, item, strict=True)])
+        n = len(self.functions)
+        if len(item) != n:
+            raise ValueError(f"an item should have {n} parts, one for each function, not {len(item)}")
+        return tuple([function(x, *values, **more) for function, x in zip(self.functions, item, strict=True)])
 
     def __repr__(self) -> str:
-        named = [f"{k}={name_of(v)}" for k, v in self.kwargs.items()]
-        return f"zip_apply({', '.join([*(name_of(call.func) for call in self.calls), *named])})"
+        named = [f"{k}={short_name(v)}" for k, v in self.kwargs.items()]
+        return f"zip_apply({', '.join([*(short_name(function.func) for function in self.functions), *named])})"
 
 
-class random_apply(Call):
-    """A function that is `func` with probability `p`, and else passes on what it gets.
+class random_apply(ItemFunction):
+    """Apply a function with probability `p`; otherwise leave the item as it is.
 
     Parameters
     ----------
@@ -189,22 +194,22 @@ class random_apply(Call):
 
     def __call__(self, *values: Any, **more: Any) -> Any:
         if item_rng().random() < self.p:
-            return self.of(*values, **more)
+            return self.apply(*values, **more)
         return values[0] if len(values) == 1 else values
 
     def _parts(self) -> list[str]:
         return [repr(self.p), *super()._parts()]
 
 
-class sample_args(Call):
-    """A function whose further arguments are drawn anew at each call.
+class sample_args(ItemFunction):
+    """Apply a function with further arguments that are drawn anew at each call.
 
     Parameters
     ----------
     func : callable
     *args, **kwargs : callable
-        Each gives one argument. One that has a parameter ``rng`` is given the generator of the item. Functions of
-        `numpy.random` itself draw from it too while a pipe is at work, also within a `functools.partial`.
+        Each returns one argument. If it has a parameter ``rng``, it gets the generator of the item. In a pipe,
+        functions of `numpy.random` draw from that generator too, also within a `functools.partial`.
 
     Examples
     --------
@@ -214,40 +219,41 @@ class sample_args(Call):
     """
 
     def __init__(self, func: Callable[..., Any], /, *args: Callable[..., Any], **kwargs: Callable[..., Any]) -> None:
-        super().__init__(func, *map(anchored, args), **{name: anchored(each) for name, each in kwargs.items()})
-        self.samplers = tuple(Call(sampler) for sampler in self.args)
-        self.named_samplers = {name: Call(sampler) for name, sampler in self.kwargs.items()}
+        named = {name: without_global_rng(sampler) for name, sampler in kwargs.items()}
+        super().__init__(func, *map(without_global_rng, args), **named)
+        self.samplers = tuple(ItemFunction(sampler) for sampler in self.args)
+        self.named_samplers = {name: ItemFunction(sampler) for name, sampler in self.kwargs.items()}
 
     def __call__(self, *values: Any, **more: Any) -> Any:
-        return self.of(*values, **more)
+        return self.apply(*values, **more)
 
-    def of(self, *values: Any, **more: Any) -> Any:
+    def apply(self, *values: Any, **more: Any) -> Any:
         if self.draws and "rng" not in more:
             more["rng"] = item_rng()
         named = {name: sampler() for name, sampler in self.named_samplers.items()}
         return self.func(*values, *(sampler() for sampler in self.samplers), **more, **named)
 
 
-class Legacy:
-    """A function of `numpy.random`, such as ``numpy.random.normal``, by its name.
+class NumpyRandomFunction:
+    """A function of `numpy.random`, such as ``numpy.random.normal``, known by its name.
 
-    In a pipe it draws from the generator of the item. Elsewhere it is the function itself. As itself it could not go to
-    processes: it would take a copy of the global generator with it, the same for each.
+    In a pipe it draws from the generator of the item, elsewhere from the global one. The function itself would not do
+    for worker processes: pickled, it takes a copy of the global generator along, so all of them would draw the same.
     """
 
     def __init__(self, name: str) -> None:
         self.__name__ = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        rng = global_rng() if here.place is None else np.random.RandomState(item_rng().bit_generator)
+        rng = global_rng() if current.item is None else np.random.RandomState(item_rng().bit_generator)
         return getattr(rng, self.__name__)(*args, **kwargs)
 
 
-def anchored(func: Any) -> Any:
-    """The function, as a `Legacy` one where it is one of `numpy.random`, also within a `functools.partial`."""
+def without_global_rng(func: Any) -> Any:
+    """`func`; functions of `numpy.random`, also within a `functools.partial`, become a `NumpyRandomFunction`."""
     if isinstance(func, functools.partial):
-        return functools.partial(anchored(func.func), *func.args, **func.keywords)
-    return Legacy(func.__name__) if getattr(func, "__self__", None) is global_rng() else func
+        return functools.partial(without_global_rng(func.func), *func.args, **func.keywords)
+    return NumpyRandomFunction(func.__name__) if getattr(func, "__self__", None) is global_rng() else func
 
 
 def should_be_callable(name: str, value: Any) -> Any:
@@ -256,13 +262,13 @@ def should_be_callable(name: str, value: Any) -> Any:
     return value
 
 
-def name_of(value: Any) -> str:
-    """A function by its name, anything else in short.
+def short_name(value: Any) -> str:
+    """The name of a function; a shortened `repr` of anything else.
 
-    >>> name_of(np.sqrt), name_of([1, 2]), name_of(functools.partial(pow, 2))
+    >>> short_name(np.sqrt), short_name([1, 2]), short_name(functools.partial(pow, 2))
     ('sqrt', '[1, 2]', 'partial(pow, 2)')
     """
     if isinstance(value, functools.partial):
-        return Call.__repr__(Call(value.func, *value.args, **value.keywords)).replace("Call", "partial", 1)
+        return f"partial({', '.join(ItemFunction(value.func, *value.args, **value.keywords)._parts())})"
     name = getattr(value, "__qualname__", getattr(value, "__name__", None))
     return name.rpartition("<locals>.")[2] if isinstance(name, str) else _short.repr(value)

@@ -1,4 +1,4 @@
-"""Batches without end from a source of items and functions of one item, made in the background."""
+"""The pipe: endless batches from a source of items and functions of one item, made in the background."""
 
 from __future__ import annotations
 
@@ -18,48 +18,49 @@ from ..engine.checks import INTEGERS, whole
 from ..engine.rng import entropy_of
 from .batching import ShouldAdd
 from .combiners import combine_to_arrays
-from .functions import Call, name_of, should_be_callable
-from .run import Plan, Run
+from .functions import ItemFunction, short_name, should_be_callable
+from .run import PipePlan, PipeRun
 from .sources import Draws
-from .stages import END, Course, Stage
-from .state import State, should_be_resumable
+from .stages import END, PipeContext, Stage
+from .state import PipeState, check_resumable
 
 __all__ = ["Infinite"]
 
 
 class Infinite:
-    """A pipe: items of a source go through functions, one by one, and come out in batches.
+    """A pipe: items of a source go through functions one at a time, and come out in batches.
 
-    Calling it, or iterating over it, gives the batches of one epoch; the next call goes on where the last one stopped.
-    They are made in the background, ahead of the loop. A context manager: the end of ``with`` closes it.
+    Call it, or iterate over it, to get the batches of one epoch. The next call continues where the last one stopped.
+    Batches are prefetched in the background. Use it as a context manager: the end of ``with`` closes it.
 
     Parameters
     ----------
     source : iterable of items
-        Usually without end, such as `sample` gives. One that ends is cut into batches, of which the last may be short;
-        then there are no more.
+        Usually endless, such as `sample`. A source that ends may give a short last batch; after that there are no more
+        batches.
     *transforms : callable or stage
-        Each gets what the one before it gives. A function is called with one item at a time; see `Threads`, `Loky` and
-        `Iterator` for others. A function with a parameter ``rng`` gets a `numpy.random.Generator` for it.
+        Each gets the result of the one before it. A function is called with one item at a time. Stages are `Threads`,
+        `Loky` and `Iterator`. A function with a parameter ``rng`` gets a `numpy.random.Generator`.
     batch_size : int or callable
-        Items per batch; or ``should_add(batch_so_far, item) -> bool``, asked for each item but the first of a batch.
+        The number of items per batch; or a function ``should_add(batch_so_far, item) -> bool``, called for each item
+        but the first of a batch.
     batches_per_epoch : int
-        How many batches one call gives.
+        The number of batches that one call gives.
     buffer_size : int, default 1
-        How many batches are made ahead. While so many wait, no more items are drawn.
+        The number of batches to prefetch. No more items are drawn while the buffer is full.
     combiner : callable, list of items -> batch, default `combine_to_arrays`
         May be a stage, such as ``Threads(combine_pad)``.
     seed : int or numpy.random.SeedSequence, optional
-        The generator of an item in a function depends on it, on the place of the function in the pipe and on the number
-        of the item, and on nothing else. By default it is of fresh entropy.
+        Decides, with the position of a function in the pipe and the number of the item, which generator the function
+        gets. By default each run draws other numbers.
     **kwargs
-        For the combiner.
+        Further arguments of the combiner.
 
     Raises
     ------
     TypeError, ValueError
-        For arguments that cannot be. While iterating, the error of a function is raised as it is, with a note that says
-        at which item and in which stage it happened, in the place of its batch. Then the pipe is closed.
+        For invalid arguments. While iterating, the error of a function is raised unchanged, after the batches before
+        it, with a note that says at which item and stage it happened. Then the pipe is closed.
 
     Examples
     --------
@@ -76,7 +77,7 @@ class Infinite:
     (3, 4, 4) [1 1 1]
     """
 
-    _run: Run | None = None
+    _run: PipeRun | None = None
 
     def __init__(
         self,
@@ -91,32 +92,32 @@ class Infinite:
     ) -> None:
         self.batches_per_epoch = whole("batches_per_epoch", batches_per_epoch)
         self.seed = _seed_of(seed)
-        self._plan = Plan(
+        self._plan = PipePlan(
             _should_be_iterable(source),
             tuple(_function_of("a transform", each) for each in transforms),
             _size_of(batch_size),
             _combiner_of(combiner, kwargs),
             whole("buffer_size", buffer_size),
         )
-        self._anew = State(0, self.seed, source.seed if isinstance(source, Draws) else None)
-        self._begins = self._anew
-        self._left: State | None = None  # where the last run was when it was closed
+        self._initial = PipeState(0, self.seed, source.seed if isinstance(source, Draws) else None)
+        self._start = self._initial  # where the next run starts
+        self._closed_at: PipeState | None = None  # where the last run was when it was closed
         self._lock = threading.RLock()
 
     def __call__(self) -> Iterator[Any]:
-        """The batches of one epoch; work on them begins at once.
+        """The batches of one epoch. Background work on them starts at once.
 
         Returns
         -------
         iterator of batches
-            Of `batches_per_epoch`; fewer if the source ends.
+            `batches_per_epoch` of them; fewer if the source ends.
         """
         with self._lock:
-            run = self._run or self._begun()
+            run = self._run or self._start_run()
         if run.ended:
-            text = "the source has ended, and no batches are left; close() lets the next epoch begin anew"
+            text = "the source has ended, and no batches are left; call close() to start over with its first item"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
-        return Epoch(self, run, self.batches_per_epoch)
+        return PipeEpoch(self, run, self.batches_per_epoch)
 
     def __iter__(self) -> Iterator[Any]:
         return self()
@@ -125,18 +126,18 @@ class Infinite:
         return self.batches_per_epoch
 
     def close(self) -> None:
-        """End all work in the background. The next call begins anew, with the first item of the source."""
+        """Stop all background work. The next call starts over, with the first item of the source."""
         with self._lock:
             run = self._run
             if run is not None:
-                self._left = self._state()
+                self._closed_at = self._state()
             self._run = None
         if run is not None:
             run.close()
 
     def __del__(self, is_at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
-        """A pipe that nobody holds ends. At the exit of the program, the pools see to that."""
-        # not by weakref.finalize: it would hold the functions of the pipe, and these may be methods of who holds it
+        """Stop a pipe that is no longer referenced. At the exit of the program, the pools stop by themselves."""
+        # weakref.finalize would keep the functions of the pipe alive, and these may be methods of the owner of the pipe
         if self._run is not None and not is_at_exit():
             self._run.close()
 
@@ -149,18 +150,18 @@ class Infinite:
         self.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the pipe is: behind the last batch that was delivered. After `close`, where it was then.
+        """The position of the pipe: after the last batch that was delivered. After `close`, the position at that time.
 
         Returns
         -------
         dict
-            Of a few integers, for JSON or a checkpoint.
+            A few integers, for JSON or a checkpoint.
 
         Raises
         ------
         TypeError, ValueError
-            Unless the source is `sample` or `load_by_random_id` with a seed, of its own or of the pipe, `batch_size` is
-            an int, and no stage is an `Iterator`.
+            Unless the source is `sample` or `load_by_random_id`, it or the pipe has a seed, `batch_size` is an int, and
+            no stage is an `Iterator`.
 
         Examples
         --------
@@ -172,66 +173,65 @@ class Infinite:
         >>> pipe.state_dict()
         {'items': 12, 'entropy': 7, 'source_seed': None}
         """
-        should_be_resumable(self._plan, self.seed)
+        check_resumable(self._plan, self.seed)
         return self._state().as_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Have the next call begin where `state` was taken. What was drawn before is drawn again, and not loaded.
+        """Make the next call start where `state` was taken. Earlier draws are replayed; nothing is loaded for them.
 
         Parameters
         ----------
         state : dict
-            Of a pipe of the same source and seeds. Its `batch_size` may have been another, and so may the number of
-            workers.
+            From a pipe with the same source and seeds. The batch size and the number of workers may differ.
 
         Raises
         ------
         TypeError, ValueError
-            As for `state_dict`; and if the seeds are others.
+            As for `state_dict`; and if the seeds differ.
         """
-        should_be_resumable(self._plan, self.seed)
-        loaded, own = State.of_dict(state), self._anew.source_seed
+        check_resumable(self._plan, self.seed)
+        loaded, own = PipeState.from_dict(state), self._initial.source_seed
         if loaded.source_seed != own or self.seed not in (None, loaded.entropy):
             has = f"entropy={self.seed}, source_seed={own}"
             raise ValueError(f"the state should be of a pipe with the same seeds, {has}, not {dict(state)}")
         self.close()
-        self._begins, self._left = loaded, None
+        self._start, self._closed_at = loaded, None
 
     def __repr__(self) -> str:
         plan = self._plan
-        size = name_of(plan.batch_size)
-        parts = [*map(name_of, (plan.source, *plan.stages)), f"batch_size={size}"]
+        size = short_name(plan.batch_size)
+        parts = [*map(short_name, (plan.source, *plan.stages)), f"batch_size={size}"]
         return f"Infinite({', '.join(parts)}, batches_per_epoch={self.batches_per_epoch})"
 
-    def _begun(self) -> Run:
-        begins = self._begins
-        entropy = begins.entropy if self.seed is None else self.seed
+    def _start_run(self) -> PipeRun:
+        start = self._start
+        entropy = start.entropy if self.seed is None else self.seed
         if entropy is None:
             entropy = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
-        self._run = run = Run(self._plan, Course(entropy, self.seed is not None, begins.items))
-        self._begins, self._left = self._anew, None
+        self._run = run = PipeRun(self._plan, PipeContext(entropy, self.seed is not None, start.items))
+        self._start, self._closed_at = self._initial, None
         return run
 
-    def _failed(self, run: Run) -> None:
-        """The next call begins anew."""
+    def _failed(self, run: PipeRun) -> None:
+        """Close the pipe after an error, so that the next call starts over."""
         if run is self._run:
             self.close()
 
-    def _state(self) -> State:
+    def _state(self) -> PipeState:
         if self._run is None:
-            return self._left or self._begins
-        course, size = self._run.course, self._plan.batch_size
-        items = course.first + (0 if callable(size) else self._run.delivered * size)
-        return State(items, course.entropy, self._anew.source_seed)
+            return self._closed_at or self._start
+        context, size = self._run.context, self._plan.batch_size
+        items = context.first + (0 if callable(size) else self._run.delivered * size)
+        return PipeState(items, context.entropy, self._initial.source_seed)
 
 
-class Epoch(Iterator[Any]):
-    """The batches of one epoch. It keeps its pipe as long as there are more, and no batch that it has given."""
+class PipeEpoch(Iterator[Any]):
+    """The batches of one epoch. It keeps the pipe alive until its last batch, and keeps no batch."""
 
-    def __init__(self, pipe: Infinite, run: Run, n: int) -> None:
+    def __init__(self, pipe: Infinite, run: PipeRun, n: int) -> None:
         self._pipe: Infinite | None = pipe
         self._run = run
-        self._left = n
+        self._remaining = n
 
     def __next__(self) -> Any:
         if self._pipe is None:
@@ -242,8 +242,8 @@ class Epoch(Iterator[Any]):
             pipe, self._pipe = self._pipe, None
             pipe._failed(self._run)
             raise
-        self._left -= 1
-        if batch is END or not self._left:
+        self._remaining -= 1
+        if batch is END or not self._remaining:
             self._pipe = None
         if batch is END:
             raise StopIteration
@@ -252,7 +252,7 @@ class Epoch(Iterator[Any]):
 
 def _should_be_iterable(source: Any) -> Any:
     if isinstance(source, AbstractDataSource):
-        raise TypeError(f"a {type(source).__name__} has batches, not items; give items_of(source, shuffle=7)")
+        raise TypeError(f"a {type(source).__name__} has batches, not items; pass items_of(source, shuffle=7)")
     if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
         hint = "; call the function" if callable(source) else ""
         raise TypeError(f"source should be an iterable of items, not {source!r}{hint}")
@@ -264,8 +264,8 @@ def _function_of(name: str, transform: Any) -> Any:
         raise TypeError(f"{name} should be a function or a stage such as {transform.__name__}(func), not the class")
     if isinstance(transform, Stage):
         return transform
-    call = Call(should_be_callable(name, transform))
-    return call if call.draws or call.func is not transform else transform
+    function = ItemFunction(should_be_callable(name, transform))
+    return function if function.draws or function.func is not transform else transform
 
 
 def _size_of(batch_size: Any) -> Any:
@@ -275,13 +275,13 @@ def _size_of(batch_size: Any) -> Any:
 def _combiner_of(combiner: Any, kwargs: dict[str, Any]) -> Any:
     if isinstance(combiner, Stage):
         if kwargs:
-            raise TypeError(f"{', '.join(kwargs)}: the combiner is a stage, so its arguments belong there")
+            raise TypeError(f"the combiner is a stage, so pass {', '.join(kwargs)} to the stage, not to Infinite")
         return combiner
     should_be_callable("combiner", combiner)
     if kwargs:
-        with contextlib.suppress(ValueError):  # some functions in C do not tell what they take
+        with contextlib.suppress(ValueError):  # some functions written in C have no signature
             inspect.signature(combiner).bind([], **kwargs)
-    return Call(combiner, **kwargs)
+    return ItemFunction(combiner, **kwargs)
 
 
 def _seed_of(seed: Any) -> int | None:

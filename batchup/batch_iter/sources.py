@@ -1,4 +1,4 @@
-"""Where items come from: draws without end, and the samples of a data source."""
+"""Sources of items: endless random draws, and the samples of a data source."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ..engine.rng import rng_at
 from ..engine.shuffle import Rng, Shuffle
 from ..engine.tree import length, map_leaves
 from ..sampling import Inverse, WeightedSampler
-from .functions import Call, name_of, should_be_callable
+from .functions import ItemFunction, short_name, should_be_callable
 
 __all__ = ["Draws", "ItemsOf", "items_of", "load_by_random_id", "sample"]
 
 RandomState = int | np.random.RandomState | np.random.Generator | None
-PIECE = 64  # samples that are fetched from a data source at a time
+PIECE = 64  # the number of samples fetched from a data source at once
 
 
 def sample(sequence: Sequence[Any], weights: npt.ArrayLike | None = None, random_state: RandomState = None) -> Draws:
-    """Entries of a sequence, drawn with replacement, without end.
+    """Draw entries of a sequence with replacement, for ever.
 
     Parameters
     ----------
     sequence : sequence
-        Anything with a length that is indexed by integers.
+        Anything that has a length and is indexed by integers.
     weights : array of float, optional
-        One weight per entry, of 0 or more. By default all are equal.
+        One weight per entry, of 0 or more. By default all entries are equally likely.
     random_state : int, numpy.random.RandomState or numpy.random.Generator, optional
-        An int is a seed: the same draws each time that it is iterated. A generator goes on. By default draws are of
-        the seed of the pipe that this is the source of, and of fresh entropy where there is none.
+        An int is a seed: each iteration gives the same draws. A generator continues from its present state. By default
+        the seed of the pipe decides; without one, each iteration gives other draws.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def sample(sequence: Sequence[Any], weights: npt.ArrayLike | None = None, random
     Raises
     ------
     ValueError
-        If there is nothing to draw from, or a weight is missing, negative or not finite, or all are 0.
+        If the sequence is empty, if a weight is missing, negative or not finite, or if all weights are 0.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def load_by_random_id(
     weights: npt.ArrayLike | None = None,
     random_state: RandomState = None,
 ) -> Draws:
-    """What loaders give for ids that are drawn with replacement, without end.
+    """Draw ids with replacement, for ever, and load an item for each.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def load_by_random_id(
     Returns
     -------
     Draws
-        An iterable of tuples, one part for each loader; of the part itself where there is one loader.
+        An iterable of tuples with one part per loader. With a single loader, of the parts themselves.
 
     Examples
     --------
@@ -86,12 +86,13 @@ def load_by_random_id(
     ('A', 'a')
     """
     if not loaders:
-        raise ValueError("there should be at least one loader")
-    return Draws(ids, tuple(Call(should_be_callable("a loader", loader)) for loader in loaders), weights, random_state)
+        raise ValueError("load_by_random_id() should get at least one loader, a function of an id; it got none")
+    functions = tuple(ItemFunction(should_be_callable("a loader", loader)) for loader in loaders)
+    return Draws(ids, functions, weights, random_state)
 
 
 class Draws:
-    """Entries drawn without end; made by `sample` and `load_by_random_id`. Each iteration begins anew.
+    """Entries drawn for ever; made by `sample` and `load_by_random_id`. Each iteration starts over.
 
     Parameters
     ----------
@@ -104,12 +105,12 @@ class Draws:
     def __init__(
         self,
         sequence: Sequence[Any],
-        loaders: tuple[Call, ...] | None = None,
+        loaders: tuple[ItemFunction, ...] | None = None,
         weights: npt.ArrayLike | None = None,
         random_state: RandomState = None,
     ) -> None:
         if len(sequence) == 0:
-            raise ValueError("there should be something to draw from; the sequence is empty")
+            raise ValueError("the sequence to draw from should have at least one entry; it is empty")
         self.sequence = sequence
         self.loaders = loaders
         self.cumulated = None if weights is None else _cumulated(weights, len(sequence))
@@ -117,25 +118,25 @@ class Draws:
 
     @property
     def seed(self) -> int | None:
-        """The seed, if there is one of its own."""
+        """The seed of the source; None if it has none of its own."""
         return self.random_state if isinstance(self.random_state, int) else None
 
     @property
     def may_skip(self) -> bool:
-        """Whether all draws follow from a seed: its own, or that of the pipe."""
+        """Whether a seed, its own or that of the pipe, decides all draws, so that a resumed run can skip ahead."""
         return self.random_state is None or self.seed is not None
 
     def __iter__(self) -> Iterator[Any]:
         return self.begin()
 
     def begin(self, first: int = 0, entropy: int | None = None) -> Iterator[Any]:
-        """The entries from number `first` on; those before it are drawn, and not loaded.
+        """The entries from number `first` on. The random numbers before it are drawn; nothing is loaded for them.
 
         Parameters
         ----------
         first : int, default 0
         entropy : int, optional
-            What the draws depend on where there is no `random_state`.
+            The seed of the pipe, for a source without a `random_state`.
         """
         uniform = self._uniform(entropy)
         for skipped in range(0, first, 1 << 16):
@@ -156,7 +157,9 @@ class Draws:
 
     def _loaded(self, uniform: Callable[..., Any]) -> Iterator[Any]:
         n, cumulated = len(self.sequence), self.cumulated
-        while True:  # a function with yield, so that a StopIteration of the sequence is an error, not the end
+        while (
+            True
+        ):  # a generator turns a StopIteration of the sequence into an error; otherwise it would end the stream
             index = int(uniform() * n) if cumulated is None else int(cumulated.searchsorted(uniform(), side="right"))
             entry = self.sequence[index]
             if self.loaders is None:
@@ -167,23 +170,23 @@ class Draws:
                 yield tuple([loader(entry) for loader in self.loaders])
 
     def __repr__(self) -> str:
-        what = "" if self.loaders is None else "".join(f"{name_of(loader.func)}, " for loader in self.loaders)
+        what = "" if self.loaders is None else "".join(f"{short_name(loader.func)}, " for loader in self.loaders)
         name = "sample" if self.loaders is None else "load_by_random_id"
         state = "" if self.random_state is None else f", random_state={self.random_state!r}"
         return f"{name}({what}<{len(self.sequence)} {'ids' if what else 'entries'}>{state})"
 
 
 def items_of(ds: Any, shuffle: Shuffle = None, epochs: int | None = None) -> ItemsOf:
-    """The samples of a data source, one by one, epoch after epoch.
+    """The samples of a data source, one at a time, epoch after epoch.
 
     Parameters
     ----------
     ds : data source or list of arrays
     shuffle : None, bool, int, SeedSequence, RandomState or Generator, optional
-        As for ``ds.batch_iterator``, but that an int or a `SeedSequence` is the seed of all epochs, each with an order
-        of its own.
+        As for ``ds.batch_iterator``, with one difference: an int or a `SeedSequence` is the seed of all epochs, and
+        each epoch has an order of its own.
     epochs : int, optional
-        After how many the items end. By default they do not.
+        The number of epochs. By default they never end.
 
     Returns
     -------
@@ -203,7 +206,7 @@ def items_of(ds: Any, shuffle: Shuffle = None, epochs: int | None = None) -> Ite
 
 
 class ItemsOf:
-    """The samples of a data source, one by one; made by `items_of`. Each iteration begins anew.
+    """The samples of a data source, one at a time; made by `items_of`. Each iteration starts over.
 
     Parameters
     ----------
@@ -225,12 +228,12 @@ class ItemsOf:
                     yield map_leaves(lambda leaf: leaf[i], batch)  # noqa: B023 - called at once
                 n += length(batch)
             if n == 0:
-                hint = "; an iterator is used up by one epoch: give epochs=1" if epoch else ""
+                hint = "; an iterator lasts for one epoch only: pass epochs=1" if epoch else ""
                 raise ValueError(f"epoch {epoch} of the data source has no samples{hint}")
 
     def _order(self, epoch: int) -> dict[str, Shuffle]:
         if self.shuffle is None:
-            return {}  # not every function takes one
+            return {}  # the function of a CallableDataSource need not take shuffle
         if isinstance(self.shuffle, (np.random.SeedSequence, *INTEGERS)) and not isinstance(self.shuffle, bool):
             return {"shuffle": rng_at(self.shuffle, epoch)}
         return {"shuffle": self.shuffle}

@@ -1,4 +1,4 @@
-"""What a pipe is made of. A stage takes an iterator of items, and gives one."""
+"""The stages of a pipe. A stage takes an iterator of items and gives an iterator of items."""
 
 from __future__ import annotations
 
@@ -12,30 +12,41 @@ from typing import Any, NoReturn
 from ..engine import pools
 from ..engine.checks import whole
 from ..engine.process.arguments import Outbox, Parcel, opened
-from ..engine.rng import rng_at
+from ..engine.rng import SeedPath
 from ..engine.stream import Task, WorkStream, presentable
 from ..errors import noted
 from .batching import bucketed, expiration_pool
-from .chance import Place, Step, at
-from .functions import Call, name_of, should_be_callable
+from .functions import ItemFunction, short_name, should_be_callable
+from .item_rng import ItemRng, StageCall, use_item_rng
 
-__all__ = ["Course", "ExpirationPool", "Functions", "Iterator", "Loky", "Stage", "Threads", "buckets", "located"]
+__all__ = [
+    "END",
+    "ConsecutiveFunctions",
+    "ExpirationPool",
+    "Iterator",
+    "Loky",
+    "PipeContext",
+    "Stage",
+    "Threads",
+    "buckets",
+    "note_item",
+]
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
-    """What the stages of one run have in common.
+class PipeContext:
+    """The run context: what all stages of one run need to know.
 
     Attributes
     ----------
     entropy : int
-        The seed, or what stands for it.
+        The seed of the pipe; without a seed, a number drawn for this run.
     seeded : bool
-        Whether it is a seed.
+        Whether the user gave a seed.
     first : int
         The number of the first item.
     unit : str
-        What goes through: items, or batches.
+        What the stage handles, for error notes: "item" or "batch".
     """
 
     entropy: int
@@ -45,43 +56,43 @@ class Course:
 
 
 class Stage:
-    """What all stages have. Its number in the pipe, from 1, is told when it is put to work."""
+    """The base class of stages. A stage learns its number in the pipe, from 1, when the pipe starts."""
 
-    one_to_one = True  # whether each item that comes in goes out once, in the same order
+    one_to_one = True  # whether it gives exactly one item for each item, in the same order
 
     def pool(self) -> pools.Pool | None:
-        """The workers of this stage, made for one run."""
+        """A new pool of workers for one run; None if the stage has no workers."""
         return None
 
-    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
-        """What comes out of the stage; called, and iterated, in the thread that runs the pipe."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what comes out of it")
+    def outputs(self, items: Iterates[Any], stage: int, context: PipeContext, pool: pools.Pool | None) -> Iterates[Any]:
+        """The items that the stage gives. Called and iterated in the background thread of the pipe."""
+        raise NotImplementedError(f"{type(self).__name__} should implement outputs()")
 
 
-class Functions(Stage):
-    """Functions that are called one after the other, in the thread that runs the pipe."""
+class ConsecutiveFunctions(Stage):
+    """Consecutive functions, called one after the other in the background thread of the pipe."""
 
-    def __init__(self, calls: Sequence[Callable[[Any], Any]]) -> None:
-        self.calls = calls
+    def __init__(self, functions: Sequence[Callable[[Any], Any]]) -> None:
+        self.functions = functions
 
-    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
-        steps = [Step(call, course.entropy, number) for number, call in enumerate(self.calls, stage)]
-        number = course.first
+    def outputs(self, items: Iterates[Any], stage: int, context: PipeContext, pool: pools.Pool | None) -> Iterates[Any]:
+        calls = [StageCall(function, context.entropy, n) for n, function in enumerate(self.functions, stage)]
+        number = context.first
         for item in items:
-            step = steps[0]
+            call = calls[0]
             try:
-                for step in steps:
-                    item = step(item, number)
+                for call in calls:
+                    item = call(item, number)
             except BaseException as error:
-                raise_located(error, course.unit, number, step.stage, step.function)
+                raise_with_note(error, context.unit, number, call.stage, call.function)
             done = [item]
             del item
-            yield done.pop()  # what is yielded is not held here
+            yield done.pop()  # so that this frame does not keep the item alive
             number += 1
 
 
 class Workers(Stage):
-    """One function, called by workers for several items at a time. The order is kept.
+    """One function, called by several workers in parallel. The order of the items is kept.
 
     Parameters
     ----------
@@ -90,48 +101,48 @@ class Workers(Stage):
         Further arguments of `func`.
     n_workers : int, default 1
     buffer_size : int, default 1
-        How many items more than there are workers may be waiting for one, or done and waiting for the next stage.
+        The number of items, beyond one per worker, that may wait for a worker or for the next stage.
     """
 
     def __init__(
         self, func: Callable[..., Any], /, *args: Any, n_workers: int = 1, buffer_size: int = 1, **kwargs: Any
     ) -> None:
-        self.call = Call(func, *args, **kwargs)
+        self.function = ItemFunction(func, *args, **kwargs)
         self.n_workers = whole("n_workers", n_workers)
         self.buffer_size = whole("buffer_size", buffer_size)
 
-    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
+    def outputs(self, items: Iterates[Any], stage: int, context: PipeContext, pool: pools.Pool | None) -> Iterates[Any]:
         assert pool is not None
-        job = Step(self.call, course.entropy, stage)
-        tasks = map(lambda item, number: (job, (item, number)), items, itertools.count(course.first))
-        return self._stream(pool, tasks, stage, course)
+        call = StageCall(self.function, context.entropy, stage)
+        tasks = map(lambda item, number: (call, (item, number)), items, itertools.count(context.first))
+        return self._stream(pool, tasks, stage, context)
 
-    def _stream(self, pool: pools.Pool, tasks: Iterates[Task], stage: int, course: Course) -> WorkStream:
-        def here(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
-            return located(error, course.unit, course.first + number, stage, self)
+    def _stream(self, pool: pools.Pool, tasks: Iterates[Task], stage: int, context: PipeContext) -> WorkStream:
+        def with_note(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
+            return note_item(error, context.unit, context.first + number, stage, self)
 
-        return WorkStream(pool, tasks, self.n_workers + self.buffer_size, located=here)
+        return WorkStream(pool, tasks, self.n_workers + self.buffer_size, located=with_note)
 
     def __repr__(self) -> str:
         more = [f"n_workers={self.n_workers}"] + [f"buffer_size={self.buffer_size}"] * (self.buffer_size != 1)
-        return f"{type(self).__name__}({', '.join(self.call._parts() + more)})"
+        return f"{type(self).__name__}({', '.join(self.function._parts() + more)})"
 
 
 class Threads(Workers):
     """One function, called by several threads. The order of the items is kept.
 
-    Right for reading files, and for NumPy, Pillow and others that let go of Python's lock.
+    Use it to read files, and for NumPy, Pillow and other code that releases the GIL.
 
     Parameters
     ----------
     func : callable, item -> item
-        May be called by several threads at a time.
+        Several threads may call it at the same time.
     *args, **kwargs
         Further arguments of `func`.
     n_workers : int, default 1
-        How many threads.
+        The number of threads.
     buffer_size : int, default 1
-        How many items more than that may be waiting for a thread, or done and waiting for the next stage.
+        The number of items, beyond one per thread, that may wait for a thread or for the next stage.
 
     Examples
     --------
@@ -146,8 +157,8 @@ class Threads(Workers):
 class Loky(Workers):
     """One function, called by several processes. The order of the items is kept.
 
-    Right for work in Python itself. Lambdas, and functions of a notebook or of the main program, are welcome. A process
-    that dies is replaced, and its item tried again.
+    Use it for functions that spend their time in Python code. Lambdas work too, and so do functions defined in a
+    notebook or in the main program. A process that dies is replaced, and its item is tried again.
 
     Parameters
     ----------
@@ -155,9 +166,9 @@ class Loky(Workers):
     *args, **kwargs
         Further arguments of `func`.
     n_workers : int, default 1
-        How many processes; -1 is one for each core, -2 one less, and so on.
+        The number of processes; -1 is one per core, -2 one less, and so on.
     buffer_size : int, default 1
-        How many items more than that may be waiting for a process, or done and waiting for the next stage.
+        The number of items, beyond one per process, that may wait for a process or for the next stage.
 
     Examples
     --------
@@ -168,55 +179,55 @@ class Loky(Workers):
     def __init__(
         self, func: Callable[..., Any], /, *args: Any, n_workers: int = 1, buffer_size: int = 1, **kwargs: Any
     ) -> None:
-        super().__init__(func, *args, n_workers=_counted(n_workers), buffer_size=buffer_size, **kwargs)
+        super().__init__(func, *args, n_workers=_as_joblib_counts(n_workers), buffer_size=buffer_size, **kwargs)
 
     def pool(self) -> pools.Pool:
-        from ..engine.process.pool import ProcessPool  # joblib and the rest are imported where they are used
+        from ..engine.process.pool import ProcessPool  # imports joblib: only on use
 
         return ProcessPool(self.n_workers)
 
-    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
+    def outputs(self, items: Iterates[Any], stage: int, context: PipeContext, pool: pools.Pool | None) -> Iterates[Any]:
         assert pool is not None
-        job = pool.share(Delivered(Step(self.call, course.entropy, stage, seeds_globals=course.seeded)))
+        call = StageCall(self.function, context.entropy, stage, seeds_globals=context.seeded)
+        shared = pool.share(ProcessCall(call))
         outbox = Outbox()
         sent: collections.deque[Parcel | None] = collections.deque()
 
         def task(item: Any, number: int) -> Task:
             sent.append(outbox.packed(item))
-            return job, (sent[-1], item if sent[-1] is None else None, number)
+            return shared, (sent[-1], item if sent[-1] is None else None, number)
 
         def done(item: Any) -> Any:
             outbox.take_back(sent.popleft())
             return item
 
-        return map(done, self._stream(pool, map(task, items, itertools.count(course.first)), stage, course))
+        return map(done, self._stream(pool, map(task, items, itertools.count(context.first)), stage, context))
 
 
-class Delivered:
-    """A step whose items may come through shared memory."""
+class ProcessCall:
+    """The call of a stage in a worker process. A large item comes as a parcel in shared memory."""
 
-    def __init__(self, step: Step) -> None:
-        self.step = step
+    def __init__(self, call: StageCall) -> None:
+        self.call = call
 
     def __call__(self, parcel: Parcel | None, item: Any, number: int) -> Any:
-        return self.step(item if parcel is None else opened(parcel), number)
+        return self.call(item if parcel is None else opened(parcel), number)
 
 
-def _counted(n_workers: Any) -> Any:
-    """As joblib counts: -1 is all cores."""
+def _as_joblib_counts(n_workers: Any) -> Any:
+    """Negative numbers count back from the number of cores: -1 is all of them."""
     if isinstance(n_workers, int) and n_workers < 0:
         return max(1, pools.cores() + 1 + n_workers)
     return n_workers
 
 
 class Iterator(Stage):
-    """A function of the whole iterator of items, for what cannot be done item by item: to leave some out, to repeat
-    them or to change their order.
+    """A function of the whole iterator of items. It can leave items out, repeat them or change their order.
 
     Parameters
     ----------
     transform : callable, iterator of items -> iterable of items
-        One that has a parameter ``rng`` gets a `numpy.random.Generator` for it, that of this stage.
+        If it has a parameter ``rng``, it gets the `numpy.random.Generator` of this stage.
     *args, **kwargs
         Further arguments of `transform`.
 
@@ -232,41 +243,44 @@ class Iterator(Stage):
     def __init__(self, transform: Callable[..., Iterable[Any]], /, *args: Any, **kwargs: Any) -> None:
         for name in ("n_workers", "buffer_size"):
             if kwargs.pop(name, 1) != 1:
-                raise ValueError(f"an Iterator is one iterator, in the thread that runs the pipe: it takes no {name}")
-        self.call = Call(transform, *args, **kwargs)
+                raise ValueError(
+                    f"an Iterator runs in the background thread of the pipe, so it takes no {name}; leave it out"
+                )
+        self.function = ItemFunction(transform, *args, **kwargs)
 
-    def flow(self, items: Iterates[Any], stage: int, course: Course, pool: pools.Pool | None) -> Iterates[Any]:
-        own = {"rng": rng_at(course.entropy, stage)} if self.call.draws else {}
+    def outputs(self, items: Iterates[Any], stage: int, context: PipeContext, pool: pools.Pool | None) -> Iterates[Any]:
+        seed_path = SeedPath(context.entropy, (stage,))
+        own = {"rng": seed_path.rng()} if self.function.draws else {}
         number = 0
         try:
-            transformed = iter(self.call(items, **own))
+            transformed = iter(self.function(items, **own))
             for number in itertools.count():
-                with at(Place(course.entropy, stage, number)):
+                with use_item_rng(ItemRng(seed_path, number)):
                     found = [next(transformed, END)]
                 if found[0] is END:
                     return
-                yield found.pop()  # what is yielded is not held here
+                yield found.pop()  # so that this frame does not keep the item alive
         except GeneratorExit:
             raise
         except BaseException as error:
-            raise_located(error, course.unit, number, stage, self)
+            raise_with_note(error, context.unit, number, stage, self)
 
     def __repr__(self) -> str:
-        parts = self.call._parts()
+        parts = self.function._parts()
         return f"{type(self).__name__}({', '.join(parts if type(self) is Iterator else parts[1:])})"
 
 
 class ExpirationPool(Iterator):
-    """Each item several times, in a random order, from a pool of a few that are held in memory: see `expiration_pool`.
+    """A stage that gives each item several times, in a random order, from a pool in memory: see `expiration_pool`.
 
     Parameters
     ----------
     pool_size : int
-        How many items are held at most.
+        The largest number of items in the pool.
     repetitions : int
-        How often each item comes. Then it leaves the pool.
+        The number of times that each item is given. Then it leaves the pool.
     iterations : int, default 1
-        How many are given out for each that comes in, while the pool fills.
+        While the pool fills, the number of items given for each new one.
 
     Examples
     --------
@@ -283,8 +297,8 @@ class ExpirationPool(Iterator):
 class buckets(Iterator):
     """A stage that puts items of similar length next to each other, so that batches need little padding.
 
-    It gathers the items of some batches, sorts them by length, and gives them batch by batch, the batches in a random
-    order. Put it last, and give the same `batch_size` to the pipe.
+    It gathers the items of `n_batches` batches, sorts them by length, cuts them into batches and gives the batches in a
+    random order. Make it the last stage, and pass the same `batch_size` to the pipe.
 
     Parameters
     ----------
@@ -292,8 +306,8 @@ class buckets(Iterator):
     batch_size : int
         Items per batch.
     n_batches : int, default 16
-        Of how many batches the items are gathered, and held in memory. More of them make batches more even, and their
-        order less random.
+        The number of batches whose items are gathered, and held in memory. With more, the lengths within a batch are
+        more alike.
 
     Examples
     --------
@@ -307,16 +321,16 @@ class buckets(Iterator):
         super().__init__(bucketed, length, batch_size=batch_size, n_batches=n_batches)
 
 
-END = object()  # of a stream
+END = object()  # marks the end of a stream
 
 
-def located(error: BaseException, unit: str, number: int, stage: int, what: object) -> Exception:
-    """The error, with a note that says where it happened, unless it has one."""
+def note_item(error: BaseException, unit: str, number: int, stage: int, what: object) -> Exception:
+    """The error, with a note that says at which item and stage it happened. An error keeps an earlier such note."""
     error = presentable(error)
     if not any(note.startswith("at ") and ", stage " in note for note in getattr(error, "__notes__", ())):
-        noted(error, f"at {unit} {number}, stage {stage}: {name_of(what)}")
+        noted(error, f"at {unit} {number}, stage {stage}: {short_name(what)}")
     return error
 
 
-def raise_located(error: BaseException, unit: str, number: int, stage: int, what: object) -> NoReturn:
-    raise located(error, unit, number, stage, what)
+def raise_with_note(error: BaseException, unit: str, number: int, stage: int, what: object) -> NoReturn:
+    raise note_item(error, unit, number, stage, what)

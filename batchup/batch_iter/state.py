@@ -1,4 +1,4 @@
-"""Where a pipe is, as plain data, and when that says all."""
+"""The position of a pipe as plain data, to resume it later."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from ..engine.checks import whole
-from .run import Plan
+from .run import PipePlan
 from .sources import Draws
 from .stages import Stage
 
-__all__ = ["State", "should_be_resumable"]
+__all__ = ["PipeState", "check_resumable"]
 
 
 @dataclasses.dataclass(frozen=True)
-class State:
-    """How many items were delivered in batches, and what the chance of the run depends on.
+class PipeState:
+    """The number of items that were delivered in batches, and the seeds of the run.
 
     Attributes
     ----------
     items : int
     entropy : int or None
-        The seed of the pipe, or what the run without one drew; None if that is still to be drawn.
+        The seed of the pipe. Without a seed, the number drawn for this run; None before it is drawn.
     source_seed : int or None
-        The seed of the source, if it has one of its own.
+        The seed of the source, if it has one.
 
     Examples
     --------
-    >>> State.of_dict({"items": 60, "entropy": 7, "source_seed": None})
-    State(items=60, entropy=7, source_seed=None)
+    >>> PipeState.from_dict({"items": 60, "entropy": 7, "source_seed": None})
+    PipeState(items=60, entropy=7, source_seed=None)
     """
 
     items: int = 0
@@ -37,17 +37,17 @@ class State:
     source_seed: int | None = None
 
     def as_dict(self) -> dict[str, int | None]:
-        """Plain data, for JSON."""
+        """The state as a dict of integers and None, for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def of_dict(cls, state: Mapping[str, Any]) -> Self:
-        """What `as_dict` gave.
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`.
 
         Raises
         ------
-        ValueError
-            If an entry is missing; it says which.
+        TypeError, ValueError
+            If an entry is missing, or is not an integer of 0 or more.
         """
         for field in dataclasses.fields(cls):
             if field.name not in state:
@@ -56,21 +56,23 @@ class State:
         return cls(whole("items", state["items"], least=0), *seeds)
 
 
-def should_be_resumable(plan: Plan, seed: int | None) -> None:
-    """Refuse a pipe unless all that comes later follows from a number of items and a seed.
+def check_resumable(plan: PipePlan, seed: int | None) -> None:
+    """Raise unless the number of delivered items and a seed are enough to resume the pipe.
 
     Raises
     ------
     TypeError, ValueError
-        It says what is in the way.
+        With the reason.
     """
     source = plan.source
     if not isinstance(source, Draws):
-        raise TypeError(f"a state is that of sample() or load_by_random_id(), not of {type(source).__name__} as source")
+        raise TypeError(
+            f"a pipe with a state needs sample() or load_by_random_id() as its source, not {type(source).__name__}"
+        )
     if callable(plan.batch_size):
-        raise TypeError("a state needs a batch_size that is an int: the items in a batch are counted, not remembered")
+        raise TypeError("a pipe with a state needs a batch_size that is an int, not a function")
     for stage in plan.stages:
         if isinstance(stage, Stage) and not stage.one_to_one:
-            raise TypeError(f"a state needs stages that give an item for each item, which {stage!r} does not")
+            raise TypeError(f"a pipe with a state needs stages that give one item for each item, not {stage!r}")
     if not source.may_skip or (source.seed is None and seed is None):
-        raise ValueError("a state needs a seed: random_state=7 for the source, or seed=7 for the pipe")
+        raise ValueError("a pipe with a state needs a seed: pass random_state=7 to the source, or seed=7 to the pipe")

@@ -1,1 +1,1 @@
-"""What batchup has for other frameworks, one module for each; imported when it is used."""
+"""Support for other frameworks: one module per framework, imported only when you use it."""

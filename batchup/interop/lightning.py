@@ -1,4 +1,4 @@
-"""For Lightning (``pip install lightning``, or ``pytorch-lightning``)."""
+"""Support for Lightning (``pip install lightning``, or ``pytorch-lightning``)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["closing_callback"]
 
 
 class Closable(Protocol):
-    """Anything with a method `close`."""
+    """An object with a method `close`."""
 
     def close(self) -> None: ...
 
 
 def closing_callback(*closable: Closable) -> Any:
-    """A callback for a ``Trainer`` that closes pipes and pools when it is done, and when training fails.
+    """A callback for a ``Trainer`` that closes pipes and pools when training ends or fails.
 
     Parameters
     ----------

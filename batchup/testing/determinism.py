@@ -1,4 +1,4 @@
-"""Whether a source gives the same batches however they are made."""
+"""Check that a source gives the same batches on every pool, and when resumed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
 
 __all__ = ["check_determinism"]
 
-Made: TypeAlias = dict[tuple[int, int], Batch]  # by epoch and step
+BatchesByStep: TypeAlias = dict[tuple[int, int], Batch]  # by epoch and step
 
 
 def check_determinism(
@@ -28,27 +28,27 @@ def check_determinism(
     processes: int = 3,
     **loader: Any,
 ) -> None:
-    """Make the same batches serially, in 1 to 3 threads, in processes, and resumed at several steps, and compare them.
+    """Compare the batches made serially, in 1 to 3 threads, in processes, and after resuming at several steps.
 
     Parameters
     ----------
     source : data source
-        One that fetches by index, with your transforms.
+        A random-access source, with your transforms.
     batch_size : int, default 16
     shuffle : None, int or SeedSequence, default 0
     epochs : int, default 2
-        How many to go through.
+        The number of epochs.
     n_batches : int, default 25
-        How many batches of each epoch to look at, at most.
+        The largest number of batches to compare in each epoch.
     processes : int, default 3
-        Up to how many processes to try; 0 for none.
+        The largest number of processes to try; 0 skips processes.
     **loader
         Further arguments of `Loader`, such as ``last="pad"``.
 
     Raises
     ------
     AssertionError
-        At the first difference: it says which batch, which field and which sample, and what the two values are.
+        At the first difference. The message names the batch, the field, the sample and the two values.
 
     Examples
     --------
@@ -72,23 +72,23 @@ def check_determinism(
 
     first = loaded()
     states = [first.state_dict()]
-    expected: Made = {}
-    for at, batch in _made(first, range(epochs), n_batches):
-        expected[at] = tree.map_leaves(_kept, batch)
+    expected: BatchesByStep = {}
+    for epoch_and_step, batch in _batches(first, range(epochs), n_batches):
+        expected[epoch_and_step] = tree.map_leaves(_copied, batch)
         states.append(first.state_dict())
-    _compare(expected, _made(loaded(), range(epochs), n_batches), "serially again")
+    _compare(expected, _batches(loaded(), range(epochs), n_batches), "serially again")
     for how, pool in _pools(processes):
         with pool:
-            _compare(expected, _made(loaded(pool), range(epochs), n_batches), how)
+            _compare(expected, _batches(loaded(pool), range(epochs), n_batches), how)
             for state in states[1 :: max(1, len(states) // 3)]:
                 resumed = loaded(pool)
                 resumed.load_state_dict(state)
-                place = f"batch {state['step']} of epoch {state['epoch']}"
-                left = _made(resumed, [state["epoch"]], n_batches - state["step"])
-                _compare(expected, left, f"{how}, resumed at {place}")
+                resumed_at = f"batch {state['step']} of epoch {state['epoch']}"
+                left = _batches(resumed, [state["epoch"]], n_batches - state["step"])
+                _compare(expected, left, f"{how}, resumed at {resumed_at}")
 
 
-def _made(loader: Loader, epochs: Any, n_batches: int) -> Iterator[tuple[tuple[int, int], Batch]]:
+def _batches(loader: Loader, epochs: Any, n_batches: int) -> Iterator[tuple[tuple[int, int], Batch]]:
     for epoch in epochs:
         for batch in itertools.islice(loader, n_batches):
             yield (epoch, loader.step - 1), batch
@@ -101,15 +101,15 @@ def _pools(processes: int) -> Iterator[tuple[str, AbstractWorkerPool]]:
         yield f"in {n} {'processes' if n > 1 else 'process'}", WorkerProcessPool(n)
 
 
-def _kept(leaf: Any) -> Any:
+def _copied(leaf: Any) -> Any:
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
-def _compare(expected: Made, made: Iterator[tuple[tuple[int, int], Batch]], how: str) -> None:
+def _compare(expected: BatchesByStep, made: Iterator[tuple[tuple[int, int], Batch]], how: str) -> None:
     for (epoch, step), batch in made:
         where = f"batch {step} of epoch {epoch}, serially and {how}: "
         if (epoch, step) not in expected:
-            raise AssertionError(where + "there is no such batch, and there is one")
+            raise AssertionError(where + "there is no such batch in the first run, but there is in the second")
         names, others = _fields(expected[epoch, step]), _fields(batch)
         if [*names] != [*others]:
             raise AssertionError(f"{where}the fields are {', '.join(names)}, and {', '.join(others)}")
@@ -120,19 +120,19 @@ def _compare(expected: Made, made: Iterator[tuple[tuple[int, int], Batch]], how:
 
 
 def _fields(batch: Batch, name: str = "") -> dict[str, Any]:
-    """The leaves of a batch, each by its way from the root."""
+    """The leaves of a batch, by their paths from the root, such as "0.x"."""
     if not isinstance(batch, (tuple, dict)):
         return {name or "0": batch}
     branches = batch.items() if isinstance(batch, dict) else enumerate(batch)
     return {
-        way: leaf
+        path: leaf
         for key, part in branches
-        for way, leaf in _fields(part, f"{name}.{key}" if name else str(key)).items()
+        for path, leaf in _fields(part, f"{name}.{key}" if name else str(key)).items()
     }
 
 
 def _difference(a: Any, b: Any) -> str | None:
-    """In what two fields differ, or None."""
+    """How two fields differ; None if they are equal."""
     if type(a) is not type(b):
         return f"a {type(a).__name__} and a {type(b).__name__}"
     if not hasattr(a, "__len__") or isinstance(a, (str, bytes)):

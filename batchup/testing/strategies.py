@@ -1,4 +1,4 @@
-"""Hypothesis strategies: batch sizes, shuffles, samplers, and sources of every shape."""
+"""Hypothesis strategies: batch sizes, shuffles, samplers, and data sources of every kind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Kind = Literal["in order", "RandomState", "Generator", "SeedSequence", "int"]
 
 @dataclass(frozen=True)
 class Shuffled:
-    """A value for `shuffle`, made anew at each call, so that one order can be drawn again and again.
+    """Makes a fresh value for `shuffle` at each call, so that the same order can be drawn several times.
 
     Parameters
     ----------
@@ -67,40 +67,40 @@ class Shuffled:
 
 
 def lengths(max_size: int = 40) -> st.SearchStrategy[int]:
-    """How many samples there are: 0 to `max_size`."""
+    """Numbers of samples: 0 to `max_size`."""
     return st.integers(0, max_size)
 
 
 def batch_sizes(max_size: int = 50) -> st.SearchStrategy[int]:
-    """Sizes of batches: 1 to `max_size`, so that some are larger than the data."""
+    """Batch sizes: 1 to `max_size`, so that some are larger than the data."""
     return st.integers(1, max_size)
 
 
 def shuffles(in_order: bool = True) -> st.SearchStrategy[Shuffled]:
-    """Everything that `shuffle` may be, as a `Shuffled`: call it for a fresh value.
+    """Every kind of value for `shuffle`, as a `Shuffled`: call it to get a fresh value.
 
     Parameters
     ----------
     in_order : bool, default True
-        Whether to keep the order is among them.
+        Whether to include None, which keeps the order.
     """
     kinds: list[Kind] = ["in order", "RandomState", "Generator", "SeedSequence", "int"]
     return _shuffled(*kinds[0 if in_order else 1 :])
 
 
 def rngs() -> st.SearchStrategy[Shuffled]:
-    """Generators of both kinds, as a `Shuffled`: call it for a fresh one."""
+    """Random number generators of both kinds, as a `Shuffled`: call it to get a fresh one."""
     return _shuffled("RandomState", "Generator")
 
 
 def samplers(n_samples: int, weighted: bool = True) -> st.SearchStrategy[AbstractSampler]:
-    """Samplers for data of `n_samples` samples; some have no end.
+    """Samplers for data of `n_samples` samples; some are infinite.
 
     Parameters
     ----------
     n_samples : int
     weighted : bool, default True
-        Whether to give weighted samplers too, which have no order of their own.
+        Whether to include weighted samplers, which cannot be used in order.
 
     Examples
     --------
@@ -128,14 +128,14 @@ def samplers(n_samples: int, weighted: bool = True) -> st.SearchStrategy[Abstrac
 
 @st.composite
 def array_sources(draw: st.DrawFn, max_length: int = 20, weighted: bool = False) -> ArrayDataSource:
-    """Sources over one to three arrays, each with a sampler of its own; the first array numbers the samples.
+    """Sources over one to three arrays with any sampler. The first array numbers the samples.
 
     Parameters
     ----------
     max_length : int, default 20
         The largest number of samples.
     weighted : bool, default False
-        Whether some have weights, and therefore no order.
+        Whether to include weighted samplers, which cannot be used in order.
     """
     n = draw(lengths(max_length))
     arrays = [
@@ -151,20 +151,21 @@ def array_sources(draw: st.DrawFn, max_length: int = 20, weighted: bool = False)
 
 
 def sources(
-    max_length: int = 20, weighted: bool = False, chance: bool = False, batch_size: int | None = None
+    max_length: int = 20, weighted: bool = False, random: bool = False, batch_size: int | None = None
 ) -> st.SearchStrategy[AbstractDataSource]:
-    """Random-access sources: arrays, and maps, composites and choices of them, nested. Some have no end.
+    """Random-access sources: arrays, and nested maps, composites and choices of them. Some are infinite.
 
     Parameters
     ----------
     max_length : int, default 20
         The largest number of samples of one array.
     weighted : bool, default False
-        Whether samples of some have weights, and therefore no order.
-    chance : bool, default False
-        Whether some have a `random_map`, or are chosen by weight: without a `shuffle` no two goes are the same.
+        Whether to include weighted samplers, which cannot be used in order.
+    random : bool, default False
+        Whether to include sources with a `random_map`, and choices by weight. Without a `shuffle`, each pass over these
+        gives other batches.
     batch_size : int, optional
-        Some are composites whose `batch_sizes` have this sum: then it is the only one that they take.
+        If given, some sources are composites with `batch_sizes` that sum to it. They take this batch size only.
 
     Examples
     --------
@@ -176,7 +177,7 @@ def sources(
     ...         assert isinstance(batch, tuple)
     >>> a_batch_is_a_tuple()
     """
-    combined = _with_chance if chance else _combined
+    combined = _combined_or_random if random else _combined
     every = st.recursive(array_sources(max_length, weighted), combined, max_leaves=5)
     if batch_size is None or batch_size < 2:
         return every
@@ -196,27 +197,27 @@ def named_sources(max_length: int = 20) -> st.SearchStrategy[AbstractDataSource]
 
 
 def reversed_samples(*batch: Batch) -> Batch:
-    """The batch with its samples in the opposite order."""
+    """The batch with its samples in reverse order."""
     return tree.map_leaves(lambda leaf: leaf[::-1], batch)
 
 
 def twice(*batch: Batch) -> Batch:
-    """The batch, with all its fields a second time."""
+    """The batch with all its fields repeated."""
     return batch + batch
 
 
 def reversed_fields(batch: dict[str, Any]) -> Batch:
-    """The batch of a source of dicts with its samples in the opposite order."""
+    """A batch that is a dict, with its samples in reverse order."""
     return tree.map_leaves(lambda leaf: leaf[::-1], batch)
 
 
-def with_noise(*batch: Batch, rng: np.random.Generator) -> Batch:
-    """The batch, with a random number for each sample."""
+def with_random_float(*batch: Batch, rng: np.random.Generator) -> Batch:
+    """The batch, with one random float per sample."""
     return *batch, rng.random(tree.length(batch))
 
 
-def with_a_draw(*batch: Batch, rng: np.random.Generator) -> Batch:
-    """The batch, with a random integer for each sample."""
+def with_random_integer(*batch: Batch, rng: np.random.Generator) -> Batch:
+    """The batch, with one random integer per sample."""
     return *batch, rng.integers(1000, size=tree.length(batch))
 
 
@@ -229,13 +230,13 @@ def _combined(parts: st.SearchStrategy[AbstractDataSource]) -> st.SearchStrategy
     )
 
 
-def _with_chance(parts: st.SearchStrategy[AbstractDataSource]) -> st.SearchStrategy[AbstractDataSource]:
+def _combined_or_random(parts: st.SearchStrategy[AbstractDataSource]) -> st.SearchStrategy[AbstractDataSource]:
     return st.one_of(
         _combined(parts),
         st.builds(
             lambda ds, fn, seed: ds.random_map(fn, seed),
             parts,
-            st.sampled_from([with_noise, with_a_draw]),
+            st.sampled_from([with_random_float, with_random_integer]),
             st.none() | st.integers(0, 3),
         ),
         st.lists(st.tuples(parts, st.sampled_from([0.5, 1.0, 3.0])), min_size=1, max_size=3).map(
@@ -246,7 +247,7 @@ def _with_chance(parts: st.SearchStrategy[AbstractDataSource]) -> st.SearchStrat
 
 @st.composite
 def _side_by_side(draw: st.DrawFn, parts: st.SearchStrategy[AbstractDataSource], batch_size: int) -> AbstractDataSource:
-    """Two sources that share `batch_size`."""
+    """Two sources whose batches together have `batch_size` samples."""
     first = draw(st.integers(1, batch_size - 1))
     sizes = first, batch_size - first
     return CompositeDataSource([draw(parts), draw(parts)], flatten=draw(st.booleans()), batch_sizes=sizes)
@@ -266,7 +267,7 @@ def _repeats(n_samples: int) -> st.SearchStrategy[int]:
 
 
 def _subsets(n_samples: int, min_size: int) -> st.SearchStrategy[list[int]]:
-    """Some samples, in any order; one may be there twice."""
+    """Indices of some samples, in any order, possibly repeated."""
     return st.lists(st.integers(0, n_samples - 1), min_size=min_size, max_size=2 * n_samples)
 
 

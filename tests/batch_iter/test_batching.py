@@ -1,4 +1,4 @@
-"""Which items make a batch, and which come next to each other."""
+"""Items are grouped into batches, and reordered or repeated before that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batchup.batch_iter.batching import bucketed, grouped
 
 @given(items=st.lists(st.integers(0, 9)), size=st.integers(1, 5))
 def test_batches_are_the_items_in_order(items, size):
-    """Whatever decides, no item is lost, and only the last batch of an int is short."""
+    """No item is lost. With an integer batch size, only the last batch is short."""
     by_number = list(grouped(items, size))
     by_rule = list(grouped(items, lambda batch, item: len(batch) < size))
     by_sum = list(grouped(items, lambda batch, item: sum(batch) + item <= 10))
@@ -28,7 +28,7 @@ def test_batches_are_the_items_in_order(items, size):
 
 
 def test_the_first_item_is_always_taken():
-    """A rule that refuses everything gives batches of one, and is not asked for the first."""
+    """A rule that always refuses gives batches of one item. It is not called for the first item of a batch."""
     asked = []
     batches = list(grouped("abc", lambda batch, item: asked.append((list(batch), item))))
 
@@ -39,7 +39,7 @@ def test_the_first_item_is_always_taken():
 @given(items=st.lists(st.integers(), max_size=40), size=st.integers(1, 6), repetitions=st.integers(1, 4),
        iterations=st.integers(0, 3))  # fmt: skip
 def test_a_pool_gives_each_item_so_many_times(items, size, repetitions, iterations):
-    """All of them, none more often."""
+    """Every item is given exactly `repetitions` times."""
     found = collections.Counter(expiration_pool(items, size, repetitions, iterations))
 
     assert {item: n * repetitions for item, n in collections.Counter(items).items()} == found
@@ -47,7 +47,7 @@ def test_a_pool_gives_each_item_so_many_times(items, size, repetitions, iteratio
 
 @pytest.mark.parametrize("iterations", [0, 1, 3])
 def test_a_pool_is_bounded(iterations):
-    """No more items are drawn than it may hold beyond those that are used up."""
+    """The pool draws at most `pool_size` items more than are used up."""
     drawn = []
     pool = expiration_pool((drawn.append(n) or n for n in itertools.count()), 10, 4, iterations)
     seen = collections.Counter()
@@ -58,7 +58,7 @@ def test_a_pool_is_bounded(iterations):
 
 
 def test_a_pool_mixes_by_its_generator():
-    """The same again for the same generator."""
+    """Generators in equal states give equal orders."""
 
     def run(seed):
         return list(expiration_pool(range(50), 10, 3, rng=np.random.default_rng(seed)))
@@ -70,7 +70,7 @@ def test_a_pool_mixes_by_its_generator():
 
 @pytest.mark.parametrize("kwargs", [{"pool_size": 0}, {"repetitions": 0}, {"iterations": -1}, {"pool_size": 1.5}])
 def test_a_pool_refuses_what_cannot_be(kwargs):
-    """At the call, by name."""
+    """The call raises an error that names the argument."""
     for make in [ExpirationPool, lambda **kwargs: expiration_pool([], **kwargs)]:
         with pytest.raises((TypeError, ValueError), match=next(iter(kwargs))):
             make(**{"pool_size": 2, "repetitions": 2, **kwargs})
@@ -89,7 +89,7 @@ def test_buckets_lose_nothing(lengths, size, n):
 
 
 def test_buckets_need_less_padding():
-    """Far less than batches as they come, and in an order that is not that of the lengths."""
+    """Bucketed batches need less than a fifth of the padding, and come in a random order."""
     series = [np.ones(n) for n in np.random.RandomState(0).randint(1, 100, 640)]
 
     def padded(*stages):
@@ -108,6 +108,6 @@ def test_buckets_need_less_padding():
 
 @pytest.mark.parametrize("kwargs", [{"batch_size": 0}, {"n_batches": 0}, {"length": 3}])
 def test_buckets_refuse_what_cannot_be(kwargs):
-    """When they are made, by name."""
+    """The stage raises an error that names the argument when it is made."""
     with pytest.raises((TypeError, ValueError), match=f"{next(iter(kwargs))} should be"):
         buckets(**{"length": len, "batch_size": 2, **kwargs})

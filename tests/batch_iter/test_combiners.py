@@ -1,4 +1,4 @@
-"""From items to batches."""
+"""Items are combined into batches."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Pair = namedtuple("Pair", "x y")
     ids=repr,
 )
 def test_parts_go_together_with_their_like(items, expected):
-    """As the items are, so is the batch; a single part needs no tuple."""
+    """The batch has the structure of its items; items without a structure give a list."""
     assert expected == combine_batches(items)
     assert type(expected) is type(combine_batches(items))
 
 
 def test_arrays():
-    """Of each part, its type kept."""
+    """Each part becomes an array that keeps its dtype."""
     xs, ys, names = combine_to_arrays([(np.zeros((2, 3), np.float32), 1, "a"), (np.ones((2, 3), np.float32), 2, "b")])
 
     assert ((2, 2, 3), np.float32) == (xs.shape, xs.dtype)
@@ -44,7 +44,7 @@ def test_arrays():
 
 
 def test_parts_of_one_shape_may_be_of_several_kinds():
-    """As behind `random_apply`, where a number is now and then one of NumPy's; or a list beside an array."""
+    """NumPy scalars and Python numbers may be mixed, as after `random_apply`; so may lists and arrays."""
     xs, ys = combine_to_arrays([(np.zeros(2), np.int64(1)), ([1.0, 2.0], 2)])
 
     assert [[0, 0], [1, 2]] == xs.tolist()
@@ -55,7 +55,7 @@ def test_parts_of_one_shape_may_be_of_several_kinds():
 @pytest.mark.parametrize(
     ("items", "match"),
     [
-        ([(1, 2), (1,)], "numbers of parts, not 2 and 1"),
+        ([(1, 2), (1,)], "number of parts, not 2 and 1"),
         ([{"x": 1}, {"y": 1}], "the same keys"),
         ([(np.zeros(2),), (np.zeros(3),)], r"one shape, not \(2,\), \(3,\); combiner=combine_pad"),
         ([([1, 2],), ([1],)], "combiner=combine_pad"),
@@ -65,7 +65,7 @@ def test_parts_of_one_shape_may_be_of_several_kinds():
     ids=str,
 )
 def test_items_that_make_no_batch_are_an_error(items, match):
-    """None is cut, none left out."""
+    """Items with different structures or shapes raise a ValueError; nothing is trimmed."""
     with pytest.raises(ValueError, match=match):
         combine_to_arrays(items)
 
@@ -75,7 +75,7 @@ sides = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, ma
 
 @given(shapes=sides, ratio=st.sampled_from([0, 0.25, 0.5, 1]))
 def test_padding_is_numpy_pad(shapes, ratio):
-    """To the largest of the shapes; the ratio of it, rounded down, goes before."""
+    """Arrays are padded to the largest shape; the share given by `ratio`, rounded down, goes before the array."""
     arrays = [np.full(shape, i + 1) for i, shape in enumerate(shapes)]
     largest = np.max(shapes, axis=0)
 
@@ -98,7 +98,7 @@ def test_labels_are_not_padded():
 
 
 def test_padding_values():
-    """One for all parts, one for each, or what a function says for an array."""
+    """A padding value may be one number, one per part, or a function of the array."""
     items = [(np.array([5, 3]), np.array([0.5])), (np.array([4]), np.array([0.5, 0.25]))]
 
     assert [[5, 3], [4, -1]] == combine_pad(items, -1, ratio=0)[0].tolist()
@@ -113,14 +113,14 @@ def test_padding_values():
 
 
 def test_a_ratio_for_each_axis():
-    """Of the last ones; the others have half of it on each side."""
+    """A short sequence is for the last axes; the other axes are padded equally on both sides."""
     found = pad_batch_equal([np.ones((1, 1, 1)), np.ones((3, 3, 3))], 0, ratio=[1, 0])[0]
 
     assert [(1, 2, 0)] == list(zip(*np.nonzero(found), strict=True))
 
 
 def test_types_in_common():
-    """No number is lost."""
+    """The common dtype holds all values."""
     assert np.float64 == pad_batch_equal([np.ones(2, np.float32), np.ones(1, np.int64)]).dtype
 
 
@@ -131,20 +131,20 @@ def test_types_in_common():
         (lambda: combine_pad([(np.ones(2, int),), (np.ones(3, int),)], np.nan), "does not fit"),
         (lambda: combine_pad([(np.ones(2, np.uint8),), (np.ones(3, np.uint8),)], -1), "does not fit"),
         (lambda: combine_pad([(np.array([1, 2]),), (np.ones(3, int),)], np.mean), "1.5.* does not fit"),
-        (lambda: combine_pad([(np.ones(2),), (np.ones((3, 1)),)]), "equally many dimensions"),
-        (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], [1, 2]), "one padding value, or 1"),
+        (lambda: combine_pad([(np.ones(2),), (np.ones((3, 1)),)]), "same number of dimensions"),
+        (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], [1, 2]), "one value, or 1, one for each part, not 2"),
         (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], ratio=1.5), "ratio should be"),
         (lambda: combine_pad([(np.ones(2),), (np.ones(3),)], ratio=[0, 1]), "ratio should be"),
     ],
 )
 def test_padding_that_would_change_numbers_is_an_error(call, match):
-    """Rather than a silent wrong batch."""
+    """A padding value that the dtype cannot hold raises an error, as do wrong arguments."""
     with pytest.raises(ValueError, match=match):
         call()
 
 
 def test_a_batch_does_not_share_memory_with_its_items():
-    """Whoever writes into a batch changes no data."""
+    """Writing into a batch does not change its items."""
     item = np.zeros(3)
     for batch in [combine_to_arrays([item]), combine_pad([item]), pad_batch_equal([item, np.zeros(4)])]:
         batch[...] = 1

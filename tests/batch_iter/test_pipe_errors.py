@@ -1,4 +1,4 @@
-"""Errors in a pipe: as themselves, in their place, and nothing goes on behind them."""
+"""Errors in a pipe arrive unchanged, after the batches before them, and stop the pipe."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def until_it_fails(pipe, error):
 
 @each_kind
 def test_an_error_arrives_as_itself_behind_the_batches_before_it(kind):
-    """With a note that names the item and the stage; then nothing is left running."""
+    """A note names the item and the stage, and no thread is left running."""
     before = threads()
     stages = [as_it_is, kind(fail_at_7), Threads(as_it_is, n_workers=2), as_it_is]
     pipe = Infinite(range(100), *stages, batch_size=2, batches_per_epoch=9)
@@ -69,7 +69,7 @@ def test_an_error_arrives_as_itself_behind_the_batches_before_it(kind):
 
 @each_kind
 def test_a_pipe_begins_anew_after_an_error(kind):
-    """The next call is as after close."""
+    """The next call starts over, as after `close`."""
     pipe = Infinite(range(100), kind(fail_at_7), batch_size=2, batches_per_epoch=9)
 
     assert until_it_fails(pipe, OSError)[0] == until_it_fails(pipe, OSError)[0]
@@ -77,7 +77,7 @@ def test_a_pipe_begins_anew_after_an_error(kind):
 
 @each_kind
 def test_a_stop_iteration_does_not_end_the_epoch(kind):
-    """It would be a quiet, short one."""
+    """A StopIteration of a function arrives as a WorkerError, not as a silent, short epoch."""
     pipe = Infinite(range(100), kind(stop_at_7), batch_size=2, batches_per_epoch=9)
 
     got, error = until_it_fails(pipe, WorkerError)
@@ -88,7 +88,7 @@ def test_a_stop_iteration_does_not_end_the_epoch(kind):
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=repr)
 def test_what_would_end_the_program_is_an_error_in_its_place(error):
-    """Even before a stage that works ahead."""
+    """SystemExit and its like arrive as a WorkerError, also before a stage with workers."""
 
     def fail(x):
         if x == 3:
@@ -102,7 +102,7 @@ def test_what_would_end_the_program_is_an_error_in_its_place(error):
 
 
 def test_an_error_of_the_source_is_located():
-    """At the item that it did not give, in stage 0."""
+    """The note names the missing item, and stage 0."""
 
     def source():
         yield from range(3)
@@ -114,7 +114,7 @@ def test_an_error_of_the_source_is_located():
 
 
 def test_a_stop_iteration_of_a_loader_is_an_error():
-    """And not the end of the stream."""
+    """A StopIteration of a loader does not end the stream."""
 
     def load(i):
         raise StopIteration
@@ -125,19 +125,19 @@ def test_a_stop_iteration_of_a_loader_is_an_error():
 
 
 def test_an_error_of_the_combiner_names_the_batch():
-    """Its stage is the one behind the last."""
+    """The combiner counts as the stage after the last one."""
     pipe = Infinite(
         iter([np.zeros(2), np.zeros(2), np.zeros(2), np.zeros(3)]), as_it_is, batch_size=2, batches_per_epoch=3
     )
 
     got, error = until_it_fails(pipe, ValueError)
     assert [[[0, 0], [0, 0]]] == got
-    assert ["at batch 1, stage 2: Call(combine_to_arrays)"] == error.__notes__
+    assert ["at batch 1, stage 2: combine_to_arrays"] == error.__notes__
     assert "combiner=combine_pad" in str(error)
 
 
 def test_an_error_of_should_add_arrives():
-    """As itself."""
+    """The error of `should_add` arrives unchanged."""
 
     def should_add(batch, item):
         raise KeyError("size")
@@ -147,7 +147,7 @@ def test_an_error_of_should_add_arrives():
 
 
 def test_an_error_of_an_iterator_stage_is_located():
-    """At the item that it did not give; one that only passes through keeps its own place."""
+    """The note names the missing item; an error from an earlier stage keeps its own note."""
 
     def failing(items):
         yield from itertools.islice(items, 3)
@@ -165,7 +165,7 @@ FAILING = "test_an_error_of_an_iterator_stage_is_located.<locals>."
 
 
 def test_what_cannot_be_sent_to_a_process_says_what_it_is():
-    """A function that holds a lock."""
+    """The error names the lock that cannot be pickled."""
     lock = threading.Lock()
 
     def locked(x):
@@ -178,7 +178,7 @@ def test_what_cannot_be_sent_to_a_process_says_what_it_is():
 
 @pytest.mark.parametrize("size", [1, 300_000])
 def test_an_item_whose_process_dies_is_tried_again(tmp_path, size):
-    """Small or large: it is not lost, and neither are those beside it."""
+    """No item is lost, whether small or large."""
 
     def die_once(x):
         if x[0] == 3 and not (tmp_path / "died").exists():
@@ -194,7 +194,7 @@ def test_an_item_whose_process_dies_is_tried_again(tmp_path, size):
 
 
 def test_an_item_that_kills_every_process_is_an_error():
-    """In its place; it names the item."""
+    """The error arrives after the batches before it, and names the item."""
 
     def die(x):
         if x == 2:
@@ -224,5 +224,5 @@ def test_an_error_in_the_loop_leaves_nothing_behind():
 
 
 def test_the_default_combiner_names_itself():
-    """It is printed by its name."""
+    """The default combiner prints by its name."""
     assert combine_to_arrays.__name__ in repr(Infinite(range(3), batch_size=1, batches_per_epoch=1)._plan.combiner)

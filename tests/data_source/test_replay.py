@@ -89,7 +89,7 @@ def test_an_iterator_goes_on_on_every_pool(every_pool, shuffle, noisy):
 @settings(max_examples=40, deadline=None)
 def test_any_source_goes_on_anywhere(every_pool, data, batch_size, fresh, cut, depth):
     """At any batch, on any pool, with any source that fetches by index."""
-    ds = data.draw(sources(weighted=True, chance=True, batch_size=batch_size))
+    ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
     before, after = (data.draw(st.sampled_from(every_pool)) for _ in range(2))
     with contextlib.closing(iterator(ds, before, batch_size, fresh(), depth)) as batches:
         head = some(batches, cut)

@@ -42,7 +42,7 @@ def installed(request, monkeypatch):
 
 @pytest.mark.parametrize("event", ["teardown", "on_exception"])
 def test_the_callback_closes(installed, event):
-    """When the trainer is done, and when training failed; all that it was given."""
+    """It closes all its arguments when training ends or fails."""
     before = threads()
     pipes = pipe(), pipe()
     for each in pipes:

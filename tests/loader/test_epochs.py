@@ -119,7 +119,7 @@ def test_a_loop_that_has_ended_stays_ended():
 @settings(deadline=None, max_examples=50)
 def test_steps_go_across_epochs(data, batch_size, seed, some, more):
     """`steps` gives the batches of one epoch after the other, and goes on where it stopped."""
-    ds = data.draw(sources(weighted=True, chance=True, batch_size=batch_size))
+    ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
     by_epochs, by_steps = (Loader(ds, batch_size, shuffle=seed) for _ in range(2))
     epochs = [plain(list(itertools.islice(by_epochs, some + more))) for _ in range(3)]
     expected = [batch for epoch in epochs for batch in epoch][: some + more]
@@ -165,7 +165,7 @@ def test_an_epoch_after_steps_is_the_next():
 @settings(deadline=None, max_examples=50)
 def test_any_batch_can_be_had_at_once(data, batch_size, seed, last):
     """`batch(epoch, step)` is what a loop gives there, noise and all; the loader stays where it is."""
-    ds = data.draw(sources(weighted=seed is not None, chance=True, batch_size=batch_size))
+    ds = data.draw(sources(weighted=seed is not None, random=True, batch_size=batch_size))
     loader = Loader(ds, batch_size, shuffle=seed, last=last)
     found = {}
     for epoch in range(2):

@@ -212,7 +212,7 @@ def counted_or_not(loader):
 def test_len_is_what_is_delivered(data, batch_size, seed, last, world, remainder):
     """Wherever there is a length, with any source, `last`, shard and remainder."""
     drawn = seed is not None or not world  # what trainers share has a seed
-    ds = data.draw(sources(weighted=seed is not None, chance=drawn, batch_size=batch_size) | named_sources())
+    ds = data.draw(sources(weighted=seed is not None, random=drawn, batch_size=batch_size) | named_sources())
     shard = world and (data.draw(st.integers(0, world - 1)), world)
     loader = Loader(ds, batch_size, shuffle=seed, last=last, shard=shard, remainder=remainder)
     n = counted_or_not(loader)

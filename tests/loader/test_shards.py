@@ -45,7 +45,7 @@ def test_the_union_of_all_ranks_is_the_epoch(n, batch_size, world, seed):
 @settings(deadline=None, max_examples=60)
 def test_the_union_is_the_epoch_for_any_source(data, batch_size, world, seed):
     """With noise, with weights, and without an end."""
-    ds = data.draw(sources(weighted=True, chance=True, batch_size=batch_size))
+    ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
     loaders = [Loader(ds, batch_size, shuffle=seed, shard=(i, world), remainder="uneven") for i in range(world)]
     found = [plain(list(itertools.islice(loader, 4))) for loader in loaders]
 

@@ -45,7 +45,7 @@ def rest_of(loader, state):
 @settings(deadline=None, max_examples=100)
 def test_a_state_is_small_and_plain(data, batch_size, shuffle):
     """Under 500 bytes of JSON, which gives the same state back."""
-    ds = data.draw(sources(weighted=shuffle is not None, chance=True, batch_size=batch_size))
+    ds = data.draw(sources(weighted=shuffle is not None, random=True, batch_size=batch_size))
     shard = (10, 64) if isinstance(shuffle, (int, np.random.SeedSequence)) else None
     loader = Loader(ds, batch_size, shuffle=shuffle, shard=shard, remainder="uneven")
     next(iter(loader), None)

@@ -1,4 +1,4 @@
-"""What the contracts compare, and what they try."""
+"""Helpers of the contracts: batches in a form that ``==`` compares, and arguments to try."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 __all__ = ["SOME", "bad_batch_sizes", "joined", "plain", "some"]
 
-SOME = 12  # batches to look at, where there may be no end
+SOME = 12  # the number of batches to compare, as a sampler may be infinite
 bad_batch_sizes = pytest.mark.parametrize("batch_size", [0, -1, True, 2.5, "3"])
 
 
 def plain(x: Any) -> Any:
-    """The same tree with lists for arrays, each beside its dtype and shape, so that ``==`` compares batches.
+    """Replace the arrays of a tree by (dtype, shape, list), so that ``==`` compares batches.
 
     >>> plain((np.arange(3), "a"))
     (('int64', (3,), [0, 1, 2]), 'a')
@@ -35,7 +35,7 @@ def plain(x: Any) -> Any:
 
 
 def some(batches: Iterable[Any]) -> list[Any]:
-    """The first few, in a form that ``==`` compares."""
+    """The first few batches, in a form that ``==`` compares."""
     return [plain(batch) for batch in itertools.islice(batches, SOME)]
 
 

@@ -1,4 +1,4 @@
-"""What a pool has to do, as tests that a subclass inherits."""
+"""Test suite for worker pools. Subclass it to test your own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .comparable import plain
 
 __all__ = ["PoolContract"]
 
-SECONDS = 10.0  # that workers have to end
+SECONDS = 10.0  # time limit for workers to end
 
 
 class PoolContract:
-    """Tests of a pool of workers: `make` says which.
+    """Tests of a pool of workers. Subclass it, and let `make` return yours.
 
     Examples
     --------
@@ -48,20 +48,20 @@ class PoolContract:
         assert [n**2 for n in range(50)] == list(pool.work_stream(tasks, depth))
 
     def test_an_error_keeps_its_place(self, pool: AbstractWorkerPool) -> None:
-        """The results before and behind an error arrive."""
+        """The results before and after an error arrive."""
         stream = pool.work_stream((_inverse, (n,)) for n in [1, 0, 2, 0, 4])
 
         assert [1.0, ZeroDivisionError, 0.5, ZeroDivisionError, 0.25] == outcomes(stream)
 
     def test_a_task_that_raises_stopiteration_does_not_end_the_loop(self, pool: AbstractWorkerPool) -> None:
-        """A StopIteration arrives as a WorkerError, and the results behind it arrive."""
+        """A StopIteration arrives as a WorkerError, and the results after it arrive."""
         stream = pool.work_stream([(next, (iter([]),)), (pow, (2, 3))])
 
         assert [WorkerError, 8] == outcomes(stream)
 
     @pytest.mark.parametrize("depth", [1, 3, 8])
     def test_no_more_than_depth_are_drawn_ahead(self, pool: AbstractWorkerPool, depth: int) -> None:
-        """So many tasks begin when the stream is made, and one more for each result that is taken."""
+        """`depth` tasks start when the stream is made, and one more for each result that is taken."""
         drawn: list[int] = []
         stream = pool.work_stream(((abs, (drawn.append(n) or n,)) for n in range(20)), depth)  # type: ignore[func-returns-value]
         ahead = [len(drawn)] + [len(drawn) - taken for taken, _ in enumerate(stream, start=1)]
@@ -69,7 +69,7 @@ class PoolContract:
         assert [min(depth, 20 - taken) for taken in range(21)] == ahead
 
     def test_tasks_are_drawn_in_the_thread_of_the_consumer(self, pool: AbstractWorkerPool) -> None:
-        """The plan, and with it all chance, stays in one thread."""
+        """The plan, with all its random draws, stays in one thread."""
         idents = []
 
         def tasks() -> Iterator[tuple[Any, ...]]:
@@ -82,13 +82,13 @@ class PoolContract:
         assert [threading.get_ident()] * 5 == idents
 
     def test_keyword_arguments_arrive(self, pool: AbstractWorkerPool) -> None:
-        """A task is a function, its arguments, and its keyword arguments."""
+        """A task is a function with its positional and keyword arguments."""
         assert [3, {}, [1, 2, 3]] == list(
             pool.work_stream([(int, ("11",), {"base": 2}), (dict,), (sorted, ([3, 1, 2],))])
         )
 
     def test_a_shared_constant_arrives(self, pool: AbstractWorkerPool) -> None:
-        """Where a task has a shared constant among its arguments, its function gets the value, in every task."""
+        """A function gets the value of a shared constant that is among its arguments, in every task."""
         large = np.arange(100_000.0)
         shared = pool.shared_constant(large)
 
@@ -96,8 +96,8 @@ class PoolContract:
         assert expected == list(pool.work_stream((_sum_from, (shared, n)) for n in range(5)))
         assert expected == list(pool.work_stream((_sum_from, (), {"array": shared, "first": n}) for n in range(5)))
 
-    def test_arrays_come_back_as_they_were_and_apart(self, pool: AbstractWorkerPool) -> None:
-        """Results can be written to, and writing to one changes no other."""
+    def test_arrays_come_back_unchanged_and_independent(self, pool: AbstractWorkerPool) -> None:
+        """Results are writable, and writing to one does not change another."""
         arrays = list(pool.work_stream((np.full, ((50, 1000), n)) for n in range(6)))
         arrays[2][...] = -1
 
@@ -105,7 +105,7 @@ class PoolContract:
         assert [0, 1, -1, 3, 4, 5] == [int(array.max()) for array in arrays]
 
     def test_streams_side_by_side(self, pool: AbstractWorkerPool) -> None:
-        """A pool serves several loops at once, and goes on after one that was given up."""
+        """A pool serves several streams at once, also after an earlier stream was abandoned."""
         next(pool.work_stream((abs, (n,)) for n in range(100)))
         evens = pool.work_stream(((abs, (n,)) for n in range(0, 20, 2)), 3)
         odds = pool.work_stream(((abs, (n,)) for n in range(1, 20, 2)), 3)
@@ -113,7 +113,7 @@ class PoolContract:
         assert list(range(20)) == [n for pair in zip(evens, odds, strict=True) for n in pair]
 
     def test_a_parallel_source_gives_the_batches_of_its_source(self, pool: AbstractWorkerPool) -> None:
-        """With equal generators, the batches are equal, whoever prepares them."""
+        """With generators in equal states, the batches are those of the serial source."""
         ds = ArrayDataSource([np.arange(100), np.arange(200.0).reshape(100, 2)], repeats=2).map(_halves)
         parallel = pool.parallel_data_source(ds, batch_buffer_size=4)
 
@@ -122,12 +122,12 @@ class PoolContract:
         assert ds.num_samples() == parallel.num_samples()
 
     def test_a_source_without_indices_is_refused(self, pool: AbstractWorkerPool) -> None:
-        """A source that cannot fetch by index cannot be fetched in parallel: an error at the call."""
+        """A source without random access cannot be fetched in parallel: the call raises an error."""
         with pytest.raises(TypeError, match="CallableDataSource"):
             pool.parallel_data_source(CallableDataSource(lambda batch_size: iter([])))
 
     def test_a_closed_stream_ends(self, pool: AbstractWorkerPool) -> None:
-        """After `close`, a stream has no more results, and draws no more tasks."""
+        """After `close`, a stream gives no more results and draws no more tasks."""
         drawn: list[int] = []
         stream = pool.work_stream(((abs, (drawn.append(n) or n,)) for n in range(20)), 3)  # type: ignore[func-returns-value]
         stream.close()
@@ -135,7 +135,7 @@ class PoolContract:
         assert ([], [0, 1, 2]) == (list(stream), drawn)
 
     def test_a_closed_pool_takes_no_work(self) -> None:
-        """Work for a closed pool is a PoolClosedError, not a loop that waits for ever; closing twice is no error."""
+        """A closed pool raises a PoolClosedError, rather than wait for ever. It may be closed twice."""
         pool = self.make()
         pool.close()
         pool.close()
@@ -152,7 +152,7 @@ class PoolContract:
             list(pool.work_stream([(abs, (1,))]))
 
     def test_closing_ends_the_loops_that_still_run(self) -> None:
-        """A loop over a pool that is closed meanwhile ends, at the latest with a PoolClosedError."""
+        """When a pool is closed during a loop, the loop ends with a PoolClosedError."""
         with self.make() as pool:
             stream = pool.work_stream(((abs, (n,)) for n in range(100)), 4)
             next(stream)
@@ -162,7 +162,7 @@ class PoolContract:
         assert [PoolClosedError] == seen[-1:]
 
     def test_closing_leaves_no_worker_behind(self) -> None:
-        """The threads and processes of a pool end with it."""
+        """The threads and processes of a pool end when it is closed."""
         threads, children = set(threading.enumerate()), set(psutil.Process().children(recursive=True))
         with self.make() as pool:
             list(pool.work_stream((abs, (n,)) for n in range(5)))
@@ -178,7 +178,7 @@ class PoolContract:
 
 
 def outcomes(results: Iterator[Any]) -> list[Any]:
-    """The results, with the type of its error in place of each that failed."""
+    """The results; for a task that failed, the type of its error."""
     seen: list[Any] = []
     while True:
         try:
@@ -190,7 +190,7 @@ def outcomes(results: Iterator[Any]) -> list[Any]:
 
 
 def _is_tracker(process: Any) -> bool:
-    """Whether it is Python's or loky's own helper, one for the program, which ends with it."""
+    """Whether it is a resource tracker of Python or loky: one per program, which ends with the program."""
     try:
         return "resource_tracker" in " ".join(process.cmdline())
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""What a sampler and an accessor have to do, as tests that a subclass inherits."""
+"""Test suites for samplers and for array-likes. Subclass one to test your own."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ both_generators = pytest.mark.parametrize("new_rng", [np.random.RandomState, np.
 
 
 class SamplerContract:
-    """Tests of a sampler: `make` says which.
+    """Tests of a sampler. Subclass it, and let `make` return yours.
 
     Attributes
     ----------
     n_samples : int
-        How many samples the data has: all indices are below it.
+        The number of samples of the data. All indices should be below it.
 
     Examples
     --------
@@ -48,21 +48,23 @@ class SamplerContract:
         raise NotImplementedError("make should return a new sampler")
 
     def one_go(self) -> Sequence[int] | None:
-        """The indices of one go through the sampler, in any order: each of `n_samples` once, unless overridden.
-        None where the sampler draws at random or has no end."""
+        """The indices of one pass through the sampler, in any order: each of `n_samples` once, unless you override it.
+
+        Return None if the sampler draws with replacement or is infinite.
+        """
         return range(self.n_samples)
 
     def in_order(self, batch_size: int, sampler: AbstractSampler | None = None) -> Iterator[Any]:
         try:
             return (sampler or self.make()).in_order_indices_batch_iterator(batch_size)
-        except NotImplementedError:  # at the call, not at the first batch
+        except NotImplementedError:  # should be raised by the call, not by the first batch
             pytest.skip("the sampler has no order")
 
     def shuffled(self, batch_size: int, rng: Rng, sampler: AbstractSampler | None = None) -> Iterator[Any]:
         return (sampler or self.make()).shuffled_indices_batch_iterator(batch_size, rng)
 
     def test_batches_are_arrays_of_indices_of_samples(self) -> None:
-        """A batch is a 1-D array of integers, each the index of a sample."""
+        """A batch is a 1-D array of integers; each is the index of a sample."""
         for batch in itertools.islice(self.shuffled(3, np.random.RandomState(0)), SOME):
             assert isinstance(batch, np.ndarray)
             assert ("i", 1) == (batch.dtype.kind, batch.ndim)
@@ -70,7 +72,7 @@ class SamplerContract:
 
     @pytest.mark.parametrize("batch_size", [1, 2, 3, 1000])
     def test_only_the_last_batch_is_short(self, batch_size: int) -> None:
-        """All batches have `batch_size` indices but the last, which has at least one."""
+        """All batches but the last have `batch_size` indices; the last has at least one."""
         sizes = [len(b) for b in itertools.islice(self.shuffled(batch_size, np.random.RandomState(0)), SOME)]
 
         assert [batch_size] * len(sizes[:-1]) == sizes[:-1]
@@ -78,23 +80,23 @@ class SamplerContract:
 
     @both_generators
     def test_shuffled_every_sample_comes_as_often_as_it_should(self, new_rng: Callable[[int], Rng]) -> None:
-        """A shuffled go is `one_go` in some order."""
+        """A shuffled pass gives the indices of `one_go`, in some order."""
         expected = self.one_go()
         if expected is None:
-            pytest.skip("the sampler draws at random or has no end")
+            pytest.skip("the sampler draws with replacement or is infinite")
 
         assert sorted(expected) == sorted(joined(self.shuffled(3, new_rng(0))))
 
     def test_in_order_every_sample_comes_as_often_as_it_should(self) -> None:
-        """A go in order is `one_go` in some order."""
+        """A pass in order gives the indices of `one_go`, in some order."""
         expected = self.one_go()
         if expected is None:
-            pytest.skip("the sampler draws at random or has no end")
+            pytest.skip("the sampler draws with replacement or is infinite")
 
         assert sorted(expected) == sorted(joined(self.in_order(3)))
 
     def test_it_says_how_many_there_are(self) -> None:
-        """`num_indices_generated` is how many come, infinity, or None for unknown."""
+        """`num_indices_generated` is the number of indices, infinity, or None if it is unknown."""
         said, expected = self.make().num_indices_generated(), self.one_go()
         batches = list(itertools.islice(self.shuffled(1, np.random.RandomState(0)), 10 * self.n_samples))
 
@@ -104,7 +106,7 @@ class SamplerContract:
 
     @both_generators
     def test_the_generator_decides(self, new_rng: Callable[[int], Rng]) -> None:
-        """Equal generators give equal batches, whatever was drawn before and elsewhere."""
+        """Generators in equal states give equal batches, whatever else was drawn before."""
         sampler = self.make()
         first = some(self.shuffled(3, new_rng(7), sampler))
         np.random.random()
@@ -114,7 +116,7 @@ class SamplerContract:
 
     @both_generators
     def test_another_generator_gives_another_order(self, new_rng: Callable[[int], Rng]) -> None:
-        """Shuffled batches are not all one order, unless there is nothing to shuffle."""
+        """Different seeds give different orders, unless there are fewer than two samples."""
         orders = [joined(itertools.islice(self.shuffled(3, new_rng(seed)), SOME)) for seed in range(20)]
         if len({index for order in orders for index in order}) < 2:
             pytest.skip("there are no two samples to shuffle")
@@ -122,7 +124,7 @@ class SamplerContract:
         assert any(order != orders[0] for order in orders)
 
     def test_in_order_is_the_same_each_time(self) -> None:
-        """Going through it, again, and beside another go, gives the same batches."""
+        """A second pass, and two passes at the same time, give the same batches."""
         sampler = self.make()
         once = some(self.in_order(3, sampler))
         side_by_side = zip(self.in_order(3, sampler), self.in_order(3, sampler), strict=True)
@@ -130,7 +132,7 @@ class SamplerContract:
         assert [(batch, batch) for batch in once] == some(side_by_side)
 
     def test_writing_into_a_batch_changes_nothing_else(self) -> None:
-        """Whoever writes into the indices of a batch does not change a later go."""
+        """Writing into the indices of a batch does not change a later pass."""
         sampler = self.make()
         expected = some(self.shuffled(3, np.random.RandomState(0), sampler))
         _spoil(self.shuffled(3, np.random.RandomState(1), sampler))
@@ -140,7 +142,7 @@ class SamplerContract:
         assert expected == some(self.shuffled(3, np.random.RandomState(0), sampler))
 
     def test_positions_begin_where_the_order_begins(self) -> None:
-        """`map_indices` says which sample stands first, also when it is asked twice at once."""
+        """`map_indices` maps position 0 to the first index of a pass in order; positions may be repeated."""
         first = next(self.in_order(1), None)
         if first is None:
             pytest.skip("the sampler has no samples")
@@ -148,22 +150,22 @@ class SamplerContract:
         assert [first[0], first[0]] == list(self.make().map_indices(np.array([0, 0])))
 
     def test_it_pickles(self) -> None:
-        """A sampler that was pickled gives the same batches."""
-        there_and_back = pickle.loads(pickle.dumps(self.make()))
+        """A sampler gives the same batches after pickling."""
+        unpickled = pickle.loads(pickle.dumps(self.make()))
 
         assert some(self.shuffled(3, np.random.RandomState(0))) == some(
-            self.shuffled(3, np.random.RandomState(0), there_and_back)
+            self.shuffled(3, np.random.RandomState(0), unpickled)
         )
 
     @bad_batch_sizes
     def test_a_batch_size_that_is_none_is_refused(self, batch_size: Any) -> None:
-        """A `batch_size` that is no positive integer is an error before any batch comes."""
+        """A `batch_size` that is not a positive integer raises an error before the first batch."""
         with pytest.raises((TypeError, ValueError)):
             next(self.shuffled(batch_size, np.random.RandomState(0)))
 
 
 class AccessorContract:
-    """Tests of an array-like of your own, for `ArrayDataSource`: `make` says which. It needs at least two samples.
+    """Tests of an array-like for `ArrayDataSource`. Let `make` return yours, with at least two samples.
 
     Examples
     --------
@@ -188,7 +190,7 @@ class AccessorContract:
 
     @pytest.mark.parametrize("positions", [[0], [0, 1], [1, 0], [-1], [-1, 0, 0]])
     def test_an_array_of_indices_gives_the_samples_in_that_order(self, positions: list[int]) -> None:
-        """What comes for an array of indices is what comes for each of them, one sample after the other."""
+        """Indexing by an array gives the samples of its indices, one after the other."""
         accessor = self.make()
         indices = np.array(positions) % len(accessor)
 
@@ -199,7 +201,7 @@ class AccessorContract:
         assert self.singles([1]) == [_plain_values(self.make()[np.int64(1)])]
 
     def test_asking_again_gives_the_same(self) -> None:
-        """A sample does not depend on what was asked for before."""
+        """A sample does not depend on earlier requests."""
         accessor = self.make()
         once = plain(accessor[np.array([0, 1])])
         accessor[np.array([1])]
@@ -207,15 +209,15 @@ class AccessorContract:
         assert once == plain(accessor[np.array([0, 1])])
 
     def test_it_pickles(self) -> None:
-        """An accessor that was pickled gives the same samples, so that worker processes can have it."""
-        there_and_back = pickle.loads(pickle.dumps(self.make()))
+        """An accessor gives the same samples after pickling, so that it can be sent to worker processes."""
+        unpickled = pickle.loads(pickle.dumps(self.make()))
 
-        assert len(self.make()) == len(there_and_back)
-        assert plain(self.make()[np.array([1, 0])]) == plain(there_and_back[np.array([1, 0])])
+        assert len(self.make()) == len(unpickled)
+        assert plain(self.make()[np.array([1, 0])]) == plain(unpickled[np.array([1, 0])])
 
 
 def _plain_values(x: Any) -> Any:
-    """One sample, without its dtype: a single number and one of an array need not be of one type."""
+    """One sample without its dtype: indexing by an integer and by an array may give different dtypes."""
     return plain(x)[2] if hasattr(x, "__array__") or hasattr(x, "__array_interface__") else plain(x)
 
 

@@ -1,4 +1,4 @@
-"""A pipe goes on from its state as if it had not been interrupted."""
+"""A pipe resumed from its state gives the batches that it would have given without an interruption."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 @pytest.mark.parametrize("step", [0, 1, 8, 11])
-def test_a_run_is_its_head_and_the_run_that_goes_on_there(source, step):
-    """At any step, with another number of workers, through JSON."""
+def test_a_run_is_its_head_and_the_run_resumed_there(source, step):
+    """This holds at any step, with another number of workers, and after a round trip through JSON."""
     with pipe_of(source=source()) as pipe:
         whole = stream(pipe, 20)
     with pipe_of(source=source(), n_workers=3) as pipe:
@@ -61,7 +61,7 @@ def test_a_run_is_its_head_and_the_run_that_goes_on_there(source, step):
 
 
 def test_a_state_holds_for_another_batch_size():
-    """Items are counted, so that the stream of items goes on."""
+    """Items are counted, so the stream of items continues."""
     with pipe_of() as pipe:
         whole = stream(pipe, 8).ravel()
         pipe.close()
@@ -74,7 +74,7 @@ def test_a_state_holds_for_another_batch_size():
 
 
 def test_what_was_drawn_before_is_not_loaded_again():
-    """Only the numbers are drawn."""
+    """Resuming replays the random draws, and calls no loader for them."""
     loaded = []
     pipe = pipe_of(source=load_by_random_id(lambda i: loaded.append(i) or i, ids=range(1000), random_state=5))
     pipe.load_state_dict({"items": 3_000_000, "entropy": 7, "source_seed": 5})
@@ -86,7 +86,7 @@ def test_what_was_drawn_before_is_not_loaded_again():
 
 
 def test_a_state_counts_what_was_delivered():
-    """Not what was only made ahead; also after close, and before the first call."""
+    """Prefetched batches are not counted. `close` keeps the count."""
     pipe = pipe_of()
     assert 0 == pipe.state_dict()["items"]
     epoch = pipe()
@@ -101,7 +101,7 @@ def test_a_state_counts_what_was_delivered():
 
 
 def test_a_state_holds_once():
-    """After close a new call begins anew, and not where the state was."""
+    """After `close` a new call starts over, not at the loaded state."""
     with pipe_of() as pipe:
         first = stream(pipe, 2)
         pipe.load_state_dict(pipe.state_dict())
@@ -112,8 +112,8 @@ def test_a_state_holds_once():
         assert not np.array_equal(first, then)
 
 
-def test_the_chance_of_a_pipe_without_a_seed_is_in_its_state():
-    """Only the source needs one."""
+def test_a_pipe_without_a_seed_has_its_entropy_in_its_state():
+    """Only the source needs a seed."""
     with pipe_of(seed=None) as pipe:
         head = stream(pipe, 2)
         state = pipe.state_dict()
@@ -128,20 +128,20 @@ def test_the_chance_of_a_pipe_without_a_seed_is_in_its_state():
     ("make", "error", "match"),
     [
         (lambda: pipe_of(source=range(9)), TypeError, "sample.. or load_by_random_id"),
-        (lambda: pipe_of(source=items_of([np.arange(3)], shuffle=7)), TypeError, "not of ItemsOf"),
+        (lambda: pipe_of(source=items_of([np.arange(3)], shuffle=7)), TypeError, "not ItemsOf"),
         (lambda: pipe_of(batch_size=lambda batch, item: True), TypeError, "batch_size that is an int"),
-        (lambda: pipe_of(source=sample(range(9)), seed=None), ValueError, "a state needs a seed"),
+        (lambda: pipe_of(source=sample(range(9)), seed=None), ValueError, "a pipe with a state needs a seed"),
         (lambda: pipe_of(source=sample(range(9), random_state=np.random.RandomState(1))), ValueError, "needs a seed"),
         (
             lambda: Infinite(sample("ab"), ExpirationPool(2, 2), batch_size=1, batches_per_epoch=1, seed=7),
             TypeError,
-            "which ExpirationPool",
+            "not ExpirationPool",
         ),
     ],
     ids=["source", "items of a source", "should_add", "no seed", "a generator", "iterator"],
 )
-def test_a_pipe_that_cannot_say_where_it_is_says_why(make, error, match):
-    """For taking a state and for going on from one."""
+def test_a_pipe_that_cannot_be_resumed_says_why(make, error, match):
+    """When a state is taken, and when one is loaded."""
     pipe = make()
     with pytest.raises(error, match=match):
         pipe.state_dict()
@@ -159,6 +159,6 @@ def test_a_pipe_that_cannot_say_where_it_is_says_why(make, error, match):
     ],
 )
 def test_a_state_of_another_pipe_is_refused(state, match):
-    """It would give other numbers."""
+    """A state with missing entries or other seeds raises a ValueError."""
     with pytest.raises(ValueError, match=match):
         pipe_of().load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Chance in a pipe depends on the seed, the stage and the item; on nothing else."""
+"""Random numbers in a pipe depend on the seed, the stage and the item, and on nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from batchup.batch_iter import (
     sample,
     sample_args,
 )
-from batchup.engine.rng import rng_at
+from batchup.engine.rng import SeedPath
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -64,7 +64,7 @@ def test_batches_do_not_depend_on_the_workers(noise):
 
 
 def test_what_processes_draw_from_the_global_generators_follows_from_the_seed():
-    """`numpy.random` and `random` are seeded for each item there."""
+    """Worker processes seed `numpy.random` and `random` for each item."""
 
     def legacy(x):
         import random
@@ -77,7 +77,7 @@ def test_what_processes_draw_from_the_global_generators_follows_from_the_seed():
     assert 20 == len(np.unique(one % 1))
 
 
-def test_each_item_and_each_stage_has_chance_of_its_own():
+def test_each_item_and_each_stage_has_a_generator_of_its_own():
     """No two draws are equal, along the stream and across the stages."""
 
     def draw(_, rng):
@@ -89,19 +89,19 @@ def test_each_item_and_each_stage_has_chance_of_its_own():
     assert 40 == len(np.unique(batches(draw, drawn_again)))
 
 
-def test_the_generator_of_an_item_has_an_address():
-    """``rng_at(seed, stage, item)``: any item can be made again, alone."""
+def test_the_generator_of_an_item_has_a_seed_path():
+    """``SeedPath(seed, (stage, item))``: any item can be made again, alone."""
 
     def draw(_, rng):
         return rng.random()
 
     got = batches(str, Threads(draw, n_workers=3)).ravel()
 
-    assert [rng_at(7, 2, n).random() for n in range(20)] == got.tolist()
+    assert [SeedPath(7, (2, n)).rng().random() for n in range(20)] == got.tolist()
 
 
-def test_a_seed_decides_and_no_seed_is_fresh():
-    """Another seed gives other batches; without one, each run does."""
+def test_the_seed_decides():
+    """Another seed gives other batches; without a seed, each run gives others."""
 
     def draw(_, rng):
         return rng.random()
@@ -113,7 +113,7 @@ def test_a_seed_decides_and_no_seed_is_fresh():
 
 
 def test_the_seed_of_the_pipe_is_that_of_a_source_without_one():
-    """``sample(data)`` draws the same then; one with a seed of its own goes by that."""
+    """``sample(data)`` follows the seed of the pipe, unless it has a seed of its own."""
 
     def drawn(seed, **kwargs):
         return batches(source=sample(range(1000), **kwargs), seed=seed)
@@ -124,15 +124,15 @@ def test_the_seed_of_the_pipe_is_that_of_a_source_without_one():
     assert np.array_equal(drawn(7, random_state=3), drawn(8, random_state=3))
 
 
-def test_loaders_have_the_chance_of_stage_0():
-    """A loader with a parameter ``rng`` gets that of its item."""
+def test_loaders_are_stage_0():
+    """A loader with a parameter ``rng`` gets the generator of its item."""
 
     def load(_, rng):
         return rng.random()
 
     got = batches(source=load_by_random_id(load, ids=range(9), random_state=1)).ravel()
 
-    assert [rng_at(7, 0, n).random() for n in range(20)] == got.tolist()
+    assert [SeedPath(7, (0, n)).rng().random() for n in range(20)] == got.tolist()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_loaders_have_the_chance_of_stage_0():
     ids=["pool", "buckets", "own"],
 )
 def test_stages_over_the_iterator_follow_the_seed(stage):
-    """Whatever works ahead in front of them, by however many workers."""
+    """The number of workers in the stages before them makes no difference."""
 
     def run(first, seed=7):
         return batches(first, stage, noisy, source=np.arange(100.0), seed=seed)
@@ -151,19 +151,19 @@ def test_stages_over_the_iterator_follow_the_seed(stage):
     assert not np.array_equal(run(noisy), run(noisy, seed=8))
 
 
-def test_should_add_and_combiner_have_chance_of_their_own():
-    """The combiner that of the batch, as a last stage."""
+def test_a_combiner_gets_the_generator_of_its_batch():
+    """The combiner counts as the stage after the last one."""
 
     def combine(items, rng):
         return [rng.random(), float(len(items))]
 
     got = batches(str, combiner=combine)
 
-    assert [rng_at(7, 2, n).random() for n in range(4)] == got[:, 0].tolist()
+    assert [SeedPath(7, (2, n)).rng().random() for n in range(4)] == got[:, 0].tolist()
 
 
 def test_a_generator_that_is_given_is_kept():
-    """``rng=…`` among the keywords of a function is the user's own."""
+    """A generator that the user passes as ``rng=…`` is used as it is."""
     own = np.random.default_rng(3)
     got = batches(Threads(noisy, rng=own), source=itertools.repeat(0.0)).ravel()
 
@@ -171,7 +171,7 @@ def test_a_generator_that_is_given_is_kept():
 
 
 def test_a_function_of_numpy_random_does_not_take_a_copy_of_the_generator_along():
-    """As a stage of its own it draws from the item's, in processes too."""
+    """As a stage it draws from the generator of the item, also in processes."""
     ways = [np.random.permutation, Threads(np.random.permutation), Loky(np.random.permutation, n_workers=2)]
     found = [batches(way, source=[range(9)] * 20) for way in ways]
 

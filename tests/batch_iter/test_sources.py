@@ -1,4 +1,4 @@
-"""Where items come from."""
+"""Sources of items: random draws, loaders and data sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def first(n, items):
 
 
 def test_an_index_is_a_uniform_number_times_the_length():
-    """For a given `RandomState`; which goes on."""
+    """Draws follow the `RandomState`, and continue from where it is."""
     rng = np.random.RandomState(5)
     expected = [int(u * 1000) for u in np.random.RandomState(5).random_sample(50)]
 
@@ -36,7 +36,7 @@ def test_a_weighted_index_is_found_in_the_cumulated_weights(n):
 
 
 def test_a_seed_is_the_same_each_time_and_none_is_not():
-    """Each iteration begins anew."""
+    """With a seed each iteration gives the same draws; without one, others."""
     seeded, fresh = sample(range(10**6), random_state=5), sample(range(10**6))
 
     assert first(9, seeded) == first(9, seeded)
@@ -47,7 +47,7 @@ def test_a_seed_is_the_same_each_time_and_none_is_not():
 
 
 def test_a_pipe_begins_where_it_is_told():
-    """Draws that are skipped are those that would have come."""
+    """Skipping ahead gives the same draws as going through them."""
     for make in [lambda: sample(range(1000), random_state=5), lambda: sample(range(1000), range(1000))]:
         whole = first(200_100, make().begin(entropy=7))
 
@@ -56,7 +56,7 @@ def test_a_pipe_begins_where_it_is_told():
 
 
 def test_loaders_are_given_the_ids():
-    """A tuple, one part each; of a single loader the part itself."""
+    """An item is a tuple with one part per loader; with a single loader, the part itself."""
     ids = first(20, sample("abc", random_state=5))
 
     assert [(i.upper(), i * 2) for i in ids] == first(
@@ -69,7 +69,7 @@ def test_loaders_are_given_the_ids():
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        (lambda: sample([]), ValueError, "the sequence is empty"),
+        (lambda: sample([]), ValueError, "it is empty"),
         (lambda: sample(iter([1])), TypeError, "a sequence"),
         (lambda: sample({1: 2}), TypeError, "a sequence"),
         (lambda: sample([1, 2], [1]), ValueError, "1 weights, 2 entries"),
@@ -85,13 +85,13 @@ def test_loaders_are_given_the_ids():
     ],
 )
 def test_what_cannot_be_drawn_from_is_refused(make, error, match):
-    """When it is made."""
+    """Invalid arguments raise an error when the source is made."""
     with pytest.raises(error, match=match):
         make()
 
 
 def test_the_items_of_a_data_source():
-    """One by one, epoch after epoch, each epoch of a seed in an order of its own, the one of the source."""
+    """Samples come one at a time; a seed gives each epoch an order of its own, as in the source."""
     ds = ArrayDataSource([np.arange(150), np.arange(150) * 2])
     items = first(450, items_of(ds, shuffle=7))
     orders = np.array([x for x, _ in items]).reshape(3, 150)
@@ -105,7 +105,7 @@ def test_the_items_of_a_data_source():
 
 
 def test_items_shuffled_by_a_generator_go_on():
-    """It draws each epoch when it begins."""
+    """The order of an epoch is drawn when the epoch starts."""
     rng, ds = np.random.RandomState(5), ArrayDataSource([np.arange(10)])
     same = np.random.RandomState(5)
 
@@ -114,7 +114,7 @@ def test_items_shuffled_by_a_generator_go_on():
 
 
 def test_items_of_any_source():
-    """Nested ones, weighted ones, functions and iterators."""
+    """Sources may be nested, weighted, functions or iterators."""
     nested = ArrayDataSource([np.arange(3)]).map(lambda x: ({"x": x, "y": (x,)},))
     assert [({"x": 0, "y": (0,)},), ({"x": 1, "y": (1,)},)] == first(2, items_of(nested))
 
@@ -126,7 +126,7 @@ def test_items_of_any_source():
 
     once = IteratorDataSource(iter([(np.arange(2),)]))
     assert [0, 1] == [x for (x,) in items_of(once, epochs=1)]
-    with pytest.raises(ValueError, match="give epochs=1"):
+    with pytest.raises(ValueError, match="pass epochs=1"):
         first(3, items_of(IteratorDataSource(iter([(np.arange(2),)]))))
 
 

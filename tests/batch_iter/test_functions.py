@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from batchup.batch_iter import apply_at, multiply, random_apply, sample_args, unpack_args, zip_apply
-from batchup.batch_iter.chance import Place, at
+from batchup.batch_iter.functions import ItemFunction
+from batchup.batch_iter.item_rng import ItemRng, use_item_rng
+from batchup.engine.rng import SeedPath
 
 
 def plus(x, y=1, *, z=0):
@@ -35,14 +37,20 @@ MADE = {
 
 @pytest.mark.parametrize(("text", "made"), MADE.items(), ids=MADE)
 def test_they_print_as_they_are_written(text, made):
-    """Functions by their names."""
+    """Functions print by their names."""
     assert text == repr(made).replace("Random.", "")
 
 
 @pytest.mark.parametrize("made", MADE.values(), ids=MADE)
 def test_they_pickle(made):
-    """With ordinary pickle, as far as what they are made of does."""
+    """Ordinary pickle is enough if their functions and arguments pickle."""
     assert repr(made) == repr(pickle.loads(pickle.dumps(made)))
+
+
+def test_a_function_in_a_pipe_prints_as_its_user_wrote_it():
+    """By its name; with further arguments, as a `functools.partial`."""
+    assert "plus" == repr(ItemFunction(plus))
+    assert "partial(plus, 1, z=2)" == repr(ItemFunction(plus, 1, z=2))
 
 
 def test_unpack_args():
@@ -53,7 +61,7 @@ def test_unpack_args():
 
 
 def test_multiply():
-    """The same for all parts."""
+    """The function is applied to all parts."""
     assert (2, 3) == multiply(plus)([1, 2])
     assert (6, 7) == multiply(plus, 5)((1, 2))
 
@@ -71,26 +79,26 @@ def test_multiply():
     ids=repr,
 )
 def test_apply_at(index, expected):
-    """One index, several, negative ones; each part is changed once, the others pass."""
+    """The index may be one or several integers, also negative; each chosen part is changed once."""
     assert expected == apply_at(index, plus)([1, 2, 3])
 
 
 @pytest.mark.parametrize("index", [3, -4, [0, 3]])
 def test_apply_at_a_part_that_is_not_there(index):
-    """Is an error."""
+    """An index out of range raises an IndexError."""
     with pytest.raises(IndexError, match="item of 3 parts"):
         apply_at(index, plus)([1, 2, 3])
 
 
 @pytest.mark.parametrize("index", ["0", 1.0, None, [1.5]])
 def test_apply_at_wants_integers(index):
-    """Anything else is refused when it is made."""
+    """Anything else raises a TypeError when the function is made."""
     with pytest.raises(TypeError, match="index should be"):
         apply_at(index, plus)
 
 
 def test_zip_apply():
-    """Each part has its function; there must be as many."""
+    """Each part has a function of its own; the numbers of parts and functions have to agree."""
     assert (2, 1) == zip_apply(plus, abs)([1, -1])
     assert (12,) == zip_apply(plus, z=10)([1])
     with pytest.raises(ValueError, match="2 parts"):
@@ -98,7 +106,7 @@ def test_zip_apply():
 
 
 def test_random_apply_applies_as_often_as_p_says():
-    """Never at 0, always at 1, and about so between."""
+    """It never applies at 0, always at 1, and with frequency `p` between."""
     assert 1 == random_apply(0, plus)(1)
     assert 2 == random_apply(1, plus)(1)
     assert (1, 2) == random_apply(0, plus)(1, 2)
@@ -107,13 +115,13 @@ def test_random_apply_applies_as_often_as_p_says():
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
 def test_random_apply_wants_a_probability(p):
-    """From 0 to 1."""
+    """`p` outside 0 to 1 raises a ValueError."""
     with pytest.raises(ValueError, match="p should be a probability"):
         random_apply(p, plus)
 
 
 def test_sample_args_draws_anew_each_time():
-    """By position and by name."""
+    """Positional and keyword arguments are drawn at each call."""
     numbers = iter(range(10))
 
     def following():
@@ -124,7 +132,7 @@ def test_sample_args_draws_anew_each_time():
 
 
 def test_they_take_functions():
-    """Anything else is refused when they are made."""
+    """Anything else raises a TypeError when they are made."""
     for make in [unpack_args, multiply, zip_apply, lambda f: apply_at(0, f), lambda f: random_apply(0.5, f)]:
         with pytest.raises(TypeError, match="should be a function"):
             make(3)
@@ -132,8 +140,8 @@ def test_they_take_functions():
         sample_args(plus, 3)
 
 
-def test_chance_is_that_of_the_place():
-    """Each of them draws the same again in the same place, and something else outside of a pipe."""
+def test_they_draw_from_the_generator_of_the_item():
+    """Each of them draws the same again for the same item, and something else outside of a pipe."""
     functions = [
         apply_at(0, drawing),
         multiply(drawing),
@@ -147,7 +155,7 @@ def test_chance_is_that_of_the_place():
         item = 1.0 if isinstance(function, (sample_args, random_apply)) else (1.0, 2.0)
         drawn = []
         for number in (3, 3, 4):
-            with at(Place(7, 1, number)):
+            with use_item_rng(ItemRng(SeedPath(7, (1,)), number)):
                 drawn.append(function(item))
         drawn.append(function(item))
 
@@ -156,7 +164,7 @@ def test_chance_is_that_of_the_place():
 
 
 def test_outside_of_a_pipe_numpy_random_is_numpy_random():
-    """``numpy.random.seed`` decides there."""
+    """``numpy.random.seed`` decides what is drawn outside of a pipe."""
     np.random.seed(3)
 
     assert 1 + np.random.RandomState(3).normal() == sample_args(plus, np.random.normal)(1)

@@ -1,0 +1,26 @@
+"""Samplers decide which samples a batch is made of, and in which order. They know indices, never data.
+
+A sampler gives batches of indices in order, or shuffled by a random number generator. There are samplers over all
+samples (`StandardSampler`) and over a subset of them (`SubsetSampler`), and the same two with weights
+(`WeightedSampler`, `WeightedSubsetSampler`).
+"""
+
+from __future__ import annotations
+
+from .base import AbstractSampler, num_batches
+from .batches import ascending as ascending
+from .batches import cut as cut
+from .batches import repeated as repeated
+from .inverse import Inverse as Inverse
+from .standard import StandardSampler, SubsetSampler
+from .weighted import WeightedSampler, WeightedSubsetSampler
+from .weighted import normalised as normalised
+
+__all__ = [
+    "AbstractSampler",
+    "StandardSampler",
+    "SubsetSampler",
+    "WeightedSampler",
+    "WeightedSubsetSampler",
+    "num_batches",
+]

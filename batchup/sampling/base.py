@@ -1,0 +1,101 @@
+"""The methods that every sampler has, and the number of batches that cover some samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..engine.checks import Indices
+from ..engine.shuffle import Rng
+
+__all__ = ["AbstractSampler", "num_batches"]
+
+
+def num_batches(n: int, batch_size: int) -> int:
+    """The number of batches of `batch_size` that cover `n` samples; the last batch may be short.
+
+    Parameters
+    ----------
+    n : int
+        The number of samples.
+    batch_size : int
+        Samples per batch.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> num_batches(10, 4)
+    3
+    """
+    return -(-n // batch_size)
+
+
+class AbstractSampler:
+    """The base class of samplers. To write your own, implement these methods; a sampler holds no data.
+
+    `batchup.testing.SamplerContract` tests your sampler.
+    """
+
+    def num_indices_generated(self) -> int | float | None:
+        """The number of indices that one pass through the sampler gives.
+
+        Returns
+        -------
+        int, `numpy.inf` or None
+            None if it is not known.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how many indices it generates")
+
+    def map_indices(self, indices: Indices) -> Indices:
+        """Map positions among the sampler's own samples to indices into the data.
+
+        Parameters
+        ----------
+        indices : ndarray of int, 1-D
+
+        Returns
+        -------
+        ndarray of int, 1-D
+            Unchanged, unless the sampler is over a subset.
+        """
+        return indices
+
+    def in_order_indices_batch_iterator(self, batch_size: int) -> Iterator[Indices]:
+        """Batches of indices, in order.
+
+        Parameters
+        ----------
+        batch_size : int
+            Indices per batch; the last batch may have fewer.
+
+        Returns
+        -------
+        iterator of ndarray of int, 1-D
+
+        Raises
+        ------
+        NotImplementedError
+            If the sampler has no order.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no order: give shuffle=True, a seed or a generator")
+
+    def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Rng) -> Iterator[Indices]:
+        """Batches of indices, in a random order drawn from `shuffle_rng`.
+
+        Parameters
+        ----------
+        batch_size : int
+            Indices per batch; the last batch may have fewer.
+        shuffle_rng : numpy.random.RandomState or numpy.random.Generator
+            Numbers are drawn from it as batches are requested.
+
+        Returns
+        -------
+        iterator of ndarray of int, 1-D
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be shuffled")
+
+    def _should_fit(self, length: int) -> None:
+        """Raise if this sampler gives indices that are out of range for `length` samples."""

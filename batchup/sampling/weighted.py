@@ -1,0 +1,205 @@
+"""Samplers that draw with replacement, each sample with a probability proportional to its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine.checks import Indices, index_array, whole
+from ..engine.shuffle import Rng
+from .base import AbstractSampler
+from .batches import repeated
+from .class_balancing import balancing_weights, class_labels
+from .inverse import Inverse
+
+__all__ = ["WeightedSampler", "WeightedSubsetSampler", "normalised"]
+
+
+class WeightedSampler(AbstractSampler):
+    """Draws samples with replacement, each with a probability proportional to its weight, for ever.
+
+    Parameters
+    ----------
+    weights : array of float, 1-D
+        One weight per sample, of 0 or more; they need not sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, NaN or infinite, if all weights are 0, or if the array is not one-dimensional.
+
+    Notes
+    -----
+    For a given generator the indices equal those of ``rng.choice(len(weights), size=batch_size, p=weights /
+    weights.sum())``. It is faster: the cumulative weights are computed once, and each index is found in nearly constant
+    time.
+
+    Examples
+    --------
+    >>> sampler = WeightedSampler(np.array([0.0, 1.0, 3.0]))
+    >>> batches = sampler.shuffled_indices_batch_iterator(8, np.random.RandomState(12345))
+    >>> next(batches).tolist()
+    [2, 2, 1, 1, 2, 2, 2, 2]
+    """
+
+    def __init__(self, weights: npt.ArrayLike) -> None:
+        self.weights = normalised("weights", weights)
+        self.length = len(self.weights)
+        self._draw = Inverse(self.weights)
+
+    def num_indices_generated(self) -> float:
+        """Always `numpy.inf`: it is an infinite sampler."""
+        return np.inf
+
+    def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Rng) -> Iterator[Indices]:
+        batch_size = whole("batch_size", batch_size)
+        return (self._draw(shuffle_rng.random(batch_size)) for _ in repeated(-1))
+
+    def _should_fit(self, length: int) -> None:
+        if len(self.weights) != length:
+            raise ValueError(f"there should be one weight per sample: {len(self.weights)} weights, {length} samples")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(<{len(self.weights)} weights>)"
+
+    @staticmethod
+    def class_balancing_sample_weights(y: npt.ArrayLike, n_classes: int | None = None) -> npt.NDArray[np.float64]:
+        """Weights with which all classes that occur are drawn equally often, one weight per sample.
+
+        Parameters
+        ----------
+        y : array of int, 1-D
+            The class of each sample, from 0.
+        n_classes : int, optional
+            The number of classes, at least ``y.max() + 1``. Classes that do not occur are never drawn.
+
+        Returns
+        -------
+        ndarray of float64, 1-D
+            ``1 / (samples of its class * classes that occur)``; the weights sum to 1.
+
+        Examples
+        --------
+        >>> WeightedSampler.class_balancing_sample_weights(np.array([0, 0, 0, 1]), n_classes=3)
+        array([0.16666667, 0.16666667, 0.16666667, 0.5       ])
+        """
+        return balancing_weights(class_labels(y, n_classes))
+
+    @staticmethod
+    def class_balancing_sampler(y: npt.ArrayLike, n_classes: int | None = None) -> WeightedSampler:
+        """A sampler that draws all classes that occur in `y` equally often.
+
+        Parameters
+        ----------
+        y : array of int, 1-D
+            The class of each sample, from 0.
+        n_classes : int, optional
+            The number of classes; at least ``y.max() + 1``.
+
+        Returns
+        -------
+        WeightedSampler
+        """
+        return WeightedSampler(WeightedSampler.class_balancing_sample_weights(y, n_classes))
+
+
+class WeightedSubsetSampler(AbstractSampler):
+    """Draws from a subset of the samples with replacement, with probabilities proportional to weights, for ever.
+
+    Parameters
+    ----------
+    sub_weights : array of float, 1-D
+        One weight for each of `indices`, of 0 or more.
+    indices : array of int, 1-D
+        Which samples. Copied.
+
+    Examples
+    --------
+    >>> sampler = WeightedSubsetSampler(np.array([1.0, 3.0]), np.array([70, 20]))
+    >>> batches = sampler.shuffled_indices_batch_iterator(8, np.random.RandomState(12345))
+    >>> next(batches).tolist()
+    [20, 20, 70, 70, 20, 20, 20, 20]
+    """
+
+    def __init__(self, sub_weights: npt.ArrayLike, indices: npt.ArrayLike) -> None:
+        self.indices = index_array("indices", indices).copy()
+        self.sub_weights = normalised("sub_weights", sub_weights)
+        self.length = len(self.indices)
+        if len(self.sub_weights) != len(self.indices):
+            raise ValueError(
+                f"there should be one weight per index: {len(self.sub_weights)} weights, {len(self.indices)} indices"
+            )
+        self._draw = Inverse(self.sub_weights)
+
+    def num_indices_generated(self) -> float:
+        """Always `numpy.inf`: it is an infinite sampler."""
+        return np.inf
+
+    def map_indices(self, indices: Indices) -> Indices:
+        return self.indices[indices]
+
+    def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Rng) -> Iterator[Indices]:
+        batch_size = whole("batch_size", batch_size)
+        return (self.indices[self._draw(shuffle_rng.random(batch_size))] for _ in repeated(-1))
+
+    def _should_fit(self, length: int) -> None:
+        index_array("indices", self.indices, below=length)
+
+    def __repr__(self) -> str:
+        return f"WeightedSubsetSampler(<{len(self.indices)} weights and indices>)"
+
+    @staticmethod
+    def class_balancing_sample_weights(y: npt.ArrayLike, n_classes: int | None = None) -> npt.NDArray[np.float64]:
+        """Like `WeightedSampler.class_balancing_sample_weights`; pass the classes of the subset, ``y[indices]``."""
+        return WeightedSampler.class_balancing_sample_weights(y, n_classes)
+
+    @staticmethod
+    def class_balancing_sampler(
+        y: npt.ArrayLike, indices: npt.ArrayLike, n_classes: int | None = None
+    ) -> WeightedSubsetSampler:
+        """A sampler over a subset that draws all classes of the subset equally often.
+
+        Parameters
+        ----------
+        y : array of int, 1-D
+            The class of each sample of all the data, from 0.
+        indices : array of int, 1-D
+            Which samples.
+        n_classes : int, optional
+            The number of classes; at least ``y.max() + 1``.
+
+        Returns
+        -------
+        WeightedSubsetSampler
+        """
+        labels = class_labels(y, n_classes)
+        chosen = index_array("indices", indices, below=len(labels))
+        return WeightedSubsetSampler(WeightedSampler.class_balancing_sample_weights(labels[chosen]), chosen)
+
+
+def normalised(name: str, weights: npt.ArrayLike) -> npt.NDArray[Any]:
+    """`weights` divided by their sum, after checks; `name` is what an error calls them.
+
+    >>> normalised("weights", [1, 3])
+    array([0.25, 0.75])
+    """
+    array = np.array(weights)
+    if array.ndim != 1 or array.dtype.kind not in "fiub" or len(array) == 0:
+        raise ValueError(f"{name} should be a 1-D array of numbers, one per sample, not {weights!r}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name} should be finite; index {np.flatnonzero(~np.isfinite(array))[0]} is not")
+    if array.min() < 0:
+        raise ValueError(f"{name} should be 0 or more; index {array.argmin()} is {array.min()}")
+    if not array.any():
+        raise ValueError(f"{name} should not all be 0: nothing could be drawn")
+    with np.errstate(over="ignore"):
+        total, about = array.sum(), array.sum(dtype=np.float64)
+    wraps = total.dtype.kind in "iu" and about >= np.iinfo(total.dtype).max
+    if wraps or not np.isfinite(total):  # each weight is in range, their sum is not
+        array = array.astype(np.float64) / array.max()
+        total = array.sum()
+    normalised: npt.NDArray[Any] = array / total
+    return normalised

@@ -1,0 +1,137 @@
+"""Weighted samplers: the contract, and draws that equal those of NumPy's `choice` bit for bit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchup.sampling import WeightedSampler, WeightedSubsetSampler
+from batchup.testing import SamplerContract, batch_sizes, rngs
+
+GENERATORS = [np.random.RandomState, np.random.default_rng]
+SUBSET = [7, 2, 5, 11]
+
+
+class TestWeighted(SamplerContract):
+    n_samples = 6
+
+    def make(self):
+        return WeightedSampler([0.0, 1.0, 2.0, 3.0, 0.0, 4.0])
+
+    def one_go(self):
+        return None
+
+
+class TestWeightedSubset(SamplerContract):
+    n_samples = 12
+
+    def make(self):
+        return WeightedSubsetSampler([1.0, 2.0, 0.0, 3.0], SUBSET)
+
+    def one_go(self):
+        return None
+
+
+def ordinary(n, rng):
+    return rng.random(n)
+
+
+def skewed(n, rng):
+    return rng.random(n) ** 30
+
+
+def mostly_zero(n, rng):
+    return np.where(rng.random(n) < 0.999, 0, rng.random(n))
+
+
+def one_giant(n, rng):
+    weights = np.full(n, 1e-6)
+    weights[n // 3] = 1.0
+    return weights
+
+
+def zeros_at_both_ends(n, rng):
+    weights = rng.random(n)
+    weights[: n // 3] = weights[-n // 3 :] = 0
+    return weights
+
+
+def equal(n, rng):
+    return np.ones(n)
+
+
+@pytest.mark.parametrize("new_rng", GENERATORS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int64])
+@pytest.mark.parametrize("shape", [ordinary, skewed, mostly_zero, one_giant, zeros_at_both_ends, equal])
+@pytest.mark.parametrize("n", [3000, 1 << 16, (1 << 16) + 1, 200_000])
+def test_weighted_draws_are_those_of_choice(n, shape, dtype, new_rng):
+    """The indices are `rng.choice(n, size, p=weights / weights.sum())`, and as many numbers are drawn."""
+    weights = shape(n, np.random.RandomState(n))
+    if np.issubdtype(dtype, np.integer):
+        weights = weights * 10_000 + (weights > 0)
+    weights = weights.astype(dtype)
+    rng, model = new_rng(12345), new_rng(12345)
+    batches = WeightedSampler(weights).shuffled_indices_batch_iterator(20_000, rng)
+
+    for _ in range(2):
+        assert np.array_equal(model.choice(n, size=(20_000,), p=weights / weights.sum()), next(batches))
+    assert model.random() == rng.random()
+
+
+@pytest.mark.parametrize("new_rng", GENERATORS)
+def test_weighted_draws_of_a_subset_are_those_of_choice(new_rng):
+    """The draws are those of `choice`, mapped to the indices of the subset."""
+    indices = np.random.RandomState(1).permutation(300_000)[:100_000]
+    weights = np.random.RandomState(2).random(100_000) ** 5
+    batches = WeightedSubsetSampler(weights, indices).shuffled_indices_batch_iterator(5000, new_rng(3))
+
+    expected = indices[new_rng(3).choice(100_000, size=(5000,), p=weights / weights.sum())]
+    assert np.array_equal(expected, next(batches))
+
+
+@given(
+    st.lists(st.one_of(st.just(0.0), st.floats(1e-9, 1e9)), min_size=1, max_size=60).filter(any),
+    batch_sizes(),
+    rngs(),
+)
+def test_any_weighted_draws_are_those_of_choice(weights, batch_size, fresh):
+    """This holds for any weights."""
+    array = np.array(weights)
+    expected = fresh().choice(len(array), size=(batch_size,), p=array / array.sum())
+
+    assert (
+        expected.tolist()
+        == next(WeightedSampler(weights).shuffled_indices_batch_iterator(batch_size, fresh())).tolist()
+    )
+
+
+def test_weights_of_zero_are_never_drawn():
+    """Not even by the smallest and largest number that a generator can give."""
+
+    class Extreme:
+        def random(self, size):
+            return np.where(np.arange(size) % 2, np.nextafter(1.0, 0), 0.0)
+
+    for n in (8, 100_000):
+        weights = zeros_at_both_ends(n, np.random.RandomState(0))
+        batch = next(WeightedSampler(weights).shuffled_indices_batch_iterator(10, Extreme()))
+        assert (weights[batch] > 0).all()
+
+
+@pytest.mark.parametrize("large", [1.5e308, 2**62, np.uint64(2**63)], ids=["float", "int", "unsigned"])
+def test_weights_whose_sum_overflows(large):
+    """If only the sum of the weights is out of range, samples are still drawn in proportion."""
+    sampler = WeightedSampler(np.array([large, 0, large], type(large)))
+    batch = next(sampler.shuffled_indices_batch_iterator(50, np.random.RandomState(0)))
+
+    assert [0.5, 0.0, 0.5] == sampler.weights.tolist()
+
+    assert {0, 2} == set(batch.tolist())
+
+
+def test_booleans_are_weights():
+    """A mask draws equally from where it is True."""
+    mask = np.array([False, True, False, True])
+    batch = next(WeightedSampler(mask).shuffled_indices_batch_iterator(50, np.random.RandomState(0)))
+
+    assert {1, 3} == set(batch.tolist())
