@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from batchup.flow import Batch, Dataset, DatasetIndex
-from batchup.flow.columns import assembled
+from batchup.flow.data.columns import stack_items
 
 IMAGES = np.arange(60.0).reshape(10, 2, 3)
 LABELS = np.arange(10) % 3
@@ -467,7 +467,7 @@ def test_images_to_arrays(channels, shape):
 )
 def test_items_are_stacked_if_their_shapes_agree(items, dtype, shape):
     """Arrays and numbers; all else is in an array of objects, each as it was."""
-    found = assembled(items)
+    found = stack_items(items)
 
     assert (np.dtype(dtype), shape) == (found.dtype, found.shape)
     if dtype is object:
@@ -497,10 +497,10 @@ def test_what_a_batch_can_do_is_listed():
 
 def test_words_and_numbers_are_not_mixed_up():
     """What has no common kind stays what it is."""
-    assert [np.str_("a"), 1] == assembled([np.str_("a"), 1]).tolist()
-    assert object == assembled([np.str_("a"), 1]).dtype
-    assert "<M8[D]" == assembled([np.datetime64("2020-01-01")]).dtype
-    assert "U" == assembled(["a", np.str_("b")]).dtype.kind
+    assert [np.str_("a"), 1] == stack_items([np.str_("a"), 1]).tolist()
+    assert object == stack_items([np.str_("a"), 1]).dtype
+    assert "<M8[D]" == stack_items([np.datetime64("2020-01-01")]).dtype
+    assert "U" == stack_items(["a", np.str_("b")]).dtype.kind
 
 
 def test_columns_of_a_frame_are_written_to():

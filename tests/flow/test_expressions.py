@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from batchup.flow import PP, B, Batch, C, D, Dataset, F, I, L, M, P, Pipeline, R, V, W
-from batchup.flow.expressions import assign, evaluate, lazy
+from batchup.flow.expr.expressions import assign, evaluate, has_expression
 
 
 class Points(Batch):
@@ -174,8 +174,8 @@ def test_containers_without_expressions_stay_the_same_objects(batch):
 
     assert lists is evaluate(lists, batch)
     assert Pair(3, 1) == evaluate(pair, batch)
-    assert lazy(pair)
-    assert not lazy(lists)
+    assert has_expression(pair)
+    assert not has_expression(lists)
 
 
 @pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])

@@ -9,7 +9,7 @@ import pytest
 
 from batchup import StandardSampler, WeightedSampler
 from batchup.flow import Batch, Dataset, DatasetIndex, FilesIndex
-from batchup.flow.plan import Plan
+from batchup.flow.pipeline.plan import PipelinePlan
 
 
 def ids(batches):
@@ -172,7 +172,7 @@ def test_options_that_make_no_plan_are_refused(options, error, why):
 def test_a_sampler_that_gives_no_batch_does_not_go_on_for_ever():
     """Rather than search for a full batch without end, it says so."""
     with pytest.raises(ValueError, match="would never end"):
-        list(Plan(4, 3, sampler=StandardSampler(2), drop_last=True))
+        list(PipelinePlan(4, 3, sampler=StandardSampler(2), drop_last=True))
 
 
 def test_a_sampler_draws_the_positions():
@@ -197,7 +197,7 @@ def test_a_sampler_draws_the_positions():
 )
 def test_a_plan_knows_how_many_batches_there_will_be(options, expected):
     """Where it counts them, it counts right."""
-    plan = Plan(10, 3, **options)
+    plan = PipelinePlan(10, 3, **options)
 
     assert expected == plan.total
     assert expected is None or expected == len(list(plan))
@@ -208,7 +208,7 @@ def test_unseeded_runs_draw_anew_and_follow_numpys_seed():
 
     def roots():
         np.random.seed(3)
-        return [Plan(4, 2).root().entropy for _ in range(2)]
+        return [PipelinePlan(4, 2).root().entropy for _ in range(2)]
 
     first = roots()
 

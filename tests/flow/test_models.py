@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from batchup.flow import B, Batch, C, Dataset, Pipeline, SklearnModel, TorchModel, V, action, as_model
-from batchup.flow.models import built
+from batchup.flow.extras.models import build_model
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 3)).astype("f4")
@@ -160,7 +160,7 @@ def test_what_is_no_model(obj):
     with pytest.raises(TypeError, match="a model should have train"):
         as_model(obj if obj is not Counting else object())
     with pytest.raises(TypeError, match="needs its class"):
-        built(None, {})
+        build_model(None, {})
 
 
 def test_an_estimator_of_scikit_learn(tmp_path):
@@ -223,7 +223,7 @@ def test_a_torch_module_as_source():
 
     assert isinstance(model, TorchModel)
     assert (4, 2) == model.predict(X[:4]).shape
-    assert (4, 2) == built(torch.nn.Linear, {"module_options": {"in_features": 3, "out_features": 2}}).predict(
+    assert (4, 2) == build_model(torch.nn.Linear, {"module_options": {"in_features": 3, "out_features": 2}}).predict(
         X[:4]
     ).shape
 

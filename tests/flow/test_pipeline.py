@@ -26,7 +26,7 @@ from batchup.flow import (
     action,
     apply_parallel,
 )
-from batchup.flow.profile import totals
+from batchup.flow.extras.profile import step_totals
 
 pytestmark = pytest.mark.timeout(60)
 N = 10
@@ -582,7 +582,7 @@ def test_a_profile(prefetch):
 
     pipeline.run(2, profile=True, prefetch=prefetch)
 
-    found = {row["step"]: (row["name"], row["calls"]) for row in totals(pipeline.state.profile)}
+    found = {row["step"]: (row["name"], row["calls"]) for row in step_totals(pipeline.state.profile)}
     assert {0: ("add", 5), 1: ("call", 5), 3: ("add", 2)} == found
     assert 12 == len(pipeline.profile_info)
     assert "add" in str(pipeline.show_profile_info())

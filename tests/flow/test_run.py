@@ -25,8 +25,8 @@ from batchup.flow import (
     apply_parallel,
     inbatch_parallel,
 )
-from batchup.flow.plan import Plan
-from batchup.flow.run import Options, Run
+from batchup.flow.pipeline.plan import PipelinePlan
+from batchup.flow.pipeline.run import PipelineRun, RunOptions
 from batchup.sampling import StandardSampler
 
 pytestmark = pytest.mark.timeout(90)
@@ -204,7 +204,7 @@ def test_steps_up_to_the_first_that_depends_on_order_are_done_ahead(steps, ahead
     """Variables, models and functions called for their effect wait for the turn of the batch."""
     pipeline = steps << rows()
 
-    assert ahead == Run(pipeline, Plan(N, 6), [], Options(), {}).upto
+    assert ahead == PipelineRun(pipeline, PipelinePlan(N, 6), [], RunOptions(), {}).upto
 
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
