@@ -147,7 +147,7 @@ def test_services_are_offered_not_pushed(fn, given):
 @pytest.mark.parametrize("p", [[0.5, 0.5, 0.5], [True, False], 1.5])
 def test_p_is_a_probability_or_says_for_each_item(p):
     """Probabilities of items are no such thing, and would always be true."""
-    with pytest.raises(ValueError, match="p should be a probability from 0 to 1, or for each of 4 items true or false"):
+    with pytest.raises(ValueError, match="p should be a probability from 0 to 1, or true or false for each of 4 items"):
         points().apply_parallel(abs, src="x", p=p)
 
 
@@ -173,10 +173,10 @@ def test_sources():
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({}, "src should say which component to apply to: one of x, y"),
+        ({}, "src should name the component to apply the function to: one of x, y"),
         ({"src": ["x", "y"], "dst": "x"}, "dst should be a list of as many"),
         ({"src": ["x", "y"], "dst": ["x"]}, "dst should be a list of as many"),
-        ({"src": np.arange(4)}, "dst should say which component"),
+        ({"src": np.arange(4)}, "dst should name the component"),
         ({"src": "x", "dst": 5}, "dst should be the name"),
         ({"src": "z"}, "no component or attribute 'z'"),
     ],
@@ -478,7 +478,7 @@ def test_init_and_post_get_what_they_take():
     assert {"init": (3, 5), "post": ([0, 15], 3, 5, "mm")} == seen
 
 
-def test_arguments_without_room_are_left_out_with_a_warning():
+def test_arguments_that_a_method_does_not_accept_are_left_out_with_a_warning():
     """As the guide's ``_load_raw(src)`` needs it."""
 
     class Guide(Points):
@@ -486,7 +486,7 @@ def test_arguments_without_room_are_left_out_with_a_warning():
         def work(self, item):
             return item
 
-    with pytest.warns(RuntimeWarning, match=r"work\(\) has no room for 1 of its arguments"):
+    with pytest.warns(RuntimeWarning, match=r"work\(\) does not accept 1 of its arguments"):
         assert [0, 1] == Guide(2).work("surplus").y.tolist()
 
 

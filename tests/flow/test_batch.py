@@ -147,11 +147,11 @@ def test_more_components():
             batch.add_components(name)
 
 
-def test_data_without_a_name_are_gone_when_there_are_components():
+def test_data_without_a_component_are_dropped_when_there_are_components():
     """With a warning."""
     batch = Batch(2, preloaded=[1, 2])
 
-    with pytest.warns(RuntimeWarning, match="are gone"):
+    with pytest.warns(RuntimeWarning, match="are dropped"):
         batch.add_components("x", [5, 6])
     assert [5, 6] == batch.data.x
 
@@ -300,7 +300,7 @@ def test_ids_that_the_data_do_not_have(source, ids):
 
 def test_string_ids_do_not_index_an_array():
     """The error says what would do."""
-    with pytest.raises(IndexError, match="give a mapping by id"):
+    with pytest.raises(IndexError, match="pass a mapping by id"):
         Batch(["a", "b"]).load(src=LABELS)
 
 
@@ -385,7 +385,7 @@ def test_a_dataset_of_a_batch():
 
     assert ([9, 7], "red") == (copied.create_batch([9, 7]).indices.tolist(), new.colour)
     assert ([90, 70], [0, 0]) == (copied.create_batch([9, 7]).labels.tolist(), new.create_batch([9, 7]).labels.tolist())
-    with pytest.raises(ValueError, match="which kind to make"):
+    with pytest.raises(ValueError, match="should be the class to make"):
         Images(2).as_dataset()
 
 
@@ -426,7 +426,7 @@ def test_a_component_without_preloaded_data_stays_none():
 
 def test_what_cannot_be_merged():
     """A component that is there in some batches only; one that is no array."""
-    with pytest.raises(ValueError, match="images should be there in all"):
+    with pytest.raises(ValueError, match="images should have data in all"):
         Images.merge([made(), Images(2)])
     odd = [One.from_data(data=({"a": 1},)), One.from_data(data=({"a": 2},))]
     with pytest.raises(TypeError, match="override merge_component"):

@@ -91,7 +91,7 @@ def test_the_value_of_an_expression(batch, expression, expected):
         (B.z, AttributeError, "its components are x, y"),
         (P(5), ValueError, "a value for each of 3 items"),
         (P([1, 2]), ValueError, "a value for each of 3 items"),
-        (I("best"), ValueError, "current, max or ratio"),
+        (I("best"), ValueError, "'current', 'max' or 'ratio'"),
     ],
 )
 def test_what_is_not_there(batch, expression, error, why):

@@ -154,7 +154,7 @@ def test_where_the_files_are(files, tmp_path):
     assert ["in a folder"] == read(folders, "scan")
     with pytest.raises(ValueError, match="need a FilesIndex"):
         read(["a.dat"], str(tmp_path))
-    with pytest.raises(ValueError, match="should be in a folder"):
+    with pytest.raises(ValueError, match="should be a folder"):
         read(one, 5)
 
 

@@ -56,7 +56,7 @@ def test_grey_images_keep_their_axis():
     ("act", "why"),
     [
         (lambda b: b.crop((0, 0), (5, 5)), "shape should be at most"),
-        (lambda b: b.crop((3, 0), (2, 2)), "should lie within the image"),
+        (lambda b: b.crop((3, 0), (2, 2)), "should be inside the image"),
         (lambda b: b.crop("middle", (2, 2)), "origin should be"),
         (lambda b: b.flip("tb"), "mode should be"),
         (lambda b: b.resize((2, 2), resample="best"), "resample should be one of NEAREST"),

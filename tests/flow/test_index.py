@@ -157,7 +157,7 @@ def test_the_next_batch_goes_on():
         ({"batch_size": 2, "n_iters": 1, "n_epochs": 1}, ValueError, "not both"),
         ({"batch_size": 9, "drop_last": True}, ValueError, "would leave no batch"),
         ({"batch_size": 2, "n_epochs": 0}, ValueError, "n_epochs should"),
-        ({"batch_size": 2, "n_epochs": 1, "sampler": WeightedSampler([1, 1, 1, 1])}, ValueError, "draws without end"),
+        ({"batch_size": 2, "n_epochs": 1, "sampler": WeightedSampler([1, 1, 1, 1])}, ValueError, "is infinite"),
         ({"batch_size": 2, "sampler": StandardSampler(9)}, ValueError, "over 9 samples"),
         ({"batch_size": 2, "seed": -1}, ValueError, "seed should"),
         ({"batch_size": 2, "shuffle": "yes"}, TypeError, "shuffle should"),

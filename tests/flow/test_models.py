@@ -130,7 +130,7 @@ def test_a_model_in_an_action():
     pipeline = points().p.init_model("m", Counting).train_my_model("m").run(50)
 
     assert 200 == pipeline.m("m").trained
-    with pytest.raises(ValueError, match="in no pipeline"):
+    with pytest.raises(ValueError, match="should be in a pipeline"):
         Points(1).get_model_by_name("m")
 
 
@@ -159,7 +159,7 @@ def test_what_is_no_model(obj):
     """Is refused with what a model should have."""
     with pytest.raises(TypeError, match="a model should have train"):
         as_model(obj if obj is not Counting else object())
-    with pytest.raises(TypeError, match="needs its class"):
+    with pytest.raises(TypeError, match="needs a model_class"):
         build_model(None, {})
 
 

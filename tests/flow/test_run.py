@@ -317,7 +317,7 @@ def test_after_a_failed_batch_there_is_no_next(target):
     pipeline.next_batch(6, **ahead)
 
     for error in (KeyError, RuntimeError, RuntimeError):
-        with pytest.raises(error, match=r"x|reset\('iter'\) begins anew"):
+        with pytest.raises(error, match=r"x|reset\('iter'\) to start again"):
             pipeline.next_batch(6, **ahead)
     assert 0 == pipeline.reset("iter").next_batch(6, **ahead).x[0]
     pipeline.reset("iter")
@@ -447,5 +447,5 @@ def test_an_interrupted_next_batch_is_not_the_end():
 
     with pytest.raises(KeyboardInterrupt):
         pipeline.next_batch(6)
-    with pytest.raises(RuntimeError, match=r"reset\('iter'\) begins anew"):
+    with pytest.raises(RuntimeError, match=r"reset\('iter'\) to start again"):
         pipeline.next_batch(6)

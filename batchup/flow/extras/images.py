@@ -67,7 +67,7 @@ def _filter(resample: str) -> Any:
 class ImagesBatch(Batch):
     """Images of Pillow, or arrays of uint8, with the most common transforms.
 
-    Shapes and sizes are (height, width), positions (row, column), as for arrays. Each action takes `src`, `dst` and `p`.
+    Shapes and sizes are (height, width), positions (row, column), as for arrays. All actions take `src`, `dst` and `p`.
 
     Examples
     --------
