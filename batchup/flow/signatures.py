@@ -55,9 +55,9 @@ def accepts(fn: Callable[..., Any], filled: int = 0) -> Accepts:
         float("inf") if inspect.Parameter.VAR_POSITIONAL in kinds else sum(kind in positional for kind in kinds)
     )
     by_position = [each for each in parameters if each.kind in positional][:filled]
-    gone = frozenset(each.name for each in by_position if each.kind in named)
-    names = frozenset(each.name for each in parameters if each.kind in named) - gone
-    return Accepts(names, inspect.Parameter.VAR_KEYWORD in kinds, n_positional, gone)
+    positional_names = frozenset(each.name for each in by_position if each.kind in named)
+    names = frozenset(each.name for each in parameters if each.kind in named) - positional_names
+    return Accepts(names, inspect.Parameter.VAR_KEYWORD in kinds, n_positional, positional_names)
 
 
 def call_with_accepted(fn: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:

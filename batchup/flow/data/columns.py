@@ -141,7 +141,7 @@ def _stacked(items: Sequence[Any], first: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def object_array(items: Iterable[Any]) -> npt.NDArray[np.object_]:
-    """An array of objects, filled one by one: NumPy would take an image or a list apart."""
+    """An array of objects, filled one by one: NumPy would unpack images and lists."""
     items = list(items)
     array = np.empty(len(items), dtype=object)
     for place, item in enumerate(items):

@@ -48,7 +48,7 @@ def action(fn: Any = None, /, *, use_lock: bool | str | None = None, no_eval: st
     Parameters
     ----------
     fn : method
-        It should return a batch: its own, or another, perhaps of another class.
+        It should return a batch: its own, or another, possibly of another class.
     use_lock : str or True, optional
         The name of a lock of the pipeline to hold while the method runs; True for a lock of its own.
     no_eval : str or list of str

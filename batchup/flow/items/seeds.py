@@ -1,4 +1,4 @@
-"""The random numbers of batches and items: each has a seed path of its own, whoever does the work."""
+"""The random numbers of batches and items: each has its own seed path, so they do not depend on the workers."""
 
 from __future__ import annotations
 

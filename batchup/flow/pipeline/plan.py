@@ -111,7 +111,9 @@ class PipelinePlan:
         return SeedPath(abs(entropy_of(self.shuffle)))
 
     def _order(self) -> Rng | None:
-        if isinstance(self.shuffle, (bool, np.bool_)) and self.shuffle:  # later draws from numpy's generator are apart
+        if (
+            isinstance(self.shuffle, (bool, np.bool_)) and self.shuffle
+        ):  # independent of later draws from numpy's generator
             return rng_at(drawn_seed() if self.seed is None else self.seed, 0)
         return None if _is_negative(self.shuffle) else as_rng(self.shuffle)
 

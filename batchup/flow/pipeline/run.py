@@ -52,9 +52,9 @@ class RunOptions:
     Parameters
     ----------
     prefetch : int, default 0
-        How many batches are prepared ahead.
+        Number of batches to prefetch.
     target : {'threads', 'mpc'}, default 'threads'
-        Who prepares them: threads or processes. From another process only the batch comes back. If an action appends
+        Who prefetches: threads or processes. From another process only the batch comes back. If an action appends
         to a list or sets an attribute of the dataset there, this process does not see it: use a variable instead.
     profile : bool, default False
         Whether to measure how long each step takes.
@@ -194,7 +194,7 @@ class PipelineRun:
         """The batch after all steps of the first segment: do those that were not prefetched."""
         job, number = self.job, prepared.number
         if prepared.in_order:
-            self.upto = min(self.upto, prepared.done)  # later batches do not try this step ahead
+            self.upto = min(self.upto, prepared.done)  # later batches do not prefetch this step
         from_start = prepared.batch is None  # nothing was prefetched
         batch = job.batch(number, positions, self.pipeline) if from_start else self._received(prepared)
         begun = 0 if from_start else prepared.done

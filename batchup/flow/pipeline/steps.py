@@ -47,7 +47,7 @@ class PipelineStandIn:
         if name.startswith("_"):
             raise AttributeError(name)
         self.was_asked = True
-        raise RuntimeError(f"a prefetched batch cannot use {name} of its pipeline before the batches ahead are done")
+        raise RuntimeError(f"a prefetched batch cannot use {name} of its pipeline until the earlier batches are done")
 
 
 @dataclasses.dataclass
@@ -268,7 +268,7 @@ def _merged_seed(pipeline: Any, context: StepContext, number: int) -> dict[str, 
 
 
 def n_prefetchable(steps: Sequence[Step], every: Sequence[Step], batch_class: Any, functions: Mapping[str, Any]) -> int:
-    """How many of the first `steps` a batch may do before the batches ahead are done; `every` has all steps."""
+    """How many of the first `steps` a batch may do before the earlier batches are done; `every` has all steps."""
     dataset_changes = any(uses_dataset(step.save_to) for step in _with_nested(every))
     for number, step in enumerate(steps):
         asks = dataset_changes and any(uses_dataset((each.args, each.kwargs)) for each in _with_nested([step]))

@@ -9,7 +9,9 @@ from batchup.flow import B, Batch, C, Dataset, Pipeline, SklearnModel, TorchMode
 from batchup.flow.extras.models import build_model
 
 RNG = np.random.default_rng(0)
+
 X = RNG.normal(size=(200, 3)).astype("f4")
+
 Y = (X.sum(1) > 0).astype(int)
 
 
