@@ -63,7 +63,7 @@ class Batch(BatchData):
     apply_defaults: ClassVar[dict[str, Any]] = {"dst": None, "post": "_assemble", "src": None, "target": "threads"}
     iteration = 0
     n_iters: int | None = None
-    _seed: ItemSeed | None = None
+    _item_seed: ItemSeed | None = None
 
     add_components = action(BatchData.add_components)
 
@@ -144,7 +144,7 @@ class Batch(BatchData):
             raise TypeError(f"dump() to a container takes no {', '.join([*map(repr, rest), *kwargs])}; pass fmt=")
         if len(names) != 1:
             raise ValueError(
-                f"components should name a single one to write into the container, not {', '.join(map(str, names))}"
+                f"components should name one component to write into the container, not {', '.join(map(str, names))}"
             )
         put_items(dst, self.indices, self.data if names[0] is None else self.column(names[0]), names[0])
         return self
@@ -177,12 +177,12 @@ class Batch(BatchData):
 
     @random_seed.setter
     def random_seed(self, seed: Any) -> None:
-        self._seed = ItemSeed(seed_path(seed))
+        self._item_seed = ItemSeed(seed_path(seed))
 
     def _own_seed(self) -> ItemSeed:
-        if self._seed is None:
-            self._seed = ItemSeed(seed_path(None))
-        return self._seed
+        if self._item_seed is None:
+            self._item_seed = ItemSeed(seed_path(None))
+        return self._item_seed
 
     def new_seed_path(self) -> SeedPath:
         """The seed path of a parallel call; each call gets another one."""
@@ -372,7 +372,7 @@ class Batch(BatchData):
         for name in ("dataset", "pipeline"):
             if self.__dict__.get(name) is None:
                 self.__dict__[name] = other.__dict__.get(name)
-        self.iteration, self.n_iters, self._seed = other.iteration, other.n_iters, other._seed
+        self.iteration, self.n_iters, self._item_seed = other.iteration, other.n_iters, other._item_seed
 
     @classmethod
     def merge_component(cls, component: str | None = None, data: Any = None) -> Any:
@@ -387,7 +387,7 @@ class Batch(BatchData):
 
 
 def positional(args: tuple[Any, ...], *named: Any) -> tuple[list[Any], tuple[Any, ...]]:
-    """The named arguments, where those that are None are taken from the positional ones in order; and what remains."""
+    """The named arguments, with positional ones in the places of None; and the remaining positional ones."""
     rest = list(args)
     filled = [rest.pop(0) if value is None and rest else value for value in named]
     return filled, tuple(rest)

@@ -161,7 +161,7 @@ class _ItemAction:
 
         @functools.wraps(self.fn)
         def for_each_item(self: Any, *args: Any, **kwargs: Any) -> Any:
-            given = {service: kwargs.pop(service) for service in APPLY_OPTIONS if service in kwargs}
+            given = {option: kwargs.pop(option) for option in APPLY_OPTIONS if option in kwargs}
             return apply_to_items(
                 self, _bound_function(self, inner), [given, defaults, self.apply_defaults], args, kwargs
             )

@@ -76,7 +76,7 @@ def _pairs(batch: Any, src: Any, dst: Any, init: Any) -> list[tuple[Any, Any]]:
     if dst is not None and not _is_name_or_names(dst):
         if dst is not src:
             raise ValueError(f"dst should be the name of a component or a tuple of names, not {dst!r}")
-        dst = None  # the items are not of a component
+        dst = None  # src is a container, so there is no component to write back to
     if batch.components and dst is None:
         raise ValueError(f"dst should name the component for the results, such as {batch.components[0]!r}")
     return [(src, dst)]
@@ -191,11 +191,11 @@ def raise_if_failed(batch: Any, results: Sequence[Any]) -> None:
     RuntimeError
         From the first exception.
     """
-    failed = [(place, result) for place, result in enumerate(results) if isinstance(result, BaseException)]
+    failed = [(number, result) for number, result in enumerate(results) if isinstance(result, BaseException)]
     if failed:
-        place, error = failed[0]
+        number, error = failed[0]
         ids = batch.indices
-        which = f"item {ids[place].item()!r}" if len(ids) == len(results) else f"call {place}"
+        which = f"item {ids[number].item()!r}" if len(ids) == len(results) else f"call {number}"
         others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
         raise RuntimeError(f"could not assemble the batch: {which} failed with {error!r}{others}") from error
 

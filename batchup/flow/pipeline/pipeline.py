@@ -19,7 +19,7 @@ from .steps import RebatchStep, StepContext, perform
 
 __all__ = ["Pipeline"]
 
-OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
+RUN_OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
 
 
 class Pipeline(Recipe):
@@ -69,7 +69,7 @@ class Pipeline(Recipe):
         Raises
         ------
         KeyError
-            If there is none.
+            If there is no such variable.
         """
         return self._started().variable(name)
 
@@ -93,7 +93,7 @@ class Pipeline(Recipe):
         Raises
         ------
         KeyError
-            If there is none.
+            If there is no such model.
         """
         return self._started().model(name, self.spec.models, batch, self)
 
@@ -130,7 +130,7 @@ class Pipeline(Recipe):
     def _prepare(self, batch_size: Any, **options: Any) -> tuple[PipelinePlan, RunOptions, dict[str, Any]]:
         if self.spec.dataset is None:
             raise ValueError("the pipeline has no dataset: bind it to one with pipeline << dataset")
-        known = {*PLAN_OPTIONS, *OPTIONS, "reset"}
+        known = {*PLAN_OPTIONS, *RUN_OPTIONS, "reset"}
         passed = {name: value for name, value in options.items() if value is not None or name not in known}
         later = dict(self.spec.later or {})
         if not passed.keys().isdisjoint(END_OPTIONS):  # a new end replaces the old one
@@ -143,8 +143,8 @@ class Pipeline(Recipe):
         for what in _listed(options.pop("reset", None)):
             self.state.forget(what)
         plan = {name: options.pop(name) for name in PLAN_OPTIONS if name in options}
-        given = {name: options.pop(name) for name in OPTIONS if name in options}
-        check_option_names(options, (*OPTIONS, "reset"), self.spec.dataset.batch_class)
+        given = {name: options.pop(name) for name in RUN_OPTIONS if name in options}
+        check_option_names(options, (*RUN_OPTIONS, "reset"), self.spec.dataset.batch_class)
         if given.get("profile") and self.state.profile is None:
             self.state.profile = []
         return PipelinePlan(len(self.spec.dataset), size, **plan), RunOptions(**given), options

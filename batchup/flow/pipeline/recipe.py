@@ -40,7 +40,9 @@ class PipelineSpec:
 
     def __add__(self, other: PipelineSpec) -> PipelineSpec:
         if None not in (self.dataset, other.dataset) and self.dataset is not other.dataset:
-            raise ValueError("two pipelines over different datasets cannot be added: bind the sum to one with <<")
+            raise ValueError(
+                "pipelines to add should have the same dataset, not different datasets: bind only one of them with <<"
+            )
         joined = {
             name: getattr(self, name) + getattr(other, name)
             for name in ("steps", "variables", "models", "before", "after", "namespaces")
@@ -77,7 +79,7 @@ class Recipe:
 
     def __getattr__(self, name: str) -> Callable[..., Self]:
         if name.startswith("_") or "spec" not in self.__dict__:
-            raise AttributeError(f"{name!r} is private, and no step of a pipeline")
+            raise AttributeError(f"{name!r} is private: steps have public names")
 
         def add(*args: Any, save_to: Any = None, **kwargs: Any) -> Any:
             return self._then(NamedStep(name, args, kwargs, save_to))

@@ -226,7 +226,7 @@ class JoinStep(Step):
         others = [each.dataset.create_batch(batch.index) for each in self.args]
         for number, other in enumerate(others):
             other.follow(batch)
-            other._seed = ItemSeed(context.path.child(number))
+            other._item_seed = ItemSeed(context.path.child(number))
         done = (each.execute_for(other) for each, other in zip(self.args, others, strict=True))
         context.joined = (*context.joined, *done)
         return batch
@@ -293,7 +293,7 @@ def perform(batch: Any, steps: Sequence[Step], context: StepContext, first: int 
     for number, step in enumerate(steps, first):
         context.address = (*outer, number)
         if batch is not None:
-            batch._seed = ItemSeed(context.path)
+            batch._item_seed = ItemSeed(context.path)
         begun = time.perf_counter()
         try:
             batch = step.run(batch, context)

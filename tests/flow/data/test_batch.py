@@ -1,4 +1,4 @@
-"""A batch: its components, its items, what it is loaded from and what becomes of it."""
+"""Batches: components, items, load and dump, conversions."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def made(ids=(3, 5), **kwargs):
 
 @pytest.mark.parametrize("index", [2, [0, 1], np.arange(2), DatasetIndex(2)])
 def test_the_index_is_an_index(index):
-    """Whatever it was given as; ids and size come from it."""
+    """`batch.index` is a DatasetIndex, whatever was passed; it gives ids and size."""
     batch = Batch(index)
 
     assert isinstance(batch.index, DatasetIndex)
@@ -32,7 +32,7 @@ def test_the_index_is_an_index(index):
 
 
 def test_a_component_is_one_array():
-    """The same at each access, so that what is written into it stays."""
+    """Each access gives the same array, so assignments to its items stay."""
     batch = made()
 
     batch.images[1] = 7
@@ -43,7 +43,7 @@ def test_a_component_is_one_array():
 
 
 def test_items_come_in_the_order_of_the_batch():
-    """Iteration goes by place, for any ids, with components or without."""
+    """Iteration is by position, for any ids, with components or without."""
     assert [LABELS[5], LABELS[3]] == [item.labels for item in made([5, 3])]
     assert [50, 30] == list(Batch([5, 3], preloaded=np.arange(0, 100, 10)))
     assert 2 == len(made().items)
@@ -54,7 +54,7 @@ def test_items_come_in_the_order_of_the_batch():
     [(5, "labels", LABELS[5]), (None, "labels", LABELS[[3, 5]].tolist())],
 )
 def test_get(item, component, expected):
-    """An item's component, or a whole one; of neither, all data."""
+    """`get` returns a component of an item, a whole component, or all data."""
     found = made().get(item, component)
 
     assert expected == (found.tolist() if item is None else found)
@@ -63,7 +63,7 @@ def test_get(item, component, expected):
 
 
 def test_a_component_may_be_a_ragged_list():
-    """Any sequence of the right length will do."""
+    """A component may be any sequence of the right length."""
     batch = made()
 
     batch.labels = [[1], [2, 3]]
@@ -72,13 +72,13 @@ def test_a_component_may_be_a_ragged_list():
 
 
 def test_a_bare_array_is_the_only_component():
-    """Where there is exactly one."""
+    """A bare array is accepted if there is exactly one component."""
     assert [3, 5] == One([3, 5], preloaded=np.arange(9)).x.tolist()
 
 
 @pytest.mark.parametrize("name", ["dst", "components"])
 def test_load_makes_components(name):
-    """A name gets the source whole, several get its parts; they are made in the order given."""
+    """One name gets the whole source, several get its parts; they are created in the given order."""
     batch = Batch([5, 3]).load(src=LABELS, **{name: "z"}).load(src=(LABELS, IMAGES), **{name: ("b", "a")})
 
     assert ("z", "b", "a") == batch.components
@@ -86,7 +86,7 @@ def test_load_makes_components(name):
 
 
 def test_load_from_a_frame():
-    """By the labels of its index: a column each, or the rows whole."""
+    """`load` uses the labels of the frame: one column per component, or whole rows."""
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"x": [1, 2, 3], "y": [4, 5, 6]}, index=["a", "b", "c"])
 
@@ -98,7 +98,7 @@ def test_load_from_a_frame():
 
 @pytest.mark.parametrize("extra", [{"index_col": 0}, {"scr": 1}])
 def test_options_that_nothing_takes_are_refused(extra):
-    """By `load` from a container, and by `dump` to one."""
+    """Extra options are an error for `load` from a container and for `dump` to one."""
     with pytest.raises(TypeError, match="takes no"):
         One(2).load(src=LABELS, **extra)
     with pytest.raises(TypeError, match="takes no"):
@@ -106,13 +106,13 @@ def test_options_that_nothing_takes_are_refused(extra):
 
 
 def test_dump_of_several_components_to_one_container():
-    """Is refused; the error names them."""
+    """Several components for one container are an error that names them."""
     with pytest.raises(ValueError, match="not images, labels"):
         made().dump(dst=np.zeros(10))
 
 
 def test_a_dataset_of_a_batch():
-    """Its batches have the ids and data of the batch, changed or not; a copy does not follow later changes."""
+    """`as_dataset` keeps ids and data of the batch; a copy does not follow later changes."""
     dataset = Dataset(10, Images, preloaded=(IMAGES, LABELS), colour="red")
     batch = dataset.create_batch([4, 7, 9])
     batch.labels = np.array([40, 70, 90])
@@ -128,7 +128,7 @@ def test_a_dataset_of_a_batch():
 
 
 def test_a_component_without_preloaded_data_stays_none():
-    """One that is None among the data of others."""
+    """A component without preloaded data is None beside the others."""
     batch = Images([3, 5], preloaded=(IMAGES, None))
 
     assert (2, 2, 3) == batch.images.shape
@@ -137,7 +137,7 @@ def test_a_component_without_preloaded_data_stays_none():
 
 
 def test_a_batch_from_data():
-    """The first component says how many items there are."""
+    """`from_data` takes the number of items from the first component."""
     batch = Images.from_data(data=(np.zeros((3, 2)), [1, 2, 3]))
 
     assert (3, [1, 2, 3]) == (batch.size, batch.labels)
@@ -147,7 +147,7 @@ def test_a_batch_from_data():
 
 @pytest.mark.parametrize(("channels", "shape"), [("last", (2, 2, 3, 1)), ("first", (2, 1, 2, 3)), (None, (2, 2, 3))])
 def test_images_to_arrays(channels, shape):
-    """An image of two dimensions gets an axis of channels, first or last; the type is float32 unless it is to stay."""
+    """A 2-D image gets an axis of channels, first or last; the dtype is float32 by default."""
     batch = made().to_array(channels=channels)
 
     assert (shape, np.float32) == (batch.images.shape, batch.images.dtype)
@@ -155,6 +155,6 @@ def test_images_to_arrays(channels, shape):
 
 
 def test_what_a_batch_can_do_is_listed():
-    """Components are among the attributes that a prompt completes."""
+    """`dir` lists the components, for completion at a prompt."""
     assert {"images", "labels", "load"} <= set(dir(made()))
     assert {"images", "labels", "as_dict"} <= set(dir(made()[3]))

@@ -27,7 +27,7 @@ def made(ids=(3, 5), **kwargs):
 
 
 def test_a_component_that_does_not_exist():
-    """An AttributeError that names those that do, from the batch, its data and its items."""
+    """A missing component is an AttributeError that lists the components: from batch, data and items."""
     for thing in (made(), made().data, made()[3]):
         with pytest.raises(
             AttributeError, match="no component or attribute 'image'; its components are images, labels"
@@ -38,7 +38,7 @@ def test_a_component_that_does_not_exist():
 
 @pytest.mark.parametrize("value", [np.zeros(3), [1], 5, "a string", iter([1, 2])])
 def test_a_component_of_the_wrong_length(value):
-    """Is refused, and the batch is as it was."""
+    """A component of the wrong length is an error, and the batch does not change."""
     batch = made()
 
     with pytest.raises(ValueError, match="labels should have 2 items, as the batch has, not"):
@@ -48,19 +48,19 @@ def test_a_component_of_the_wrong_length(value):
 
 @pytest.mark.parametrize("components", ["images", ["images"], ("images", 1)])
 def test_components_are_a_tuple_of_names(components):
-    """Said when the class is made."""
+    """The class definition raises."""
     with pytest.raises(TypeError, match="components should be a tuple"):
         type("Wrong", (Batch,), {"components": components})
 
 
 def test_a_component_cannot_hide_a_method():
-    """Said when the class is made, too."""
+    """The class definition raises for a component with the name of a method."""
     with pytest.raises(ValueError, match="has an attribute 'load'"):
         type("Wrong", (Batch,), {"components": ("load",)})
 
 
 def test_more_components():
-    """A name takes its data whole, names take one each; only this batch has them; a known name is refused."""
+    """One name takes the whole data, several take one each; only this batch changes; known names are an error."""
     batch = made()
 
     batch.add_components("masks", [1, 2]).add_components(["p", "q"], [[3, 4], [5, 6]])
@@ -74,7 +74,7 @@ def test_more_components():
 
 
 def test_data_without_a_component_are_dropped_when_there_are_components():
-    """With a warning."""
+    """Data without a component are dropped with a warning."""
     batch = Batch(2, preloaded=[1, 2])
 
     with pytest.warns(RuntimeWarning, match="are dropped"):
@@ -83,7 +83,7 @@ def test_data_without_a_component_are_dropped_when_there_are_components():
 
 
 class Counting:
-    """Data that count how often they are asked for."""
+    """Data that count how often they are read."""
 
     def __init__(self):
         self.asked = 0
@@ -95,7 +95,7 @@ class Counting:
 
 @pytest.mark.parametrize("first", ["read", "write"])
 def test_preloaded_data_are_taken_once_when_needed(first):
-    """Not before the first read of a component, or the first write to one."""
+    """Preloaded data are taken at the first read of a component or the first write to one."""
     source = Counting()
     batch = Images([3, 5], preloaded={"images": source, "labels": LABELS})
     assert 0 == source.asked
@@ -110,7 +110,7 @@ def test_preloaded_data_are_taken_once_when_needed(first):
 
 @pytest.mark.timeout(30)
 def test_preloaded_data_are_taken_once_by_several_threads():
-    """Those that come while they are taken wait for them."""
+    """Threads wait while another thread takes the preloaded data."""
     begun, go_on, seen = threading.Event(), threading.Event(), []
 
     class Slow(Counting):
@@ -133,7 +133,7 @@ def test_preloaded_data_are_taken_once_by_several_threads():
 
 
 def test_a_failing_source_fails_at_each_read():
-    """The second read does not find nothing there."""
+    """A source that fails raises at the second read, too."""
     batch = One([3, 99], preloaded=(LABELS,))
 
     for _ in range(2):
@@ -142,7 +142,7 @@ def test_a_failing_source_fails_at_each_read():
 
 
 def test_copies():
-    """Arrays of numbers are never shared with the source; other items are shared unless ``copy=True``."""
+    """Arrays of numbers are always copied; other items are shared unless ``copy=True``."""
     items = [["a"], ["b"]]
 
     assert One(2, preloaded=(items,)).x[0] is items[0]
@@ -150,7 +150,7 @@ def test_copies():
 
 
 def test_data_of_the_batch_are_stored_as_they_are():
-    """By ``data``, ``_data`` and `put_into_data`; the batch itself is passed over."""
+    """``data``, ``_data`` and `put_into_data` store data unchanged; the batch itself is ignored."""
     batch, x = made(), np.ones(2)
 
     for store in (batch.put_into_data, lambda data: setattr(batch, "_data", data), lambda d: setattr(batch, "data", d)):
@@ -164,7 +164,7 @@ def test_data_of_the_batch_are_stored_as_they_are():
 
 
 def test_attributes_of_the_constructor():
-    """Further keywords become attributes, which `get_attrs` gives back, and merged batches have."""
+    """Extra keywords become attributes; `get_attrs` returns them, and merged batches have them."""
     batch = made(colour="red")
 
     assert ("red", {"colour": "red"}) == (batch.colour, batch.get_attrs())
@@ -172,7 +172,7 @@ def test_attributes_of_the_constructor():
 
 
 def test_a_deep_copy_has_data_of_its_own():
-    """And the same dataset and pipeline; also by the `copy` module."""
+    """A deep copy shares dataset and pipeline; the `copy` module does the same."""
     dataset = Dataset(10, Images, preloaded=(IMAGES, LABELS))
     batch = dataset.create_batch([1, 2])
 
@@ -183,7 +183,7 @@ def test_a_deep_copy_has_data_of_its_own():
 
 
 def test_a_pickled_batch_has_its_data_alone():
-    """Neither dataset nor preloaded data go with it, and no data are lost."""
+    """A pickle has the data of the batch, without the dataset and the preloaded data."""
     dataset = Dataset(100_000, One, preloaded=(np.zeros(100_000),))
     batch = dataset.create_batch([5, 6])
 

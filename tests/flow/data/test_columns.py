@@ -1,4 +1,4 @@
-"""The values of a component: taken from containers, written back, stacked."""
+"""Columns: take items from containers, write them back, stack them."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def made(ids=(3, 5), **kwargs):
     ids=["dict", "tuple", "list with a dict by id", "record array"],
 )
 def test_components_are_loaded_from(source):
-    """A dict or a record array by name, a tuple or a list by place; then by id."""
+    """Parts are taken by name from a dict or record array, by order from a tuple or list; then by id."""
     batch = Images([5, 3]).load(src=source)
 
     assert (IMAGES[[5, 3]] == batch.images).all()
@@ -51,7 +51,7 @@ def test_components_are_loaded_from(source):
     ],
 )
 def test_what_has_no_parts_for_components_is_refused(source, error, why):
-    """A bare array, too many parts, other names, nothing."""
+    """A bare array, too many parts, wrong names or nothing are errors."""
     with pytest.raises(error, match=why):
         Images(2).load(src=source)
 
@@ -59,20 +59,20 @@ def test_what_has_no_parts_for_components_is_refused(source, error, why):
 @pytest.mark.parametrize("source", [LABELS, LABELS.tolist()])
 @pytest.mark.parametrize("ids", [[-1, 2], [2, 10]])
 def test_ids_that_the_data_do_not_have(source, ids):
-    """Are an IndexError; a negative one is not taken from the end."""
+    """Missing ids are an IndexError; a negative id does not count from the end."""
     with pytest.raises(IndexError, match="ids should be"):
         Batch(ids).load(src=source)
 
 
 def test_string_ids_do_not_index_an_array():
-    """The error says what would do."""
+    """The error says which containers accept string ids."""
     with pytest.raises(IndexError, match="pass a mapping by id"):
         Batch(["a", "b"]).load(src=LABELS)
 
 
 @pytest.mark.parametrize("container", [np.zeros(10, int), {}, [0] * 10], ids=["array", "dict", "list"])
 def test_dump_to_a_container(container):
-    """By id: of an array, a dict, a list."""
+    """`dump` writes by id into an array, a dict or a list."""
     made().dump(dst=container, components="labels")
 
     assert LABELS[[3, 5]].tolist() == [container[3], container[5]]
@@ -93,7 +93,7 @@ def test_dump_to_a_container(container):
     ],
 )
 def test_items_are_stacked_if_their_shapes_agree(items, dtype, shape):
-    """Arrays and numbers; all else is in an array of objects, each as it was."""
+    """Arrays and numbers of one shape are stacked; other items go unchanged into an array of objects."""
     found = stack_items(items)
 
     assert (np.dtype(dtype), shape) == (found.dtype, found.shape)
@@ -102,7 +102,7 @@ def test_items_are_stacked_if_their_shapes_agree(items, dtype, shape):
 
 
 def test_data_by_h5py(tmp_path):
-    """In any order of ids, and with one twice; a group by the names of its datasets."""
+    """h5py datasets accept ids in any order and twice; groups are indexed by name."""
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["images"], file["labels"] = IMAGES, LABELS
@@ -117,7 +117,7 @@ def test_data_by_h5py(tmp_path):
 
 
 def test_words_and_numbers_are_not_mixed_up():
-    """What has no common kind stays what it is."""
+    """Strings and numbers are not converted to a common type."""
     assert [np.str_("a"), 1] == stack_items([np.str_("a"), 1]).tolist()
     assert object == stack_items([np.str_("a"), 1]).dtype
     assert "<M8[D]" == stack_items([np.datetime64("2020-01-01")]).dtype
@@ -125,7 +125,7 @@ def test_words_and_numbers_are_not_mixed_up():
 
 
 def test_columns_of_a_frame_are_written_to():
-    """The batch has them for itself, and the frame stays as it is."""
+    """Writes to columns of a frame change the batch, not the frame."""
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"x": np.arange(3)})
     batch = One(3, preloaded=frame)

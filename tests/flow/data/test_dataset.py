@@ -6,7 +6,7 @@ from batchup.flow import Batch, Dataset
 
 
 def test_folds_for_cross_validation():
-    """Each item is in the test part of one fold; train has all others; a second call replaces the folds."""
+    """Each item is in the test split of one fold, and train has the others; a second call replaces the folds."""
     dataset = Dataset(list("abcdefg"), Batch, preloaded=dict.fromkeys("abcdefg", 1))
 
     dataset.cv_split(n_splits=3, shuffle=4)

@@ -14,7 +14,7 @@ def folder(tmp_path):
 
 
 def test_files_have_their_names_as_ids(folder):
-    """Each id leads to its path; a pattern's files are in the order of their paths; folders are passed over."""
+    """Ids are file names with paths; files of a pattern are sorted by path; folders are ignored."""
     index = FilesIndex(path=f"{folder}/*/*.png")
 
     assert ["a.png", "b.png", "c.png"] == index.indices.tolist()
@@ -25,20 +25,20 @@ def test_files_have_their_names_as_ids(folder):
 
 @pytest.mark.parametrize("sort", [False, True])
 def test_several_patterns(folder, sort):
-    """Their files one after the other, or sorted; the extension may be left out of the id."""
+    """Files of several patterns are concatenated or sorted; ids may omit the extension."""
     index = FilesIndex(path=[f"{folder}/two/*", folder / "one/*.png"], no_ext=True, sort=sort)
 
     assert (["a", "b", "c", "note"] if sort else ["c", "note", "a", "b"]) == index.indices.tolist()
 
 
 def test_folders_as_items(folder):
-    """With ``dirs=True``, and only these; ``**`` is any number of folders."""
+    """``dirs=True`` indexes folders only; ``**`` matches any number of folders."""
     assert ["one", "two"] == FilesIndex(path=f"{folder}/*", dirs=True).indices.tolist()
     assert {"a.png", "b.png", "c.png", "note.txt"} == set(FilesIndex(f"{folder}/**", sort=True).indices)
 
 
 def test_batches_of_files_know_their_paths(folder):
-    """Subsets and batches, by hand or by `next_batch`, keep the paths of their own files."""
+    """Subsets and batches keep the paths of their files."""
     index = FilesIndex(path=f"{folder}/*/*.png")
 
     batch = Dataset(index, Batch).next_batch(2).index
@@ -49,7 +49,7 @@ def test_batches_of_files_know_their_paths(folder):
 
 
 def test_files_that_would_have_one_id_are_refused(folder):
-    """The error names both."""
+    """The error names both files."""
     (folder / "two" / "a.png").write_bytes(b"")
 
     with pytest.raises(ValueError, match=r"one/a.png and .*two/a.png would both be 'a.png'"):
@@ -57,6 +57,6 @@ def test_files_that_would_have_one_id_are_refused(folder):
 
 
 def test_a_pattern_without_files_is_refused(folder):
-    """Rather than an empty dataset."""
+    """A pattern without files is an error, not an empty dataset."""
     with pytest.raises(ValueError, match="but there are none"):
         FilesIndex(path=f"{folder}/*.jpeg")

@@ -1,4 +1,4 @@
-"""Ids: which there are, where they are, how they are divided, which come next."""
+"""Indices: ids, positions, subsets, splits and batches."""
 
 import contextlib
 import copy
@@ -28,19 +28,19 @@ def ids(batches):
     ],
 )
 def test_an_index_is_made_of_what_has_ids(given, expected):
-    """A number is so many ids from 0; a string is one; a callable is called; an index is taken over."""
+    """An int gives ids from 0; a string is one id; a callable is called; an index is copied."""
     assert expected == DatasetIndex(given).indices.tolist()
 
 
 @pytest.mark.parametrize(("given", "error"), [(0, ValueError), ([], ValueError), (np.zeros((2, 2)), TypeError)])
 def test_what_has_no_ids_is_refused(given, error):
-    """No ids, and ids in two dimensions."""
+    """Empty and two-dimensional ids are errors."""
     with pytest.raises(error, match="index should"):
         DatasetIndex(given)
 
 
 def test_an_id_given_twice_is_warned_of():
-    """The item is found at its first place."""
+    """`get_pos` gives the first position of a repeated id."""
     with pytest.warns(UserWarning, match="more than once"):
         index = DatasetIndex(["a", "b", "a"])
 
@@ -48,7 +48,7 @@ def test_an_id_given_twice_is_warned_of():
 
 
 def test_ids_are_found():
-    """One, several, or from one to another; one that is not there is a KeyError that shows some that are."""
+    """`get_pos` takes an id, several, or a slice; a missing id is a KeyError that lists some ids."""
     index = DatasetIndex(["a", "b", "c", "d"])
 
     assert 2 == index.get_pos("c")
@@ -59,7 +59,7 @@ def test_ids_are_found():
 
 
 def test_subsets_are_of_the_same_kind():
-    """By ids or by places; what a class of the user's knows is known to its subsets."""
+    """Subsets by ids or positions have the class and the attributes of the index."""
 
     class Names(DatasetIndex):
         def build_index(self, names, shout):
@@ -78,7 +78,7 @@ def test_subsets_are_of_the_same_kind():
 
 
 def test_a_subset_has_no_other_ids():
-    """So that no item of the test part gets into a batch of the train part."""
+    """A train split cannot give a batch with items of the test split."""
     dataset = Dataset(10, preloaded=np.arange(10))
     dataset.split(0.8)
 
@@ -89,7 +89,7 @@ def test_a_subset_has_no_other_ids():
 
 
 def test_two_indices_are_joined():
-    """With a warning when they share an id."""
+    """Joined indices with a common id give a warning."""
     assert [1, 2, 5] == (DatasetIndex([1, 2]) + DatasetIndex([5])).indices.tolist()
     with pytest.warns(UserWarning, match="in common"):
         DatasetIndex([1]) + DatasetIndex([1])
@@ -97,7 +97,7 @@ def test_two_indices_are_joined():
 
 @pytest.mark.parametrize("shares", [0.6, (0.6, 0.2), [0.6, 0.2, 0.2], (0.5, 0.5)])
 def test_a_split_divides_the_ids(shares):
-    """Each id is in one part, in shares as asked."""
+    """Each id is in one split, and the splits have the given shares."""
     index = DatasetIndex(10)
 
     index.split(shares, shuffle=3)
@@ -110,13 +110,13 @@ def test_a_split_divides_the_ids(shares):
 
 @pytest.mark.parametrize("shares", [1.2, (0.5, 0.6), -0.1, (0.5, 0.2, 0.1), (0.1, 0.1, 0.1, 0.7)])
 def test_wrong_shares_are_refused(shares):
-    """More than all, less than nothing, three that leave items over, four."""
+    """Shares above 1, below 0, three that do not sum to 1, and four are errors."""
     with pytest.raises(ValueError, match="shares should"):
         DatasetIndex(10).split(shares)
 
 
 def test_batches_of_ids():
-    """In order, shuffled by a seed, by epochs that run into each other, without short batches."""
+    """Batches are in order, shuffled, across epochs, or without the short batch."""
     index = DatasetIndex([10, 20, 30, 40])
 
     assert [[10, 20, 30], [40, 10, 20], [30, 40]] == ids(index.gen_batch(3, n_epochs=2))
@@ -129,14 +129,14 @@ def test_batches_of_ids():
 
 @pytest.mark.parametrize("rng", [np.random.RandomState, np.random.default_rng])
 def test_a_generator_shuffles_as_a_sampler_does(rng):
-    """The order is that of batchup's own sampler for the same generator."""
+    """The order is that of `StandardSampler` with the same generator."""
     batches = StandardSampler(7).shuffled_indices_batch_iterator(3, rng(5))
 
     assert [batch.tolist() for batch in batches] == ids(DatasetIndex(7).gen_batch(3, shuffle=rng(5), n_epochs=1))
 
 
 def test_the_next_batch_goes_on():
-    """With the same options, whatever the batch size; with others it begins anew, as after `reset`; then it ends."""
+    """`next_batch` goes on with the same options; with others, or after `reset`, it starts again."""
     index = DatasetIndex(6)
 
     assert [0, 1] == index.next_batch(2, n_epochs=1).indices.tolist()
@@ -151,7 +151,7 @@ def test_the_next_batch_goes_on():
 
 @pytest.mark.parametrize("wrong", [3.0, True, {1, 2}, {"a": 1}, iter([1, 2])])
 def test_what_is_no_sequence_of_ids_is_refused(wrong):
-    """Rather than taken for one id."""
+    """Sets, dicts, floats and iterators are errors, not a single id."""
     with pytest.raises(TypeError, match="an index should be a number of items, or a list or array of their ids, not"):
         DatasetIndex(wrong)
 
@@ -161,7 +161,7 @@ def test_what_is_no_sequence_of_ids_is_refused(wrong):
     "places", [np.array([2, 0]), np.array([-1, 1]), np.array([True, False, True]), [1], slice(1, 3), 2]
 )
 def test_places_of_numbers_are_those_of_ids(given, places):
-    """Where each id is its place, they need not be looked up; what comes is the same, and the batch's own."""
+    """If ids equal positions, they are not looked up; the batch gets the same ids, in its own array."""
     index = DatasetIndex(given)
     batch = index.create_batch(places)
 
@@ -172,13 +172,13 @@ def test_places_of_numbers_are_those_of_ids(given, places):
 
 
 def test_places_that_are_not_there_are_refused():
-    """As by an array."""
+    """Positions out of range are an IndexError."""
     with pytest.raises(IndexError):
         DatasetIndex(3).create_batch(np.array([0, 3]))
 
 
 def test_ids_that_stand_for_places_do_not_change():
-    """The numbers up to n cannot be written to: they would not be their places any more."""
+    """The ids 0 to n - 1 are read-only, because they have to equal their positions."""
     with pytest.raises(ValueError, match="read-only"):
         DatasetIndex(3).indices[0] = 2
 
@@ -187,7 +187,7 @@ def test_ids_that_stand_for_places_do_not_change():
     "copied", [copy.copy, copy.deepcopy, *(lambda x, p=p: pickle.loads(pickle.dumps(x, p)) for p in (2, 4, 5))]
 )
 def test_a_copy_has_the_ids_that_it_says(copied):
-    """Where NumPy lets those of a copy be changed, they are looked up."""
+    """The ids of a copy may be changed, so they are looked up."""
     index = copied(DatasetIndex(3))
     with contextlib.suppress(ValueError):
         index.indices[:] = [2, 1, 0]

@@ -23,7 +23,7 @@ def made(ids=(3, 5), **kwargs):
 
 
 def test_batches_are_merged_and_cut():
-    """The first so many items, and the rest, with new ids; nothing is left over of the whole."""
+    """`merge` gives a batch of the first items and the rest, with new ids; without a size there is no rest."""
     batches = [made([0, 1]), made([2, 3, 4])]
 
     batch, rest = Images.merge(batches, batch_size=4)
@@ -35,7 +35,7 @@ def test_batches_are_merged_and_cut():
 
 
 def test_batches_without_components_are_merged():
-    """Their data are concatenated."""
+    """Data without components are concatenated."""
     batches = [Batch(2, preloaded=[1, 2]), Batch(1, preloaded=[3])]
 
     assert [1, 2, 3] == Batch.merge(batches)[0].data.tolist()
@@ -49,7 +49,7 @@ def test_merged_batches_have_at_least_one_item(size):
 
 
 def test_what_cannot_be_merged():
-    """A component that is there in some batches only; one that is no array."""
+    """A component in some batches only, and one that is not an array, are errors."""
     with pytest.raises(ValueError, match="images should have data in all"):
         Images.merge([made(), Images(2)])
     odd = [One.from_data(data=({"a": 1},)), One.from_data(data=({"a": 2},))]

@@ -19,7 +19,7 @@ def made(ids=(3, 5), **kwargs):
 
 
 def test_items_are_found_by_id():
-    """One, several, or from one to another; an unknown one is a KeyError, whatever was written before."""
+    """A batch is indexed by an id, several, or a slice; an unknown id is a KeyError."""
     batch = made([3, 5, 8])
     batch.add_components("more")
     batch.labels = np.array([10, 20, 30])
@@ -32,7 +32,7 @@ def test_items_are_found_by_id():
 
 
 def test_an_item_is_written_to():
-    """Through the view; a component that is None becomes an array of objects first."""
+    """Writing to a view writes to the batch; a None component becomes an array of objects first."""
     batch = made()
     batch.add_components("masks")
 
@@ -44,7 +44,7 @@ def test_an_item_is_written_to():
 
 
 def test_data_are_a_record():
-    """With components by name and in order, and items by id; without, what was stored."""
+    """`data` has components by name and in order, and items by id; without components it is the stored data."""
     data = made().data
 
     images, labels = data

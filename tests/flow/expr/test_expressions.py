@@ -1,4 +1,4 @@
-"""Expressions: what they stand for, and where values can be put."""
+"""Expressions: their values, and where values can be written."""
 
 import collections
 import copy
@@ -77,7 +77,7 @@ def batch(pipeline):
     ],
 )
 def test_the_value_of_an_expression(batch, expression, expected):
-    """For this batch, in this pipeline."""
+    """An expression is evaluated for a batch and a pipeline."""
     assert expected == evaluate(expression(), batch)
 
 
@@ -95,20 +95,20 @@ def test_the_value_of_an_expression(batch, expression, expected):
     ],
 )
 def test_what_is_not_there(batch, expression, error, why):
-    """Is an error that shows what is."""
+    """A missing name is an error that lists the known names."""
     with pytest.raises(error, match=why):
         expression.get(batch)
 
 
 @pytest.mark.parametrize("expression", [B.x, V("v"), C("a"), D.unit, R("normal")])
 def test_without_batch_or_pipeline(expression):
-    """The error says what is missing."""
+    """The error says whether the batch, the pipeline or the dataset is missing."""
     with pytest.raises(ValueError, match="there is none here"):
         expression.get()
 
 
 def test_a_deep_copy_of_the_batch(batch):
-    """``B(copy=True)`` has data of its own."""
+    """``B(copy=True)`` is a copy with data of its own."""
     B(copy=True).get(batch).x[0] = 100
 
     assert 1 == batch.x[0]
@@ -126,7 +126,7 @@ def test_a_deep_copy_of_the_batch(batch):
     ],
 )
 def test_random_values(batch, draw):
-    """By any method of a generator, legacy names and choice from a list among them; from the seed of the batch."""
+    """`R` draws with any method of a generator, a legacy name or a choice; the seed is that of the batch."""
     values = [draw.get(batch) for _ in range(20)]
     batch.random_seed = 7
 
@@ -136,7 +136,7 @@ def test_random_values(batch, draw):
 
 
 def test_a_random_value_for_each_item(batch):
-    """`P` of it has as many draws as there are items; sums of draws work inside."""
+    """`P` of `R` draws one value for each item; arithmetic works inside."""
     assert [0, 1, 2] == sorted(R("permutation", 3).get(batch))
     assert [(5,)] * 3 == [value.shape for value in PP(R("permutation", 5)).get(batch)]
     assert 3 == len(set(P(R("normal") + R("normal")).get(batch)))
@@ -145,7 +145,7 @@ def test_a_random_value_for_each_item(batch):
 
 
 def test_a_seed_of_its_own(batch):
-    """Then it depends on that seed and the number of the batch only."""
+    """With a seed, `R` depends on the seed and the number of the batch only."""
     value = R("normal", seed=5).get(batch)
     batch.random_seed = 8
 
@@ -155,20 +155,20 @@ def test_a_seed_of_its_own(batch):
 
 
 def test_names_that_no_generator_has():
-    """Are refused when the pipeline is written."""
+    """Unknown names of distributions raise when the expression is made."""
     with pytest.raises(ValueError, match="'unifrm' should be a method"):
         R("unifrm")
 
 
 def test_an_expression_as_it_is(batch):
-    """`W` gives the expression itself."""
+    """`W` passes the expression itself."""
     inner = B.x
 
     assert inner is W(inner).get(batch)
 
 
 def test_containers_without_expressions_stay_the_same_objects(batch):
-    """Lists and dicts that a user has filled are those very ones; named tuples stay such."""
+    """Containers without expressions are not copied; named tuples stay named tuples."""
     Pair = collections.namedtuple("Pair", "a b")
     lists, pair = [1, {"a": [2]}], Pair(B.size, 1)
 
@@ -181,12 +181,12 @@ def test_containers_without_expressions_stay_the_same_objects(batch):
 @pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
 @pytest.mark.parametrize("expression", [B.x[1], P(B.x) + 1, F(len)(B.x), L("x").item(), V("v", mode="a"), C("size")])
 def test_expressions_are_copied_and_pickled(batch, clone, expression):
-    """What comes back has the same value."""
+    """A copied or pickled expression has the same value."""
     assert str(expression.get(batch)) == str(clone(expression).get(batch))
 
 
 def test_private_attributes_are_no_expressions():
-    """So that copy, pickle and inspection end."""
+    """Private attributes raise, so that copy, pickle and inspection end."""
     for thing in (B, B.x, L("x")):
         with pytest.raises(AttributeError, match="private"):
             thing._hidden  # noqa: B018
@@ -194,7 +194,7 @@ def test_private_attributes_are_no_expressions():
 
 @pytest.mark.parametrize("misuse", [bool, iter, list])
 def test_expressions_have_no_value_yet(misuse):
-    """Neither truth nor items: an ``if`` over one is a slip."""
+    """An expression has no truth value and no items before it is evaluated."""
     with pytest.raises(TypeError, match="before it is evaluated"):
         misuse(B.x)
 
@@ -217,7 +217,7 @@ def test_expressions_have_no_value_yet(misuse):
     ],
 )
 def test_where_values_can_be_put(batch, where, value, read):
-    """Components, attributes, items, variables; lists of values into lists of places, dicts into dicts."""
+    """Values are written to components, attributes, items and variables; lists to lists, dicts to dicts."""
     assign(where, value, batch)
 
     assert 7 == read.get(batch)
@@ -225,7 +225,7 @@ def test_where_values_can_be_put(batch, where, value, read):
 
 @pytest.mark.parametrize(("where", "error"), [(B.x + 1, TypeError), (5, TypeError), ([B.a], ValueError)])
 def test_where_no_value_can_be_put(batch, where, error):
-    """A sum, a number, fewer places than values."""
+    """A sum, a number and a wrong number of places are errors."""
     with pytest.raises(error):
         assign(where, [1, 2], batch)
     with pytest.raises(ValueError, match="mode should be"):
@@ -233,7 +233,7 @@ def test_where_no_value_can_be_put(batch, where, error):
 
 
 def test_an_array_is_written_into(batch):
-    """As the place of a value, it keeps what it is."""
+    """An array is filled in place."""
     out = np.zeros(3)
     assign(out, [1, 2, 3], batch)
 
@@ -242,7 +242,7 @@ def test_an_array_is_written_into(batch):
 
 @pytest.mark.parametrize("number", [np.arange(2), np.float64(3), np.int64(3)])
 def test_arrays_and_expressions(number):
-    """From either side; a function of NumPy's says that it takes none, as there is no value yet."""
+    """Arrays and expressions combine on either side; functions of NumPy raise."""
     batch = Batch(2)
 
     assert (number + batch.indices == (number + B.indices).get(batch)).all()

@@ -20,7 +20,7 @@ SEEDED = {
 
 @pytest.mark.parametrize("kind", SEEDED)
 def test_points_are_of_their_shape_and_of_their_seed(kind):
-    """Two samplers with one seed draw the same; one draws on."""
+    """Samplers with the same seed draw the same; the next draw of one differs."""
     if kind == "scipy":
         pytest.importorskip("scipy")
     first, again = SEEDED[kind](), SEEDED[kind]()
@@ -34,14 +34,14 @@ def test_points_are_of_their_shape_and_of_their_seed(kind):
 
 
 def test_coordinates_are_independent():
-    """Though the sampler is seeded."""
+    """The coordinates of a seeded sampler differ."""
     points = NumpySampler("n", seed=1, dim=2).sample(50)
 
     assert not np.allclose(points[:, 0], points[:, 1])
 
 
 def test_a_histogram_is_updated():
-    """Later draws are from what was counted since."""
+    """Draws after an update use the new counts."""
     sampler = HistoSampler(edges=[[0, 1, 2], [0, 1, 2]], seed=0)
     with pytest.raises(ValueError, match="should have points"):
         sampler.sample(1)

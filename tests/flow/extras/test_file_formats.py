@@ -28,7 +28,7 @@ def need():
 
 @pytest.mark.parametrize("fmt", ["csv", "feather"])
 def test_a_component_of_rows_becomes_columns(fmt, need, tmp_path):
-    """Called y0, y1; one of more dimensions is refused."""
+    """A 2-D component becomes the columns y0, y1; one of more dimensions is an error."""
     need(fmt)
     options = {"index_col": 0} if fmt == "csv" else {}
 
@@ -41,7 +41,7 @@ def test_a_component_of_rows_becomes_columns(fmt, need, tmp_path):
 
 
 def test_images_in_hdf5(need, tmp_path):
-    """Components of any shape; batches add to the file, and replace what they have already."""
+    """hdf5 has components of any shape; batches add items to the file or replace them."""
     need("hdf5")
     images = np.random.rand(6, 4, 4)
     dataset = Dataset(6, Rows, preloaded=(images, np.arange(6)))
@@ -60,7 +60,7 @@ def test_images_in_hdf5(need, tmp_path):
 
 
 def test_string_ids_and_values_in_hdf5(need, tmp_path):
-    """Come back as strings."""
+    """String ids and values are read as strings."""
     need("hdf5")
     batch = Rows(["a", "b"], preloaded=({"a": 1, "b": 2}, {"a": "one", "b": "two"}))
 
@@ -71,7 +71,7 @@ def test_string_ids_and_values_in_hdf5(need, tmp_path):
 
 
 def test_hdf5_of_pandas(need, tmp_path):
-    """Is read where PyTables is installed, and not written over."""
+    """A table of pandas is read if PyTables is installed, and is not overwritten."""
     need("hdf5")
     pandas, _ = pytest.importorskip("pandas"), pytest.importorskip("tables")
     pandas.DataFrame({"x": [1, 2, 3]}, index=[7, 8, 9]).to_hdf(tmp_path / "p.h5", key="data")

@@ -1,4 +1,4 @@
-"""Files: what is dumped is found again by its id, whatever the batch and the format."""
+"""Formats: dumped items are found by id, in any format and any batch."""
 
 import threading
 
@@ -30,7 +30,7 @@ def need():
 
 @pytest.mark.parametrize(("fmt", "options"), [("csv", {"index_col": 0}), ("feather", {}), ("hdf5", {})])
 def test_a_table_is_found_by_id(fmt, options, need, tmp_path):
-    """The ids are in the file, so a batch that was not the first is read rightly, in any order."""
+    """The ids are in the file, so any batch can be read, in any order."""
     need(fmt)
 
     rows([4, 5, 6]).dump(tmp_path / "t", fmt, components="x")
@@ -40,7 +40,7 @@ def test_a_table_is_found_by_id(fmt, options, need, tmp_path):
 
 
 def test_options_of_the_reader(need, tmp_path):
-    """Go through; a function may change the table before items are taken from it."""
+    """Options are passed to the reader; a function may replace the table before items are taken."""
     need("csv")
     rows([4, 5]).dump(tmp_path / "t.csv", "csv", sep=";", index_label="id")
 
@@ -59,7 +59,7 @@ def files(tmp_path):
 
 
 def test_a_file_for_each_item(files, need, tmp_path):
-    """Of numbers without a pickle, of anything else with one; in another folder, by the same names."""
+    """Items have files of the same names; plain arrays are written without pickle."""
     need("blosc")
     batch = Rows(files)
     batch.x, batch.y = np.arange(12.0).reshape(3, 4), [{"k": 1}, None, "text"]
@@ -81,7 +81,7 @@ register_format("raw-test", PerFile(raw, lambda values: values["x"].upper().enco
 
 
 def test_where_the_files_are(files, tmp_path):
-    """Those that are indexed, those of another index, those in a folder; a file in each folder, of folders."""
+    """Files are those of the index, of another index, of a folder, or one in each indexed folder."""
     (tmp_path / "deep" / "a.dat").mkdir(parents=True)
     (tmp_path / "deep" / "a.dat" / "scan").write_bytes(b"in a folder")
     other = FilesIndex(paths={"a.dat": tmp_path / "c.dat"})
@@ -104,7 +104,7 @@ def test_where_the_files_are(files, tmp_path):
 
 
 def test_a_file_that_cannot_be_read(files, tmp_path):
-    """The error is that of the file, with the id of its item."""
+    """The error of the file is raised, with the id of its item."""
     (tmp_path / "b.dat").unlink()
 
     with pytest.raises(FileNotFoundError) as error:
@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_read(files, tmp_path):
 
 
 def test_an_unknown_format():
-    """The error lists those there are."""
+    """The error lists the known formats."""
     with pytest.raises(ValueError, match=r"fmt should be one of blosc, csv, feather, hdf5.*, not 'xml'"):
         Rows(2).load("x", "xml")
 
@@ -129,13 +129,13 @@ def test_a_format_whose_library_is_missing(monkeypatch):
 
 
 def test_an_empty_component_is_not_written(tmp_path):
-    """It is named."""
+    """The error names the component."""
     with pytest.raises(ValueError, match="x, y should have data"):
         Rows(2).dump(tmp_path / "x", "csv")
 
 
 def test_writes_to_one_file_are_one_after_the_other():
-    """Though batches come from several threads; two files do not wait for each other."""
+    """Threads write to one file one after the other; two files do not wait for each other."""
     inside, most, both = [], [], threading.Barrier(2)
 
     def write(path, columns, ids):
@@ -160,7 +160,7 @@ def test_writes_to_one_file_are_one_after_the_other():
 
 
 def test_a_dumped_batch_of_a_pipeline_by_threads(need, tmp_path):
-    """All items are in the file in the end."""
+    """The file has all items at the end."""
     need("hdf5")
     pipeline = Dataset(20, Rows, preloaded=(np.arange(20), np.arange(20))).p.dump(tmp_path / "f.h5", "hdf5")
 

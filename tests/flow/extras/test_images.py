@@ -1,4 +1,4 @@
-"""Images: what is most often done to them, whether they are of Pillow or arrays."""
+"""Images: the actions, for images of Pillow and for arrays."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def arrays(images):
     ],
 )
 def test_what_is_done_to_images(kind, act, expected):
-    """Is what NumPy would do; arrays stay arrays."""
+    """The actions do the same as NumPy; arrays stay arrays."""
     found = act(batch(kind)).images
 
     assert all((expected == image).all() for image in arrays(found))
@@ -48,7 +48,7 @@ def test_what_is_done_to_images(kind, act, expected):
 
 
 def test_grey_images_keep_their_axis():
-    """Of one channel."""
+    """Images of one channel keep its axis."""
     assert (2, 3, 4, 1) == batch("array", PICTURE[..., :1]).crop((0, 0), (3, 4)).images.shape
 
 
@@ -63,19 +63,19 @@ def test_grey_images_keep_their_axis():
     ],
 )
 def test_what_cannot_be_done(act, why):
-    """Is an error with what should be."""
+    """Wrong arguments are errors that say what they should be."""
     with pytest.raises(RuntimeError, match=why):
         act(batch("array"))
 
 
 def test_arrays_of_numbers_that_are_no_pixels():
-    """Are refused rather than rounded."""
+    """Arrays of floats are an error; they are not rounded."""
     with pytest.raises(RuntimeError, match="arrays of uint8"):
         batch("array", PICTURE / 2.0).flip()
 
 
 def test_a_random_crop_is_of_the_item():
-    """Each item has its own, the same for one seed."""
+    """Each item has its own crop, the same for the same seed."""
 
     def crops():
         dataset = Dataset(20, ImagesBatch, preloaded={"images": np.stack([PICTURE] * 20)})
@@ -87,7 +87,7 @@ def test_a_random_crop_is_of_the_item():
 
 
 def test_masks_are_turned_with_their_images():
-    """By the same angle for each item."""
+    """An image and its mask are rotated by the same angle."""
     picture = np.arange(16, dtype=np.uint8).reshape(4, 4)
     images = np.stack([picture] * 10)
     dataset = Dataset(10, ImagesBatch, preloaded={"images": images, "masks": images + 100})
@@ -99,7 +99,7 @@ def test_masks_are_turned_with_their_images():
 
 
 def test_images_from_files(tmp_path):
-    """And to files, by their ids; loaded in another mode, as arrays in the end."""
+    """Images are loaded from files and dumped to files by id, and converted to arrays."""
     for name in ("a", "b"):
         Image.fromarray(PICTURE).save(tmp_path / f"{name}.png")
     index = FilesIndex(path=tmp_path / "*.png")

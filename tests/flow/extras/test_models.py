@@ -1,4 +1,4 @@
-"""Models: built when they are needed, trained in order, shared where that is said."""
+"""Models: built at first use, trained in order, shared if declared so."""
 
 import pickle
 
@@ -25,7 +25,7 @@ class Points(Batch):
 
 
 class Counting:
-    """A model that counts what it is trained with."""
+    """A model that counts its training items."""
 
     def __init__(self, config=None):
         self.config = config
@@ -51,7 +51,7 @@ def points():
 
 @pytest.mark.parametrize("also", [{"config": {"a": 1}}, {"model_class": Counting}])
 def test_a_model_has_one_origin(also):
-    """A source is no class to be configured: what would be ignored is refused."""
+    """A source together with a class or a config is an error."""
     with pytest.raises(ValueError, match="'m' should have a source or a model_class with its config, not both"):
         Pipeline().init_model("m", source=Counting(), **also)
     with pytest.raises(ValueError, match="not both"):
@@ -59,7 +59,7 @@ def test_a_model_has_one_origin(also):
 
 
 def test_a_model_is_trained_and_predicts():
-    """Each step puts what the model returns where it is told."""
+    """Each step writes the result of the model to `save_to`."""
     pipeline = (
         points().p.init_model("m", Counting).init_variable("seen", [])
         .train_model("m", B.x, B.y, save_to=V("seen", mode="a")).predict_model("m", B.x, save_to=B.guess)
@@ -72,7 +72,7 @@ def test_a_model_is_trained_and_predicts():
 
 
 def test_a_dynamic_model_is_built_with_the_first_batch():
-    """Its config is evaluated then; each pipeline builds its own."""
+    """A dynamic model is built at the first batch, by each pipeline for itself."""
     template = Pipeline().init_model("m", Counting, config={"inputs": B.x.shape[1:], "n": C("n")}).train_model("m", B.x)
     one, two = template << points() << {"n": 1}, template << points() << {"n": 2}
 
@@ -84,7 +84,7 @@ def test_a_dynamic_model_is_built_with_the_first_batch():
 
 
 def test_a_static_model_is_built_at_once():
-    """And is one for all pipelines made from the template."""
+    """A static model is built once for all pipelines of a template."""
     template = Pipeline().init_model("m", Counting, "static").train_model("m", B.x)
     one, two = template << points(), template << points()
 
@@ -97,7 +97,7 @@ def test_a_static_model_is_built_at_once():
 
 
 def test_a_source_is_copied_unless_it_is_static():
-    """So that two experiments from one template do not train one model; an imported one is shared."""
+    """A dynamic source is copied for each pipeline; an imported model is shared."""
     source = Counting()
     template = Pipeline().train_model("m", B.x) << points()
 
@@ -111,7 +111,7 @@ def test_a_source_is_copied_unless_it_is_static():
 
 @pytest.mark.parametrize("take", ["import_model", "init_model"])
 def test_a_model_of_another_pipeline(take):
-    """Is the very same."""
+    """An imported model is the same object."""
     trained = (points().p.init_model("m", Counting).train_model("m", B.x)).run(50)
     source = {"source": trained} if take == "init_model" else trained
     test = points().p
@@ -122,13 +122,13 @@ def test_a_model_of_another_pipeline(take):
 
 
 def test_a_model_that_is_not_there():
-    """The error names those that are."""
+    """The error lists the models."""
     with pytest.raises(KeyError, match="there is no model 'n'; there are 'm'"):
         points().p.init_model("m", Counting).train_model("n", B.x).run(50)
 
 
 def test_a_model_in_an_action():
-    """As the guide shows; by hand there is no pipeline to ask."""
+    """An action gets the model by name; outside of a pipeline there is none."""
     pipeline = points().p.init_model("m", Counting).train_my_model("m").run(50)
 
     assert 200 == pipeline.m("m").trained
@@ -137,7 +137,7 @@ def test_a_model_in_an_action():
 
 
 def test_models_are_forgotten():
-    """On `reset`, or at the beginning of a run; else they train on."""
+    """`reset` forgets models; without it they go on training."""
     pipeline = points().p.init_model("m", Counting).train_model("m", B.x)
 
     assert [200, 400] == [pipeline.run(50).m("m").trained for _ in range(2)]
@@ -146,7 +146,7 @@ def test_models_are_forgotten():
 
 
 def test_models_are_saved_and_loaded(tmp_path):
-    """After the run, at once, or before the first use."""
+    """Models are saved after the run or at once, and loaded at first use."""
     path = tmp_path / "model"
     pipeline = points().p.init_model("m", Counting).train_model("m", B.x).after.save_model("m", path)
 
@@ -158,7 +158,7 @@ def test_models_are_saved_and_loaded(tmp_path):
 
 @pytest.mark.parametrize("obj", [5, "model", Counting])
 def test_what_is_no_model(obj):
-    """Is refused with what a model should have."""
+    """The error says what a model should have."""
     with pytest.raises(TypeError, match="a model should have train"):
         as_model(obj if obj is not Counting else object())
     with pytest.raises(TypeError, match="needs a model_class"):
@@ -166,7 +166,7 @@ def test_what_is_no_model(obj):
 
 
 def test_an_estimator_of_scikit_learn(tmp_path):
-    """Trains by ``partial_fit``, or by ``fit``; any of its methods can be asked for; it is saved and loaded."""
+    """An estimator trains with ``partial_fit`` or ``fit``; `fetches` names a method; it is saved and loaded."""
     linear_model = pytest.importorskip("sklearn.linear_model")
     pipeline = (
         points().p.init_model("clf", linear_model.SGDClassifier, config={"loss": "log_loss", "random_state": 0})
@@ -190,7 +190,7 @@ def test_an_estimator_of_scikit_learn(tmp_path):
 
 @pytest.mark.timeout(120)
 def test_a_module_of_torch(tmp_path):
-    """Trains step by step by the optimizer and the loss of its config; it is saved and loaded."""
+    """A module trains with the optimizer and the loss of its config; it is saved and loaded."""
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     config = {
@@ -218,7 +218,7 @@ def test_a_module_of_torch(tmp_path):
 
 
 def test_a_torch_module_as_source():
-    """Becomes a model, though it has a `train` of its own; a module's class is built with its options."""
+    """A torch module becomes a model; a class of modules is called with its options."""
     torch = pytest.importorskip("torch")
 
     model = as_model(torch.nn.Linear(3, 2))

@@ -33,7 +33,7 @@ def rows(n=N, **attrs):
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_a_profile(prefetch):
-    """How often each step was done, and how long it took; only if it was asked for."""
+    """A profile has the calls and durations of each step, if the run was profiled."""
     pipeline = rows().p.add(1).call(len, B.x).rebatch(5).add(2)
     with pytest.raises(ValueError, match="profile=True"):
         pipeline.show_profile_info()
@@ -47,7 +47,7 @@ def test_a_profile(prefetch):
 
 
 def test_a_profile_without_pandas(monkeypatch):
-    """Is a list of dicts, which prints as a table."""
+    """Without pandas the profile is a list of dicts that prints as a table."""
     monkeypatch.setitem(sys.modules, "pandas", None)
 
     found = rows().p.add(1).run(5, profile=True).show_profile_info()

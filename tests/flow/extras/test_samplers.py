@@ -1,4 +1,4 @@
-"""Samplers of values: seeded, mixed, side by side, bounded."""
+"""Samplers of values: mixtures, arithmetic and bounds."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from batchup.flow import ConstantSampler, HistoSampler, NumpySampler, Sampler
 
 
 def test_a_mixture_has_each_as_often_as_its_weight_says():
-    """Also of more than two, where a number may stand for a point."""
+    """A mixture draws its parts by their weights; a number may be a part."""
     mixture = 0.5 & ConstantSampler(0) | 0.3 & ConstantSampler(1) | 0.2 & ConstantSampler(2)
 
     shares = np.bincount(mixture.sample(20_000)[:, 0]) / 20_000
@@ -16,7 +16,7 @@ def test_a_mixture_has_each_as_often_as_its_weight_says():
 
 
 def test_a_mixture_without_weights():
-    """Has both equally often, in a drawn order."""
+    """Without weights, both parts are drawn equally often, in random order."""
     points = (NumpySampler("u", seed=1, low=0, high=1) | NumpySampler("u", seed=2, low=5, high=6)).sample(1000)[:, 0]
 
     assert 400 < (points < 2).sum() < 600
@@ -25,7 +25,7 @@ def test_a_mixture_without_weights():
 
 
 def test_the_seed_of_a_part_decides_about_the_mixture():
-    """Which of them is drawn from differs between seeds."""
+    """The seeds of the parts decide which part is drawn."""
 
     def which(seed):
         return ((NumpySampler("u", seed=seed) | NumpySampler("u", seed=2) + 5).sample(50) > 2).tolist()
@@ -35,7 +35,7 @@ def test_the_seed_of_a_part_decides_about_the_mixture():
 
 
 def test_arithmetic():
-    """With numbers on either side, and between samplers."""
+    """Arithmetic works between samplers, and with numbers on either side."""
     two, three = ConstantSampler(2), ConstantSampler(3.0)
 
     found = [s.sample(1)[0, 0] for s in (two + 1, 1 + two, 5 - two, two * three, 3 / two, two**3, 7 // two, 7 % three)]
@@ -44,7 +44,7 @@ def test_arithmetic():
 
 
 def test_bounds():
-    """Of each coordinate, or of an expression of the point; they hold for every point."""
+    """Bounds hold for each coordinate, or for an expression of the point."""
     points = NumpySampler("n", seed=1, dim=2).truncate(high=[1, 0], low=-1).sample(200)
     rings = NumpySampler("n", seed=1, dim=2).truncate(low=1, high=2, expr=lambda p: np.hypot(*p.T)).sample(200)
 
@@ -54,7 +54,7 @@ def test_bounds():
 
 
 def test_bounds_that_nothing_meets():
-    """Are an error, not a search without end; unless any point will do."""
+    """Bounds without points are an error, unless ``sample_anyways`` is set."""
     nowhere = NumpySampler("u", seed=1, low=0, high=1)
 
     with pytest.raises(ValueError, match="10 of 10 points are missing within the bounds after 5 draws"):
@@ -75,13 +75,13 @@ def test_bounds_that_nothing_meets():
     ],
 )
 def test_what_makes_no_sampler(make, why):
-    """Is refused with what should be."""
+    """Wrong arguments are errors that say what they should be."""
     with pytest.raises(ValueError, match=why):
         make()
 
 
 def test_a_sampler_of_ones_own():
-    """Has one method; the algebra works with it; without the method it says so."""
+    """A sampler of the user needs one method, `draw`; without it there is an error."""
 
     class Dice(Sampler):
         def draw(self, size, rng):
@@ -94,7 +94,7 @@ def test_a_sampler_of_ones_own():
 
 @pytest.mark.parametrize("scale", [np.array([1, 10]), [1, 10], np.float64(2)])
 def test_arrays_and_samplers(scale):
-    """From either side: an array is a point."""
+    """An array is a point, on either side of an operator."""
     expected = NumpySampler("n", seed=1, dim=2).sample(5) * scale
 
     assert (expected == (scale * NumpySampler("n", seed=1, dim=2)).sample(5)).all()

@@ -1,4 +1,4 @@
-"""Decorated methods are still methods."""
+"""Actions: decorated methods, by hand and in pipelines."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ class Points(Batch):
 
 
 def test_the_function_stays_there():
-    """As ``_name_``, in the class and in classes made from it, and by its own name in tracebacks."""
+    """The function is kept as ``_name_``, in subclasses too, and has its own name in tracebacks."""
 
     class More(Points):
         def shifted(self, x):
@@ -37,7 +37,7 @@ def test_the_function_stays_there():
 
 @pytest.mark.parametrize("target", ["for", "mpc"])
 def test_static_functions_and_lambdas(target):
-    """A function of one argument will do, in processes too."""
+    """Static functions and lambdas of one argument work, in processes too."""
 
     class Doubles(Batch):
         components = ("x",)
@@ -55,7 +55,7 @@ def test_static_functions_and_lambdas(target):
 
 
 def test_an_action_by_hand_is_the_method():
-    """Nothing is checked or changed."""
+    """An action called by hand is the plain method."""
 
     class Plain(Batch):
         @action
@@ -70,7 +70,7 @@ def test_an_action_by_hand_is_the_method():
 
 
 def test_no_eval():
-    """An argument that is named so arrives as the expression that it is."""
+    """Arguments in ``no_eval`` arrive as expressions."""
 
     class Keeps(Points):
         @action(no_eval="dst")

@@ -1,4 +1,4 @@
-"""Actions for each item: what a function is given, who runs it, where results go, what becomes of errors."""
+"""`apply_parallel`: arguments, sources, destinations, probabilities and errors."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def points(ids=4):
     ],
 )
 def test_nearest_says_where_from_and_where_to(call, decorator, default, expected):
-    """Call, decorator, class; whoever gives src only writes back there, so that no default is overwritten."""
+    """Options come from the call, the decorator, then the class; with src only, results go to src."""
 
     class Layers(Batch):
         components = "x", "y"
@@ -77,19 +77,19 @@ def test_nearest_says_where_from_and_where_to(call, decorator, default, expected
     ],
 )
 def test_services_are_offered_not_pushed(fn, given):
-    """A function gets src and dst if its signature has them behind the item, whatever it calls the item."""
+    """A function gets src and dst if its signature has them after the item."""
     assert given == points(1).apply_parallel(fn, src="x", dst="y").y[0]
 
 
 @pytest.mark.parametrize("p", [[0.5, 0.5, 0.5], [True, False], 1.5])
 def test_p_is_a_probability_or_says_for_each_item(p):
-    """Probabilities of items are no such thing, and would always be true."""
+    """A list of probabilities is an error."""
     with pytest.raises(ValueError, match="p should be a probability from 0 to 1, or true or false for each of 4 items"):
         points().apply_parallel(abs, src="x", p=p)
 
 
 def test_a_misspelt_argument_raises():
-    """It goes to the function, which does not take it."""
+    """A misspelled argument is passed to the function, which raises."""
     with pytest.raises(RuntimeError, match="unexpected keyword argument 'bye'"):
         points().shift(bye=1)
     with pytest.raises(TypeError, match="did you mean 'src'"):
@@ -97,7 +97,7 @@ def test_a_misspelt_argument_raises():
 
 
 def test_sources():
-    """A component, a tuple of them as one argument, a list one by one, data as they are, the batch's only data."""
+    """A source is a component, a tuple, a list, a container, or the data of a batch without components."""
     assert [0, 11, 22] == points(3).apply_parallel(sum, src=("x", "y"), dst="z").z.tolist()
     both = points(2).apply_parallel(lambda x: x + 1, src=["x", "y"], dst=["y", "z"])
     assert ([1, 2], [2, 3]) == (both.y.tolist(), both.z.tolist())
@@ -119,13 +119,13 @@ def test_sources():
     ],
 )
 def test_sources_and_destinations_that_make_no_sense(options, why):
-    """Each is refused with what should be."""
+    """Each is an error that says what it should be."""
     with pytest.raises((ValueError, AttributeError), match=why):
         points().apply_parallel(lambda x: x, **options)
 
 
 def test_an_empty_component_is_not_a_source():
-    """The error says to load it."""
+    """An empty component is an error that says to load data."""
     with pytest.raises(ValueError, match="x should have data"):
         Points(2).shift(1)
 
@@ -143,21 +143,21 @@ def test_an_empty_component_is_not_a_source():
     ],
 )
 def test_where_items_come_from(init, expected):
-    """From src, an attribute, a container, or from what a function gives that is offered the arguments."""
+    """Items come from src, an attribute, a container or a function, which gets the arguments it accepts."""
     found = points(3).apply_parallel(lambda x, by: x, init, src="x", dst="z", by=2)
 
     assert expected == found.z.tolist()
 
 
 def test_elements_of_a_component_are_one_argument():
-    """Though they be lists."""
+    """Items that are lists are single arguments."""
     batch = Points(2, preloaded=([[1, 2], [3, 4]], X))
 
     assert [3, 7] == batch.apply_parallel(sum, src="x", dst="y").y.tolist()
 
 
 def test_a_post_function():
-    """A callable or the name of a method; it is offered results, src, dst and the call's arguments."""
+    """`post` is a callable or a name; it gets the results and the arguments that it accepts."""
     seen = {}
 
     def post(results, src, dst, by):
@@ -174,7 +174,7 @@ def test_a_post_function():
     [(1, 40), (0, 0), (1.0, 40), (np.float32(1), 40), ([True, False] * 20, 20), (np.arange(40) < 10, 10), (None, 40)],
 )
 def test_whether_the_function_is_applied(p, applied):
-    """A probability of any type of number, or a ready mask; other items stay as they are."""
+    """`p` is a number or a mask; other items stay."""
     batch = Points(40, preloaded=(np.zeros(40), np.zeros(40))).shift(1, p=p)
 
     assert applied == batch.x.sum()
@@ -182,13 +182,13 @@ def test_whether_the_function_is_applied(p, applied):
 
 @pytest.mark.parametrize("p", [1.5, -0.1, [True], "half"])
 def test_what_is_no_probability(p):
-    """Is refused, rather than taken for never."""
+    """A wrong probability is an error, not "never"."""
     with pytest.raises(ValueError, match="p should be a probability"):
         points().shift(1, p=p)
 
 
 def test_masks_follow_images():
-    """Of a list of sources, each item has the same chance and the same random numbers in all."""
+    """With a list of sources, an item has the same `p` and random numbers in all of them."""
     batch = Points(50, preloaded=(np.zeros(50), np.zeros(50)))
     batch.random_seed = 5
 
@@ -200,7 +200,7 @@ def test_masks_follow_images():
 
 
 def test_values_per_item():
-    """`P` has one for each item, by hand too; they may be inside a tuple."""
+    """`P` has one value for each item, by hand too, also inside a tuple."""
     batch = points(3)
 
     assert [5, 7, 9] == batch.shift(P(np.array([5, 6, 7]))).x.tolist()
@@ -225,7 +225,7 @@ def test_values_per_item():
 )
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_values_per_item_may_be_inside(argument, by_hand):
-    """Of lists, tuples, dicts and slices, and among the arguments of functions: each item gets its own."""
+    """Values per item may be inside lists, tuples, dicts, slices and calls."""
 
     def note(x, argument):
         return str(argument)
@@ -243,7 +243,7 @@ def test_values_per_item_may_be_inside(argument, by_hand):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_error_names_its_item(target, capfd):
-    """A RuntimeError from the first item's exception, with its id; nothing is printed."""
+    """The first exception is the cause of a RuntimeError with the id of the item; nothing is printed."""
 
     def invert(x):
         return 1 / x if x else [][1]
@@ -258,13 +258,13 @@ def test_an_error_names_its_item(target, capfd):
 
 
 def test_results_of_the_wrong_number():
-    """For a tuple of destinations each result should have as many parts."""
+    """With a tuple of destinations, each result should have as many parts."""
     with pytest.raises(ValueError, match="should return 2 values, for x, y, not 3"):
         points().apply_parallel(lambda pair: (1, 2, 3), src=("x", "y"))
 
 
 def test_preloaded_data_are_there_for_all_threads():
-    """They are taken before the threads begin, once."""
+    """Preloaded data are taken once, before the threads start."""
 
     class Once:
         asked = 0

@@ -1,4 +1,4 @@
-"""A method for each element of an init-function."""
+"""`inbatch_parallel`: init- and post-functions."""
 
 import asyncio
 
@@ -41,12 +41,12 @@ def points(ids=4):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_method_for_each_element(target):
-    """It gets an element of init and the arguments of the call."""
+    """The method gets an element of init and the arguments of the call."""
     assert [1, 2, 5, 10] == points().squares(shift=1, target=target).y.tolist()
 
 
 def elements(init, given, **options):
-    """What a method gets for each of the elements."""
+    """The arguments that a method gets for each element."""
 
     class Elements(Points):
         def give(self):
@@ -70,7 +70,7 @@ def elements(init, given, **options):
     ],
 )
 def test_elements_of_an_init_method(given, expected):
-    """Lists and tuples are positional arguments, dicts named ones, pairs of both are both, all else is one argument."""
+    """Lists and tuples are positional, dicts are keywords, pairs are both, others are one argument."""
     assert expected == elements("give", given)
 
 
@@ -80,7 +80,7 @@ def test_elements_of_a_component_stay_whole():
 
 
 def test_init_and_post_get_what_they_take():
-    """Options of the decorator and arguments of the call, those that their signatures have."""
+    """Both get the options and arguments that their signatures have."""
     seen = {}
 
     class Offered(Points):
@@ -102,7 +102,7 @@ def test_init_and_post_get_what_they_take():
 
 
 def test_arguments_that_a_method_does_not_accept_are_left_out_with_a_warning():
-    """As the guide's ``_load_raw(src)`` needs it."""
+    """Surplus positional arguments are left out with a warning."""
 
     class Guide(Points):
         @inbatch_parallel(init="indices", post="keep")
@@ -114,7 +114,7 @@ def test_arguments_that_a_method_does_not_accept_are_left_out_with_a_warning():
 
 
 def test_run_once():
-    """The method is called once, with the arguments of the call; a coroutine is awaited."""
+    """``run_once`` calls the method once; a coroutine is awaited."""
 
     class Once(Points):
         @inbatch_parallel(init="run_once", target="async")
@@ -126,7 +126,7 @@ def test_run_once():
 
 
 def test_without_a_post_function():
-    """The batch is returned; or a RuntimeError is raised from the first exception, or the exception, if debug."""
+    """Without post the batch is returned, or a RuntimeError raised; with debug, the exception itself."""
 
     class Fails(Points):
         @inbatch_parallel(init="indices")
@@ -144,7 +144,7 @@ def test_without_a_post_function():
 
 
 def test_a_post_function_sees_exceptions():
-    """As values, in their places; `any_action_failed` and `get_errors` find them."""
+    """`post` gets exceptions as values; `any_action_failed` and `get_errors` find them."""
 
     class Sees(Points):
         @inbatch_parallel(init="indices", post="look")

@@ -40,18 +40,18 @@ def points(ids=4):
 
 @pytest.mark.parametrize("target", ["f", "t", "m", "a", *TARGETS])
 def test_targets(target):
-    """Whoever runs it, the result is the same."""
+    """The result is the same with each target."""
     assert [10, 11, 12, 13] == points().shift(10, target=target).x.tolist()
 
 
 def test_an_unknown_target():
-    """Is refused by name."""
+    """An unknown target is an error that names it."""
     with pytest.raises(ValueError, match="target should be for, threads, mpc or async"):
         points().shift(1, target="gpu")
 
 
 def test_an_item_function_may_use_parallel_actions_itself():
-    """In the pool of its own target, it does not wait for itself."""
+    """Nested calls with the same target do not deadlock."""
 
     class Nested(Points):
         @apply_parallel(src="x", target="threads", n_workers=1)
@@ -62,7 +62,7 @@ def test_an_item_function_may_use_parallel_actions_itself():
 
 
 def test_workers_are_shared_and_end():
-    """Two calls use the same threads; `close_workers` ends them, and they come again."""
+    """Calls share threads; `close_workers` ends them, and new ones start when needed."""
 
     def name(x):
         return threading.current_thread().name
@@ -77,7 +77,7 @@ def test_workers_are_shared_and_end():
 
 
 def test_processes_are_others():
-    """``mpc`` is not this process; what is sent is small, whatever the dataset is."""
+    """``mpc`` runs in other processes, and the dataset is not sent to them."""
     dataset = Dataset(4, Points, preloaded=(X, X), unpicklable=threading.Lock())
     batch = dataset.create_batch([1, 2])
 
@@ -86,7 +86,7 @@ def test_processes_are_others():
 
 
 def test_coroutines_within_a_running_loop():
-    """As in a notebook: they run in a thread, and the loop is no obstacle."""
+    """Coroutines run even if there is a running loop, as in a notebook."""
 
     class Reads(Points):
         @inbatch_parallel(init="indices", post="keep", target="async")
@@ -101,7 +101,7 @@ def test_coroutines_within_a_running_loop():
 
 
 def test_coroutines_wait_side_by_side():
-    """All have begun before the first is done."""
+    """All coroutines start before the first one ends."""
     begun = []
 
     class Reads(Points):

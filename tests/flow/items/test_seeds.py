@@ -41,7 +41,7 @@ def points(ids=4):
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", ["noisy", "noisy_by_self"])
 def test_random_numbers_do_not_depend_on_the_target(name, target):
-    """Each item has its own, by the keyword ``rng`` or by ``self.random``."""
+    """Each item has its own generator, as ``rng`` or as ``self.random``, the same with each target."""
     batch, expected = points(), points()
     batch.random_seed = expected.random_seed = 7
 
@@ -52,7 +52,7 @@ def test_random_numbers_do_not_depend_on_the_target(name, target):
 
 
 def test_random_numbers_of_coroutines():
-    """Each has those of its item, after it has waited too; they are those that a function would have."""
+    """A coroutine has the random numbers of its item, also after it has waited."""
 
     class Reads(Points):
         @inbatch_parallel(init="indices", post="keep")
@@ -71,7 +71,7 @@ def test_random_numbers_of_coroutines():
 
 
 def test_seeds_may_be_given():
-    """One for each item; equal seeds draw the same."""
+    """`rng_seeds` has one seed for each item; equal seeds draw the same."""
     found = points(3).apply_parallel(lambda x, rng: rng.random(), src="x", dst="z", rng_seeds=[1, 1, 2]).z
 
     assert found[0] == found[1] != found[2]
@@ -81,7 +81,7 @@ def test_seeds_may_be_given():
 
 
 def test_rng_is_given_where_it_is_required():
-    """To a function that takes any keyword, if ``requires_rng``; each call draws anew."""
+    """``requires_rng`` passes ``rng`` to a function with ``**kwargs``; each call draws new numbers."""
     batch = points(2)
 
     batch.apply_parallel(lambda x, **given: given["rng"].random(), src="x", dst="p", requires_rng=True)

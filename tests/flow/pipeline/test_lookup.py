@@ -64,13 +64,13 @@ def values(batches, name="x"):
     "bind", [lambda step: getattr(rows().p, step)(), lambda step: getattr(Pipeline(), step)() << rows()]
 )
 def test_an_unknown_step_is_refused_when_the_pipeline_is_bound(step, error, why, bind):
-    """Before anything is loaded, whichever comes first."""
+    """An unknown step raises as soon as step and dataset are known."""
     with pytest.raises(error, match=why):
         bind(step)
 
 
 def test_a_step_of_another_batch_class():
-    """May follow an action that returns such a batch, which keeps dataset, pipeline and number."""
+    """An action may return a batch of another class; its actions may follow."""
     pipeline = rows().p.to_other().other_step()
 
     second = list(pipeline.gen_batch(4, n_iters=2))[1]
@@ -80,7 +80,7 @@ def test_a_step_of_another_batch_class():
 
 
 def test_private_names_are_no_steps():
-    """So that copy, pickle and prompts do what they should."""
+    """Private names raise, so that copy, pickle and completion work."""
     with pytest.raises(AttributeError, match="private"):
         Pipeline()._add  # noqa: B018
     for clone in (copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))):
@@ -88,7 +88,7 @@ def test_private_names_are_no_steps():
 
 
 def test_functions_of_namespaces():
-    """Their values go where save_to says; the batch goes on; save_to is not passed on."""
+    """The result of a function goes to `save_to`, which is not passed to it."""
     space = types.SimpleNamespace(scaled=lambda x, by: x * by, both=lambda x: (x, -x), table={"k": 1})
 
     pipeline = (
@@ -102,7 +102,7 @@ def test_functions_of_namespaces():
 
 
 def test_actions_come_before_functions():
-    """Of the same name; then namespaces, in order, then methods of the dataset."""
+    """Actions come before functions of the same name; then namespaces in order, then the dataset."""
 
     class Named(Dataset):
         def level(self):
@@ -120,7 +120,7 @@ def test_actions_come_before_functions():
 
 
 def test_functions_of_the_main_program(monkeypatch):
-    """As in a script or a notebook."""
+    """Functions of ``__main__`` are steps."""
     import __main__
 
     monkeypatch.setattr(__main__, "halved", lambda x: x / 2, raising=False)

@@ -1,4 +1,4 @@
-"""Pipelines: what is written down, and what comes of it in a run."""
+"""Pipelines: runs, their options, and their errors."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def values(batches, name="x"):
 
 @pytest.mark.parametrize("run", ["run", "next_batch", "gen_batch"])
 def test_a_pipeline_without_dataset_does_not_run(run):
-    """The error says how to bind it; another one asks for the batch size."""
+    """The error says how to bind a dataset; another one asks for the batch size."""
     with pytest.raises(ValueError, match="has no dataset: bind it"):
         getattr(Pipeline().add(1), run)(2)
     with pytest.raises(ValueError, match="batch_size should be given"):
@@ -71,7 +71,7 @@ def test_a_pipeline_without_dataset_does_not_run(run):
 
 
 def test_a_run_is_one_epoch():
-    """Unless it is told otherwise; it returns the pipeline."""
+    """A run is one epoch by default, and returns the pipeline."""
     counted = rows().p.init_variable("n", 0).update(V("n"), V("n") + B.size)
 
     assert counted is counted.run(3)
@@ -81,7 +81,7 @@ def test_a_run_is_one_epoch():
 
 
 def test_generators_and_next_batch_have_states_of_their_own():
-    """One does not move the other; the batch size of `next_batch` may change."""
+    """`gen_batch` and `next_batch` do not affect each other; the batch size of `next_batch` may change."""
     pipeline = rows().p.add(0)
     one, two = pipeline.gen_batch(4), pipeline.gen_batch(4)
 
@@ -95,7 +95,7 @@ def test_generators_and_next_batch_have_states_of_their_own():
 
 
 def test_a_run_that_is_told_later():
-    """Its options hold for `run`, `next_batch` and `gen_batch`, where these say nothing else."""
+    """`run_later` sets defaults for `run`, `next_batch` and `gen_batch`."""
     pipeline = rows().p.init_variable("n", 0).update(V("n"), V("n") + 1).run_later(5, n_epochs=3, shuffle=1)
 
     assert 6 == pipeline.run().v("n")
@@ -116,18 +116,18 @@ def test_a_run_that_is_told_later():
     ],
 )
 def test_wrong_options_of_a_run(options, error, why):
-    """A misspelt one is not given to the batch in silence."""
+    """Misspelled options raise."""
     with pytest.raises(error, match=why):
         rows().p.run(2, **options)
 
 
 def test_options_of_the_batch():
-    """Other keywords of a run reach its constructor."""
+    """Other keywords of a run are passed to the constructor of batches."""
     assert "red" == rows().p.next_batch(2, colour="red").colour
 
 
 def test_batches_may_be_skipped_and_runs_stopped():
-    """By exceptions of an action; a run without any batch gives a warning."""
+    """Actions skip batches or stop the run with exceptions; a run without batches gives a warning."""
     assert [[0, 1], [4, 5], [8, 9]] == values(rows().p.skip_odd().gen_batch(2, n_epochs=1))
     assert [[0, 1], [2, 3]] == values(rows().p.stop_at(2).gen_batch(2, n_epochs=1))
     with pytest.warns(EmptyBatchSequence, match="gave no batch"):
@@ -135,7 +135,7 @@ def test_batches_may_be_skipped_and_runs_stopped():
 
 
 def test_failing_batches_may_be_left_out():
-    """With a warning for each, if that is asked for."""
+    """With ``ignore_exceptions`` a failing batch is left out with a warning."""
 
     def invert(x):
         return 1 // x
@@ -149,7 +149,7 @@ def test_failing_batches_may_be_left_out():
 
 
 def test_an_error_says_where_it_was():
-    """The user's own type, with a note of step and batch."""
+    """An error keeps its type, and has a note with step and batch."""
     with pytest.raises(AttributeError) as error:
         rows().p.add(1).add(B.missing).run(4, n_epochs=1)
 
@@ -157,14 +157,14 @@ def test_an_error_says_where_it_was():
 
 
 def test_one_batch_by_hand():
-    """Goes through all steps."""
+    """`execute_for` takes a batch through all steps."""
     batch = rows().create_batch([5, 6])
 
     assert [6, 7] == (Pipeline().add(1) << rows()).execute_for(batch).x.tolist()
 
 
 def test_a_progress_bar(capsys):
-    """Of tqdm, which knows how many batches there are."""
+    """The bar of tqdm has the number of batches."""
     pytest.importorskip("tqdm")
 
     rows().p.run(4, bar=True)
@@ -174,7 +174,7 @@ def test_a_progress_bar(capsys):
 
 @pytest.mark.parametrize("prefetch", [0, 3])
 def test_batches_of_another_size(prefetch):
-    """The same items in the same order, with variables of before; the last may be short."""
+    """`rebatch` keeps items, order and variables; the last batch may be short."""
     pipeline = (
         rows().p.init_variable("sizes", []).add(1).rebatch(C("size")).update(V("sizes", mode="a"), B.size).add(10)
         << {"size": 4}
@@ -187,14 +187,14 @@ def test_batches_of_another_size(prefetch):
 
 
 def test_dataset_attributes():
-    """`D` finds them; what a dataset has itself cannot be given."""
+    """`D` gives attributes of the dataset; names of its own are an error."""
     assert [[7, 8]] == values(rows(shift=7).p.add(D("shift")).gen_batch(2, n_iters=1))
     with pytest.raises(ValueError, match="already"):
         rows(split=1)
 
 
 def test_values_per_item_reach_functions():
-    """As a sequence of as many values."""
+    """A function gets values per item as a sequence."""
     space = {"total": sum}
 
     batch = rows().p.add_namespace(space).total(P(R("integers", 1, 2)), save_to=B.z).next_batch(4)
@@ -203,14 +203,14 @@ def test_values_per_item_reach_functions():
 
 
 def test_there_is_no_batch_before_a_run():
-    """An action there is an error that says so."""
+    """An action before a run is an error that says there is no batch."""
     with pytest.raises(AttributeError, match="no function 'add'; before and after a run there is no batch"):
         rows().p.before.add(1).run(5)
 
 
 @pytest.mark.parametrize("pipeline", [rows().p, rows().p.rebatch(R("integers", 1, 9))])
 def test_a_run_without_actions_is_seeded_too(pipeline):
-    """What is drawn for a new batch size, and what the batches draw later."""
+    """A seed makes a random batch size and later random numbers reproducible."""
 
     def drawn(seed):
         return [(batch.size, batch.random.random()) for batch in pipeline.gen_batch(3, n_epochs=2, seed=seed)]

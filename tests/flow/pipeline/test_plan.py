@@ -1,4 +1,4 @@
-"""The order of a run: options, epochs, samplers, and where next_batch goes on."""
+"""Plans: options, epochs, samplers, and the position of next_batch."""
 
 import numpy as np
 import pytest
@@ -26,19 +26,19 @@ def ids(batches):
     ],
 )
 def test_options_that_make_no_plan_are_refused(options, error, why):
-    """Each says what should be."""
+    """Each error says what the option should be."""
     with pytest.raises(error, match=why):
         list(Dataset(4).gen_batch(**options))
 
 
 def test_a_sampler_that_gives_no_batch_does_not_go_on_for_ever():
-    """Rather than search for a full batch without end, it says so."""
+    """A sampler that gives no full batch is an error, not an endless search."""
     with pytest.raises(ValueError, match="would never end"):
         list(PipelinePlan(4, 3, sampler=StandardSampler(2), drop_last=True))
 
 
 def test_a_sampler_draws_the_positions():
-    """Of a weighted one, only what has a weight; there are as many batches as asked for."""
+    """A weighted sampler gives only items with a weight, for the given number of batches."""
     sampler = WeightedSampler([0, 1, 0, 1])
 
     found = ids(Dataset(["a", "b", "c", "d"]).gen_batch(5, shuffle=1, n_iters=3, sampler=sampler))
@@ -58,7 +58,7 @@ def test_a_sampler_draws_the_positions():
     ],
 )
 def test_a_plan_knows_how_many_batches_there_will_be(options, expected):
-    """Where it counts them, it counts right."""
+    """`total` is the number of batches."""
     plan = PipelinePlan(10, 3, **options)
 
     assert expected == plan.total
@@ -66,7 +66,7 @@ def test_a_plan_knows_how_many_batches_there_will_be(options, expected):
 
 
 def test_unseeded_runs_draw_anew_and_follow_numpys_seed():
-    """Two runs differ; after ``numpy.random.seed`` they are the same again."""
+    """Runs without a seed differ, and depend on ``numpy.random.seed``."""
 
     def roots():
         np.random.seed(3)
@@ -96,7 +96,7 @@ class Coloured(Batch):
 )
 @pytest.mark.parametrize("prefetch", [None, 0, 2])
 def test_the_next_batch_goes_on_with_equal_options(options, prefetch):
-    """They need not be the same objects at each call."""
+    """`next_batch` goes on if the options are equal, even if they are other objects."""
     batches = Dataset(6, Coloured) if prefetch is None else Dataset(6, Coloured).p.do_nothing()
     ahead = {} if prefetch is None else {"prefetch": prefetch}
 
@@ -108,7 +108,7 @@ def test_the_next_batch_goes_on_with_equal_options(options, prefetch):
 
 @pytest.mark.parametrize("batches", [Dataset(6, Coloured), Dataset(6, Coloured).p.do_nothing()])
 def test_each_next_batch_is_made_with_what_its_call_gives(batches):
-    """What is for the constructor may change from batch to batch."""
+    """Arguments of the constructor may change from batch to batch."""
     found = [batches.next_batch(2, colour=colour) for colour in ["red", "blue"]]
 
     assert [("red", [0, 1]), ("blue", [2, 3])] == [(batch.colour, batch.indices.tolist()) for batch in found]
@@ -117,7 +117,7 @@ def test_each_next_batch_is_made_with_what_its_call_gives(batches):
 @pytest.mark.parametrize("batches", [Dataset(4, Coloured), Dataset(4, Coloured).p])
 @pytest.mark.parametrize("how", ["next_batch", "gen_batch"])
 def test_misspelt_options_are_refused(batches, how):
-    """Not what the constructor of batches takes, be it like an option or not; nor what is an attribute."""
+    """Misspelled options raise; parameters of the constructor and attributes do not."""
 
     def batch(**kwargs):
         found = getattr(batches, how)(2, **kwargs)

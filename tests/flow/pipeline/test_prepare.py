@@ -1,4 +1,4 @@
-"""Batches that are prefetched, by threads and processes."""
+"""Prefetched batches, in threads and processes."""
 
 import threading
 
@@ -61,7 +61,7 @@ def results(pipeline, **options):
 
 
 def test_an_action_that_swallows_the_error_is_done_in_its_turn():
-    """What it would make of a pipeline that is not known yet is not used."""
+    """The result of an action that swallows the error is dropped, and the action runs in order."""
     pipeline = Pipeline().init_variable("n", 1).count_in_silence() << rows()
 
     assert results(pipeline, n_epochs=1) == results(pipeline, n_epochs=1, prefetch=3)
@@ -91,7 +91,7 @@ class Doubtful(Rows):
 
 @pytest.mark.parametrize("batch_class", [Eager, Doubtful])
 def test_what_is_asked_too_early_stops_nothing(batch_class):
-    """Be it asked by a constructor, or by an action that would end the run without an answer."""
+    """A constructor or action that asks too early runs again in order."""
     dataset = Dataset(N, batch_class, preloaded=(np.arange(N), np.zeros(N)))
     pipeline = dataset.p.init_variable("n", 1).add(1).stop_unless_known()
 
@@ -118,7 +118,7 @@ def test_what_is_asked_too_early_stops_nothing(batch_class):
     ],
 )
 def test_steps_up_to_the_first_that_depends_on_order_are_done_ahead(steps, ahead):
-    """Variables, models and functions called for their effect wait for the turn of the batch."""
+    """Steps with variables, models or side effects are not prefetched."""
     pipeline = steps << rows()
 
     assert ahead == PipelineRun(pipeline, PipelinePlan(N, 6), [], RunOptions(), {}).upto
@@ -126,7 +126,7 @@ def test_steps_up_to_the_first_that_depends_on_order_are_done_ahead(steps, ahead
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_batches_from_workers_belong_here(target):
-    """To this pipeline, this dataset, this class; their arrays can be written to."""
+    """Prefetched batches have the pipeline, the dataset and the class, and writable arrays."""
     pipeline = rows().p.add(1)
 
     for batch in pipeline.gen_batch(6, n_iters=2, prefetch=2, target=target):
@@ -137,14 +137,14 @@ def test_batches_from_workers_belong_here(target):
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
 def test_batches_of_another_class_from_workers(prefetch, target):
-    """Are of that class here."""
+    """A prefetched batch of another class keeps its class."""
     (batch,) = rows().p.add(1).to_plain().gen_batch(3, n_iters=1, prefetch=prefetch, target=target)
 
     assert (Batch, [1, 2, 3], ("z",)) == (type(batch), batch.z.tolist(), batch.components)
 
 
 def test_what_cannot_be_sent_to_processes():
-    """Is an error that says so, not a hang."""
+    """What cannot be pickled is an error, not a hang."""
     dataset = Dataset(4, Rows, preloaded=(np.arange(4), np.zeros(4)), lock=threading.Lock())
 
     with pytest.raises(TypeError, match="cannot be pickled"):
@@ -152,7 +152,7 @@ def test_what_cannot_be_sent_to_processes():
 
 
 def test_what_is_done_in_order_is_not_sent_to_processes():
-    """A writer of a log, a progress bar, a model on a GPU: they stay where they are."""
+    """Arguments of steps that are not prefetched are not pickled."""
 
     class Log:
         def __init__(self):
@@ -170,7 +170,7 @@ def test_what_is_done_in_order_is_not_sent_to_processes():
 
 
 def test_lambdas_go_to_processes():
-    """As functions of a namespace and as arguments."""
+    """Lambdas work in processes, as functions of a namespace and as arguments."""
     pipeline = rows().p.add_namespace({"f": lambda x, g: g(x)}).f(B.x, lambda x: x * 2, save_to=B.x)
 
     (batch,) = pipeline.gen_batch(3, n_iters=1, prefetch=1, target="mpc")
@@ -186,7 +186,7 @@ class Elsewhere(Rows):
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
 def test_a_batch_of_another_dataset_stays_one(prefetch, target):
-    """Whoever does the work."""
+    """A batch with a dataset of its own keeps it, with each target."""
     dataset = Dataset(8, Elsewhere, preloaded=(np.arange(8), np.zeros(8)))
     pipeline = dataset.p.to_a_dataset_of_its_own()
 

@@ -1,4 +1,4 @@
-"""Pipelines are declared, added, and bound to datasets and configs."""
+"""Recipes: declare, add and bind pipelines."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def values(batches, name="x"):
 
 
 def test_a_pipeline_is_never_changed():
-    """Each call gives a new one: a template serves twice, and an unfinished one can be continued in two ways."""
+    """Each call returns a new pipeline, so a template can be used twice."""
     template = Pipeline().add(1)
     one, two = template.add(10), template.add(n=20)
     dataset = rows()
@@ -56,7 +56,7 @@ def test_a_pipeline_is_never_changed():
     "bind", [lambda t, d: t << d, lambda t, d: d >> t, lambda t, d: Pipeline(d) + t, lambda t, d: t + d.p]
 )
 def test_ways_to_bind(bind):
-    """A pipeline and a dataset, from either side, or the sum with one that has a dataset."""
+    """A dataset is bound with ``<<``, with ``>>``, or by a sum."""
     dataset = rows()
 
     bound = bind(Pipeline().add(1), dataset)
@@ -67,13 +67,13 @@ def test_ways_to_bind(bind):
 
 @pytest.mark.parametrize("value", ["missing", 5, [1]])
 def test_what_is_bound_to_a_pipeline(value):
-    """A dataset or a config, nothing else."""
+    """``<<`` takes a dataset or a config, nothing else."""
     with pytest.raises(TypeError, match="should be followed by a dataset or a config"):
         Pipeline() << value
 
 
 def test_sums():
-    """Steps, variables, config, namespaces of both; two datasets are refused."""
+    """A sum has the steps, variables, configs and namespaces of both; two datasets are an error."""
     first = Pipeline(config={"a": 1, "b": 1}).init_variable("v", [])
     second = Pipeline(config={"b": 2}).update(V("v", mode="a"), C("a") + C("b") + B.x[0])
 
@@ -85,14 +85,14 @@ def test_sums():
 
 
 def test_config():
-    """Added by ``<<``, where the later entry wins; an expression finds it."""
+    """``<<`` adds to the config, and the later entry wins; `C` finds it."""
     pipeline = Pipeline(config={"n": 1}).add(C("n")) << {"n": 5} << rows()
 
     assert [[5, 6]] == values(pipeline.gen_batch(2, n_iters=1))
 
 
 def test_steps_before_and_after():
-    """Once each, around the batches; not after a loop that was left."""
+    """Steps before and after run once; not after a break out of the loop."""
     seen = []
     pipeline = (
         rows().p.before.call(seen.append, "before").after.call(seen.append, "after").call(seen.append, I())
@@ -110,7 +110,7 @@ def test_steps_before_and_after():
 
 
 def test_rebatch_in_a_sum():
-    """Keeps the dataset, wherever the rebatch is."""
+    """A sum with a rebatch keeps the dataset."""
     tail = Pipeline().rebatch(5).add(1)
 
     assert [5, 5] == [batch.size for batch in (rows().p.add(1) + tail).gen_batch(2, n_epochs=1)]

@@ -1,4 +1,4 @@
-"""Runs ahead of the consumer: the same batches, whoever does the work and however far ahead."""
+"""Runs: the same batches with any prefetch and any target."""
 
 import os
 import threading
@@ -85,7 +85,7 @@ class Rows(Batch):
 
 
 class Order:
-    """A model whose state depends on the order that it was trained in."""
+    """A model whose state depends on the order of training."""
 
     def __init__(self, config=None):
         self.state = 1.0
@@ -93,9 +93,12 @@ class Order:
     def train(self, x):
         self.state = self.state * 1.5 + x.sum()
 
+    def predict(self, x):
+        return x * self.state
+
 
 class Unlucky(Exception):
-    """An error of the user's own."""
+    """An error class of the user."""
 
 
 def rows():
@@ -122,7 +125,7 @@ def results(pipeline, **options):
     ids=["items", "sometimes", "hidden variable", "variable", "model", "hidden model", "stateful function", "dataset"],
 )
 def test_a_run_gives_the_same_whoever_does_the_work(make, prefetch, target):
-    """Random numbers, variables and models, though an action asks for them where nobody can see it."""
+    """Random numbers, variables and models are the same, even if an action asks for them inside its code."""
     expected = results(make() << rows(), shuffle=3, n_epochs=2)
 
     assert expected == results(make() << rows(), shuffle=3, n_epochs=2, prefetch=prefetch, target=target)
@@ -130,7 +133,7 @@ def test_a_run_gives_the_same_whoever_does_the_work(make, prefetch, target):
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_workers_do_the_work(target):
-    """With prefetch it is others than the consumer's thread; with processes, other processes."""
+    """Prefetched steps run in other threads or in other processes."""
     me = os.getpid() * 1_000_000 + threading.get_ident() % 1_000_000
 
     workers = {batch.y[0] for batch in rows().p.whose().gen_batch(6, n_epochs=1, prefetch=2, target=target)}
@@ -142,7 +145,7 @@ def test_workers_do_the_work(target):
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
 def test_an_error_keeps_its_place(prefetch, target):
-    """The batches before it arrive, it is of its own type, and says which step and batch it was."""
+    """Earlier batches arrive; the error keeps its type and names step and batch."""
     pipeline = rows().p.add(1).fail_at(3, Unlucky("no"))
     seen = []
 
@@ -157,7 +160,7 @@ def test_an_error_keeps_its_place(prefetch, target):
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
 def test_skipping_and_stopping(prefetch, target):
-    """Leave out the very batch; end at it."""
+    """Skipping leaves out that batch; stopping ends the run at it."""
     options = {"n_epochs": 1, "prefetch": prefetch, "target": target}
 
     skipped = rows().p.fail_at(3, SkipBatchException()).gen_batch(6, **options)
@@ -169,7 +172,7 @@ def test_skipping_and_stopping(prefetch, target):
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
 def test_failing_batches_are_left_out_if_asked(prefetch, target):
-    """With a warning; the others arrive in order."""
+    """Failing batches are left out with a warning; the others arrive in order."""
     pipeline = rows().p.fail_at(3, Unlucky("no"))
 
     with pytest.warns(RuntimeWarning, match="Unlucky"):
@@ -180,13 +183,13 @@ def test_failing_batches_are_left_out_if_asked(prefetch, target):
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
 def test_a_stop_iteration_of_the_users_is_an_error(prefetch, target):
-    """It does not end the loop in silence."""
+    """A StopIteration of the user does not end the loop silently."""
     with pytest.raises(RuntimeError):
         rows().p.fail_at(2, StopIteration()).run(6, prefetch=prefetch, target=target)
 
 
 def test_no_more_batches_are_begun_than_asked_for():
-    """Those that the consumer has not taken are `prefetch` at most, and without prefetch none."""
+    """At most `prefetch` batches are in flight."""
     begun = []
     source = Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)))
     pipeline = source.p.add_namespace({"note": lambda i: begun.append(i)}).note(I(), save_to=B.z)
@@ -201,7 +204,7 @@ def test_no_more_batches_are_begun_than_asked_for():
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_a_loop_may_be_left(target):
-    """No thread or process of the run is left then."""
+    """After a break, no thread or process of the run is left."""
     before = threading.active_count()
 
     batches = rows().p.add(1).gen_batch(2, prefetch=3, target=target)
@@ -213,7 +216,7 @@ def test_a_loop_may_be_left(target):
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_after_a_failed_batch_there_is_no_next(target):
-    """The error says so at each call, until `reset`: it does not look like the end."""
+    """Each call raises until `reset`."""
     pipeline = rows().p.fail_at(1, KeyError("x"))
     ahead = {"prefetch": 2, "target": target}
     pipeline.next_batch(6, **ahead)
@@ -227,7 +230,7 @@ def test_after_a_failed_batch_there_is_no_next(target):
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_next_batch_ahead(target):
-    """Goes on in order, and `reset` ends its workers."""
+    """`next_batch` with prefetch goes on in order, and `reset` ends its workers."""
     pipeline = rows().p.add(1)
 
     found = [pipeline.next_batch(6, prefetch=2, target=target).x[0] for _ in range(3)]
@@ -237,7 +240,7 @@ def test_next_batch_ahead(target):
 
 
 def test_batches_ahead_keep_their_size():
-    """Those that are made already would not be of the size that is asked for; without prefetch it may change."""
+    """With prefetch the batch size may not change; without, it may."""
     pipeline = rows().p.add(1)
 
     assert [6, 4] == [pipeline.next_batch(size).size for size in (6, 4)]
@@ -250,7 +253,7 @@ def test_batches_ahead_keep_their_size():
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
 def test_stop_iteration_in_an_action_ends_no_run(prefetch, target):
-    """It is an error, whoever does the work."""
+    """A StopIteration in an action is an error with each target."""
     with pytest.raises(WorkerError, match="raised StopIteration") as caught:
         rows().p.fail_at(1, StopIteration()).run(6, prefetch=prefetch, target=target)
 
@@ -265,7 +268,7 @@ class Broken(StandardSampler):
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
 def test_a_plan_that_fails_is_no_batch_to_leave_out(prefetch, target):
-    """Its error is raised with ``ignore_exceptions`` as without: no batch comes after it."""
+    """An error of the plan is raised even with ``ignore_exceptions``."""
     batches = (
         rows()
         .p.add(1)
@@ -279,7 +282,7 @@ def test_a_plan_that_fails_is_no_batch_to_leave_out(prefetch, target):
 
 @pytest.mark.parametrize("prefetch", [1, 4])
 def test_the_order_does_not_depend_on_who_else_draws(prefetch):
-    """A shuffled run takes from NumPy's global generator when it begins, and not later."""
+    """A shuffled run draws from NumPy's global generator at its start only."""
 
     def order(prefetch):
         np.random.seed(3)
@@ -290,7 +293,7 @@ def test_the_order_does_not_depend_on_who_else_draws(prefetch):
 
 
 def test_an_interrupted_next_batch_is_not_the_end():
-    """The next call says that it failed."""
+    """After Ctrl-C the next call says that the batch failed."""
     pipeline = rows().p.fail_at(1, KeyboardInterrupt())
     pipeline.next_batch(6)
 

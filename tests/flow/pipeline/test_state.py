@@ -1,4 +1,4 @@
-"""Variables of a pipeline, and how to reset them."""
+"""State: variables of a pipeline, and how to reset them."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def rows(n=N, **attrs):
 
 
 def test_variables():
-    """Their first values are copies; expressions are evaluated; all can be read, set and asked for."""
+    """First values are copied or evaluated; variables can be read, set and checked."""
     default = []
     template = (
         Pipeline().init_variable("a", default).init_variables("b", "c").init_variables({"d": 4, "e": {"default": 5}})
@@ -47,7 +47,7 @@ def test_variables():
 
 
 def test_variables_live_on_unless_they_are_reset():
-    """From run to run of the same pipeline; those of each run begin anew."""
+    """Variables last from run to run, except those that are declared for each run."""
     pipeline = (
         rows().p.init_variable("all", []).init_variable("this", init_on_each_run=list)
         .update(V("all", mode="a"), I()).update(V("this", mode="a"), I())
@@ -61,6 +61,6 @@ def test_variables_live_on_unless_they_are_reset():
 
 @pytest.mark.parametrize("what", ["variables", ["vars", "model"]])
 def test_what_can_be_reset(what):
-    """Anything else is refused."""
+    """Other names raise."""
     with pytest.raises(ValueError, match="should be 'iter', 'vars' or 'models'"):
         rows().p.run(5, reset=what)

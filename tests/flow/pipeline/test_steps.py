@@ -1,4 +1,4 @@
-"""What the steps of a pipeline do."""
+"""Steps: repeated, random, joined and merged."""
 
 import numpy as np
 import pytest
@@ -51,13 +51,13 @@ def values(batches, name="x"):
 
 
 def test_an_action_returns_a_batch():
-    """One that forgets it is told so, by name, at once."""
+    """The error names an action that does not return a batch."""
     with pytest.raises(TypeError, match="the action 'nothing' of Rows should return a batch, not None; add `ret"):
         rows().p.nothing().add(1).run(2)
 
 
 def test_repeated_steps():
-    """``*`` as often as said, by a number or by an expression."""
+    """``*`` repeats by a number or an expression."""
     with Pipeline() as p:
         pipeline = p.add(1) * 3 + p.add(1) * C("n")
 
@@ -65,7 +65,7 @@ def test_repeated_steps():
 
 
 def test_steps_with_a_probability():
-    """``@``: done for some of the batches, by the seed; never, always."""
+    """``@`` does steps for some batches, by the seed; or never, or always."""
     pipeline = rows(100).p + Pipeline().add(1000) @ 0.5
 
     first = [batch.x[0] >= 1000 for batch in pipeline.gen_batch(2, shuffle=3, n_epochs=1)]
@@ -78,7 +78,7 @@ def test_steps_with_a_probability():
 
 
 def test_random_numbers_of_repeated_steps_differ():
-    """Each repetition draws its own."""
+    """Each repetition draws other random numbers."""
     pipeline = rows().p + Pipeline().noise() * 2
 
     (batch,) = pipeline.gen_batch(1, shuffle=-5, n_iters=1)
@@ -88,7 +88,7 @@ def test_random_numbers_of_repeated_steps_differ():
 
 
 def test_call_print_and_update(capsys):
-    """For each batch: a function, a line, a value."""
+    """`call`, `print` and `update` run for each batch."""
     seen = []
     pipeline = (
         rows().p.call(seen.append, B.size).print("batch", I(), end=";").update(B.y, B.x * 2)
@@ -103,7 +103,7 @@ def test_call_print_and_update(capsys):
 
 
 def test_joined_pipelines():
-    """The next action gets their batches of the same items, for each batch anew."""
+    """The next action gets the batches of the other pipelines with the same items."""
     other = rows().p.add(100)
 
     pipeline = rows().p.join(other, other.add(1000)).together()
@@ -112,7 +112,7 @@ def test_joined_pipelines():
 
 
 def test_merged_pipelines():
-    """Each batch grows by the next ones of the others; a function may say how."""
+    """Each batch is merged with the next batches of the others, by default or by a function."""
     pipeline = rows().p.merge(rows().p.add(100)).add(1)
 
     assert [[1, 2, 101, 102], [3, 4, 103, 104]] == values(pipeline.gen_batch(2, n_iters=2))
@@ -121,7 +121,7 @@ def test_merged_pipelines():
 
 
 def test_a_merged_pipeline_that_has_come_to_its_end():
-    """It is an error that says which one."""
+    """The error names the pipeline that ended."""
     pipeline = rows().p.merge(rows().p, rows(4).p.run_later(n_epochs=1))
 
     with pytest.raises(RuntimeError, match="pipeline 1 of this merge has reached its n_epochs"):
@@ -142,7 +142,7 @@ def the_other(batches):
     ids=["in one step", "in two steps", "repeated"],
 )
 def test_a_pipeline_that_is_merged_twice_goes_on(make, expected):
-    """Each time with the items behind those that it gave before, and with each run anew."""
+    """A pipeline that is merged twice goes on; each run starts again."""
     pipeline = make(rows().p.add(100))
 
     assert expected == values(pipeline.gen_batch(2, n_iters=2, seed=3))
@@ -150,7 +150,7 @@ def test_a_pipeline_that_is_merged_twice_goes_on(make, expected):
 
 
 def test_a_merged_pipeline_gives_as_many_items_as_the_batch_has():
-    """Be the last batch short, and be it told to work ahead."""
+    """A merged pipeline gives as many items as the batch has, even for a short last batch."""
     pipeline = rows().p.merge(rows().p.add(100).run_later(prefetch=2))
 
     assert [[8, 9, 108, 109]] == values(pipeline.gen_batch(4, n_epochs=1))[2:]
@@ -166,7 +166,7 @@ class Drawing(Rows):
 @pytest.mark.parametrize("how", ["join", "merge"])
 @pytest.mark.parametrize("later", [{}, {"shuffle": True}, {"shuffle": 5}])
 def test_other_pipelines_draw_what_the_seed_of_the_run_says(how, later):
-    """A run with a seed can be repeated, by the same pipeline too; its batches differ from one another."""
+    """A seeded run with other pipelines can be repeated."""
     other = Dataset(N, Drawing, preloaded=(np.arange(N), np.zeros(N))).p.draw().run_later(**later)
     pipeline = rows().p.join(other).together() if how == "join" else rows().p.merge(other)
 
@@ -189,6 +189,6 @@ def test_other_pipelines_draw_what_the_seed_of_the_run_says(how, later):
     ],
 )
 def test_steps_are_repeated_or_done_as_often_as_can_be(wrong, why):
-    """Another number is an error, not never or always."""
+    """Wrong numbers are errors."""
     with pytest.raises(ValueError, match=why):
         wrong(rows().p.add(1)).next_batch(2)
