@@ -143,7 +143,7 @@ class Dataset:
         for number, pos in enumerate(positions):
             batch = self.create_batch(pos, pos=True, **kwargs)
             batch.iteration, batch.n_iters = number, total
-            batch._item_seed = ItemSeed(root.child(1, number))
+            batch._item_seed = ItemSeed(root, (1, number))
             yield batch
 
     def next_batch(

@@ -126,11 +126,10 @@ def _mask(batch: Any, p: Any, n: int) -> npt.NDArray[np.bool_] | None:
 def _item_seeds(path: SeedPath, n: int, rng_seeds: Any, pass_rng: bool) -> list[ItemSeed]:
     """New random numbers for each item."""
     if rng_seeds is None:
-        entropy, key = path
-        return [ItemSeed(SeedPath(entropy, (*key, number)), pass_rng) for number in range(n)]
+        return [ItemSeed(path, (number,), pass_rng) for number in range(n)]
     if len(rng_seeds) != n:
         raise ValueError(f"rng_seeds should be one for each of {n} items, not {len(rng_seeds)}")
-    return [ItemSeed(seed_path(seed), pass_rng) for seed in rng_seeds]
+    return [ItemSeed(seed_path(seed), (), pass_rng) for seed in rng_seeds]
 
 
 def _results(

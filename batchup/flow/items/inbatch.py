@@ -68,7 +68,7 @@ def _calls(
                 what = f"{bound.func.__name__}() does not accept {len(rest) - kept} of its arguments; they are left out"
                 warnings.warn(what, RuntimeWarning, stacklevel=4)
             rest = rest[:kept]
-        calls.append(((*own, *rest), {**own_kwargs, **named}, ItemSeed(path.child(number))))
+        calls.append(((*own, *rest), {**own_kwargs, **named}, ItemSeed(path, (number,))))
     return calls
 
 

@@ -30,18 +30,26 @@ class ItemSeed:
 
     Parameters
     ----------
-    path : SeedPath
+    root : SeedPath
+    keys : tuple of int
+        The seed path is ``root.child(*keys)``. It is made when it is needed: most items draw nothing.
     pass_rng : bool, default False
         Whether the function gets the generator as its keyword argument ``rng``.
     """
 
-    __slots__ = ("_rng", "calls", "pass_rng", "path")
+    __slots__ = ("_rng", "calls", "keys", "pass_rng", "root")
 
-    def __init__(self, path: SeedPath, pass_rng: bool = False) -> None:
-        self.path = path
+    def __init__(self, root: SeedPath, keys: tuple[int, ...] = (), pass_rng: bool = False) -> None:
+        self.root = root
+        self.keys = keys
         self.pass_rng = pass_rng
         self.calls = 0
         self._rng: np.random.Generator | None = None
+
+    @property
+    def path(self) -> SeedPath:
+        """The seed path."""
+        return self.root.child(*self.keys)
 
     @property
     def rng(self) -> np.random.Generator:
@@ -53,7 +61,7 @@ class ItemSeed:
     def next_path(self) -> SeedPath:
         """The seed path of the next parallel call that is made from here."""
         self.calls += 1
-        return self.path.child(self.calls - 1)
+        return self.root.child(*self.keys, self.calls - 1)
 
 
 seed_in_use: ContextVar[ItemSeed | None] = ContextVar("item", default=None)  # of the item in work, in this context

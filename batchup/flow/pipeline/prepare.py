@@ -56,7 +56,7 @@ class PrepareJob:
         """The batch, before its first step."""
         batch = self.dataset.create_batch(positions, pos=True, pipeline=pipeline, **self.kwargs)
         batch.iteration, batch.n_iters = number, self.n_iters
-        batch._item_seed = ItemSeed(self.root.child(1, number))
+        batch._item_seed = ItemSeed(self.root, (1, number))
         return batch
 
     def context(self, number: int, pipeline: Any, segment: int = 0) -> StepContext:

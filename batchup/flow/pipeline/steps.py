@@ -62,11 +62,6 @@ class StepContext:
     stand_in: PipelineStandIn | None = None  # stands in for the pipeline if the batch is prefetched
     joined: tuple[Any, ...] = ()  # batches for the next action
 
-    @property
-    def path(self) -> SeedPath:
-        """The seed path of the step."""
-        return self.root.child(*self.address)
-
     def within(self, *numbers: int) -> StepContext:
         """The same context for steps inside a step."""
         return dataclasses.replace(self, address=(*self.address, *numbers))
@@ -226,7 +221,7 @@ class JoinStep(Step):
         others = [each.dataset.create_batch(batch.index) for each in self.args]
         for number, other in enumerate(others):
             other.follow(batch)
-            other._item_seed = ItemSeed(context.path.child(number))
+            other._item_seed = ItemSeed(context.root, (*context.address, number))
         done = (each.execute_for(other) for each, other in zip(self.args, others, strict=True))
         context.joined = (*context.joined, *done)
         return batch
@@ -293,7 +288,7 @@ def perform(batch: Any, steps: Sequence[Step], context: StepContext, first: int 
     for number, step in enumerate(steps, first):
         context.address = (*outer, number)
         if batch is not None:
-            batch._item_seed = ItemSeed(context.path)
+            batch._item_seed = ItemSeed(context.root, context.address)
         begun = time.perf_counter()
         try:
             batch = step.run(batch, context)
