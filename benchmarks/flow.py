@@ -1,9 +1,9 @@
-"""What a pipeline of `batchup.flow` costs, beside the same functions in a loop, and beside BatchFlow where that is.
+"""Measure a pipeline of `batchup.flow` against the same functions in a loop, and against BatchFlow if it is installed.
 
     python benchmarks/flow.py
 
-Asked for: five trivial actions cost at most 100 µs a batch more than five calls; at most a third of what BatchFlow
-takes; and `apply_parallel` with target "for" at most 3 µs an item more than a list comprehension.
+Targets: five trivial actions take at most 100 µs per batch more than five calls, and at most a third of the time of
+BatchFlow; `apply_parallel` with target "for" takes at most 3 µs per item more than a list comprehension.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ import batchup.flow
 X = np.ones((1_000_000, 32), "float32")
 N_ITEMS = 256
 
-# What is asked for.
-MORE_A_BATCH = 100e-6  # seconds beside a loop
-RATIO = 3  # of BatchFlow's time to ours
-MORE_AN_ITEM = 3e-6  # seconds beside a list comprehension
+# The targets.
+MORE_A_BATCH = 100e-6  # seconds more than a loop
+RATIO = 3  # time of BatchFlow / time of batchup
+MORE_AN_ITEM = 3e-6  # seconds more than a list comprehension
 
 
-def actions_of(flow: ModuleType) -> type:
-    """A class of batches with five actions, each of which does next to nothing; and one for each item."""
+def batch_class_of(flow: ModuleType) -> type:
+    """A batch class with five trivial actions."""
 
     class Rows(flow.Batch):  # type: ignore[name-defined,misc]
         components = ("x",)
@@ -66,7 +66,7 @@ def actions_of(flow: ModuleType) -> type:
 
 def pipeline_of(flow: ModuleType) -> Any:
     """Five steps over a million rows."""
-    dataset = flow.Dataset(len(X), actions_of(flow), preloaded=(X,))
+    dataset = flow.Dataset(len(X), batch_class_of(flow), preloaded=(X,))
     return dataset.p.first(1).second(by=2).third(3).fourth(by=4).fifth(5)
 
 
@@ -76,7 +76,7 @@ def piped(pipeline: Any, batch_size: int) -> Iterator[Any]:
 
 
 class Plain:
-    """What the five functions change."""
+    """The batch of the plain loop."""
 
 
 def first(batch: Any, by: float) -> None:
@@ -100,7 +100,7 @@ def fifth(batch: Any, by: float) -> None:
 
 
 def looped(batch_size: int) -> Iterator[Any]:
-    """The same without a library: a permutation, `take`, and five calls."""
+    """The same without a library: a permutation, `take` and five calls."""
     order = np.random.default_rng(7).permutation(len(X))
     for start in range(0, len(X), batch_size):
         batch: Any = Plain()
@@ -114,7 +114,7 @@ def looped(batch_size: int) -> Iterator[Any]:
 
 
 def peers() -> dict[str, ModuleType]:
-    """batchup.flow, and BatchFlow where it is."""
+    """batchup.flow, and BatchFlow if it is installed."""
     found = {"batchup.flow": batchup.flow}
     if find_spec("batchflow"):
         found["BatchFlow"] = import_module("batchflow")
@@ -149,7 +149,7 @@ def compare_batches(rounds: int) -> None:
             )
     table(
         f"Five actions over 1,000,000 x 32 float32: microseconds per batch, medians of {rounds} epochs each, in turn",
-        ["batch", "pipeline of", "loop", "pipeline", "more", "times batchup.flow", "asked", "within"],
+        ["batch", "pipeline of", "loop", "pipeline", "more", "times batchup.flow", "target", "met"],
         rows,
     )
 
@@ -180,8 +180,8 @@ def compare_items(rounds: int) -> None:
     found = in_turn({"list": lambda: seconds(comprehension, 100), "apply": lambda: seconds(applied, 100)}, rounds)
     more = median(b - a for a, b in zip(found["list"], found["apply"], strict=True))
     table(
-        f"A cheap function over {N_ITEMS} items: microseconds an item, medians of {rounds} rounds of 100, in turn",
-        ["list comprehension", "apply_parallel", "more", "allowed", "within"],
+        f"A cheap function over {N_ITEMS} items: microseconds per item, medians of {rounds} rounds of 100, in turn",
+        ["list comprehension", "apply_parallel", "more", "target", "met"],
         [
             [f"{1e6 * each / N_ITEMS:.2f}" for each in (median(found["list"]), median(found["apply"]), more)]
             + [f"{1e6 * MORE_AN_ITEM:.2f}", "yes" if more / N_ITEMS <= MORE_AN_ITEM else "NO"]

@@ -1,14 +1,13 @@
-"""Train a scikit-learn model on handwritten digits by a pipeline that loads, turns and shifts them in parallel.
+"""Train a scikit-learn model on handwritten digits, with a pipeline that loads, rotates and shifts them in parallel.
 
-Shows a batch class with an action for each item, a pipeline whose batches are prepared ahead by threads or processes, a
-model that learns from them by ``partial_fit``, its predictions on digits that it has not seen, and a profile. To run
-it::
+Shows a batch class with an action for each item, a pipeline whose batches are prefetched by threads or processes, a
+model that is trained with ``partial_fit``, its predictions on held-out digits, and a profile. To run it::
 
     pip install 'batchup[examples]'
     python pipeline_digits.py
 
-It trains three times: with batches made one by one, ahead by threads, and ahead by processes. All three give the same
-numbers, as what is random about a batch depends on the seed and the batch alone.
+It trains three times: without prefetch, with prefetch by threads, and with prefetch by processes. All three give the
+same numbers, because the random numbers of a batch depend on the seed and the batch alone.
 """
 
 import argparse
@@ -23,29 +22,29 @@ from batchup.flow import B, Batch, Dataset, P, Pipeline, R, V, action, apply_par
 
 SEED = 12345
 BATCH_SIZE = 64
-WAYS = {
-    "one by one": {},
-    "ahead, by threads": {"prefetch": 8, "target": "threads"},
-    "ahead, by processes": {"prefetch": 8, "target": "mpc"},
+RUNS = {
+    "no prefetch": {},
+    "prefetch, threads": {"prefetch": 8, "target": "threads"},
+    "prefetch, processes": {"prefetch": 8, "target": "mpc"},
 }
 
 
 class Digits(Batch):
-    """Pictures of 8 x 8 pixels, and what they show."""
+    """Images of 8 x 8 pixels, and their labels."""
 
     components = "images", "labels"
 
     @apply_parallel(src="images", target="threads")
     def warp(self, image, angle, shift):
-        """One picture, turned by an angle (in radians) and moved by a shift (down and right, in pixels)."""
+        """Rotate an image by an angle (in radians) and shift it (down and right, in pixels)."""
         cos, sin = np.cos(angle), np.sin(angle)
         row, col = np.mgrid[:8, :8] - 3.5
-        y = (cos * row - sin * col + shift[0] + 4.5).clip(0, 9)  # where each pixel comes from, in the picture
-        x = (sin * row + cos * col + shift[1] + 4.5).clip(0, 9)  # with a rim of one empty pixel
+        y = (cos * row - sin * col + shift[0] + 4.5).clip(0, 9)  # the source of each pixel, in the image
+        x = (sin * row + cos * col + shift[1] + 4.5).clip(0, 9)  # padded with one empty pixel
         top, left = y.astype(int).clip(0, 8), x.astype(int).clip(0, 8)
-        rimmed = np.pad(image, 1)
-        upper = rimmed[top, left] * (left + 1 - x) + rimmed[top, left + 1] * (x - left)
-        lower = rimmed[top + 1, left] * (left + 1 - x) + rimmed[top + 1, left + 1] * (x - left)
+        padded = np.pad(image, 1)
+        upper = padded[top, left] * (left + 1 - x) + padded[top, left + 1] * (x - left)
+        lower = padded[top + 1, left] * (left + 1 - x) + padded[top + 1, left + 1] * (x - left)
         return upper * (top + 1 - y) + lower * (y - top)
 
     @action
@@ -74,10 +73,10 @@ def main():
     )
 
     found, profile = {}, None
-    for name, ahead in WAYS.items():
+    for name, options in RUNS.items():
         start = time.perf_counter()
         train = (load + augment + flatten + learn) << dataset.train
-        train.run(BATCH_SIZE, shuffle=SEED, n_epochs=args.epochs, profile=True, **ahead)
+        train.run(BATCH_SIZE, shuffle=SEED, n_epochs=args.epochs, profile=True, **options)
         guess = (
             Pipeline()
             .import_model("digits", train)
@@ -92,12 +91,12 @@ def main():
         print(f"{name:20} accuracy {np.mean(test.v('right')):.2%} of {len(dataset.test)} held-out digits, ", end="")
         print(f"{time.perf_counter() - start:.1f} s")
 
-    same = all(guesses == found["one by one"] for guesses in found.values())
+    same = all(guesses == found["no prefetch"] for guesses in found.values())
     print("the same guesses, digit by digit:", "yes" if same else "NO")
-    print("\nwhat takes how long, the batches being made one by one:")
+    print("\nprofile of the run without prefetch:")
     print(profile)
 
 
 if __name__ == "__main__":
-    with threadpool_limits(1):  # more gain nothing on small matrices, and lose much when the machine is busy
+    with threadpool_limits(1):  # more threads do not help with small matrices, and slow down a busy machine
         main()

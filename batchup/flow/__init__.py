@@ -1,7 +1,7 @@
 """Batch objects and lazy pipelines.
 
-A `Batch` is ids of items with their data in named components; its methods that are marked as actions are steps of a
-`Pipeline`, which says what is to be done with the batches of a `Dataset`, and does it when it is run.
+A `Batch` has the ids of some items and their data, in named components. Its actions are the steps of a `Pipeline`. A
+pipeline declares what to do with the batches of a `Dataset`; running the pipeline does it.
 
 >>> import numpy as np
 >>> from batchup.flow import B, Batch, Dataset, V, action
@@ -17,23 +17,23 @@ A `Batch` is ids of items with their data in named components; its methods that 
 [130, 20]
 """
 
-from .actions import action, apply_parallel, inbatch_parallel
-from .apply import any_action_failed
-from .batch import Batch
-from .dataset import Dataset
-from .distributions import HistoSampler, NumpySampler, ScipySampler
-from .files_index import FilesIndex
-from .formats import PerFile, Table, register_format
-from .images import ImagesBatch
-from .index import DatasetIndex
-from .models import SklearnModel, TorchModel, as_model
-from .names import PP, B, C, D, F, I, L, M, P, R, V, W
-from .parallel import close_workers
-from .pipeline import Pipeline
-from .record import Record
-from .run import EmptyBatchSequence
-from .steps import SkipBatchException, StopPipeline
-from .values import ConstantSampler, Sampler
+from .data.batch import Batch
+from .data.dataset import Dataset
+from .data.files_index import FilesIndex
+from .data.index import DatasetIndex
+from .data.record import Record
+from .expr.named import PP, B, C, D, F, I, L, M, P, R, V, W
+from .extras.distributions import HistoSampler, NumpySampler, ScipySampler
+from .extras.formats import PerFile, Table, register_format
+from .extras.images import ImagesBatch
+from .extras.models import SklearnModel, TorchModel, as_model
+from .extras.samplers import ConstantSampler, Sampler
+from .items.actions import action, apply_parallel, inbatch_parallel
+from .items.apply import any_action_failed
+from .items.parallel import close_workers
+from .pipeline.pipeline import Pipeline
+from .pipeline.run import EmptyBatchSequence
+from .pipeline.steps import SkipBatchException, StopPipeline
 
 __all__ = [
     "PP",

@@ -22,4 +22,4 @@ def test_the_digits_are_learnt_alike_with_threads_and_with_processes(tmp_path):
     assert 1 == len(set(accuracies))
     assert accuracies[0] > 85
     assert "digit by digit: yes" in ended.stdout
-    assert {"load", "warp", "flatten"} <= set(re.findall(r"\w+", ended.stdout.split("takes how long")[1]))
+    assert {"load", "warp", "flatten"} <= set(re.findall(r"\w+", ended.stdout.split("profile of the run")[1]))

@@ -1,4 +1,4 @@
-"""Faults that pipelines of batches are known for, and that are not here: one test for each."""
+"""Known faults of batch pipelines, each with a test that batchup does not have it."""
 
 import subprocess
 import sys
@@ -73,14 +73,14 @@ def rows(**attrs):
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_a_failing_batch_does_not_end_the_run_in_silence(target):
-    """With prefetch, the run raises what the action raised."""
+    """With prefetch, the run raises the error of the action."""
     with pytest.raises(OSError, match="disk is gone"):
         rows().p.fail(at=2).run(3, prefetch=2, target=target)
 
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_a_skipped_batch_is_not_replaced_by_the_one_before(target):
-    """Each other batch comes once."""
+    """The other batches come once each."""
     batches = rows().p.skip(at=1).gen_batch(3, n_epochs=1, prefetch=2, target=target)
 
     assert [0, 2, 3] == [batch.iteration for batch in batches]
@@ -88,7 +88,7 @@ def test_a_skipped_batch_is_not_replaced_by_the_one_before(target):
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_a_program_that_leaves_a_loop_early_ends(target):
-    """Though batches are under way, and the generator is still held."""
+    """The program ends while batches are in flight and the generator is alive."""
     program = f"""
         import numpy as np
         from batchup.flow import Batch, Dataset
@@ -107,7 +107,7 @@ def test_a_program_that_leaves_a_loop_early_ends(target):
 
 
 def test_what_is_written_into_preloaded_data_is_not_lost():
-    """``batch.images[i] = x`` stays."""
+    """``batch.images[i] = x`` changes the batch."""
     batch = rows().create_batch([3, 4])
 
     batch.x[1] = 77
@@ -116,7 +116,7 @@ def test_what_is_written_into_preloaded_data_is_not_lost():
 
 
 def test_a_lock_is_released_when_the_action_raises():
-    """The next batch does not wait for ever."""
+    """The next batch does not deadlock."""
     pipeline = rows().p.locked()
 
     with pytest.warns(RuntimeWarning, match="disk is gone"):
@@ -130,7 +130,7 @@ def test_a_lock_is_released_when_the_action_raises():
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_items_in_threads_have_random_numbers_dataset_and_pipeline(prefetch):
-    """As attributes of their batch; config and dataset are known ahead, too."""
+    """Items in threads can use random numbers, dataset and pipeline of their batch."""
     pipeline = rows(name="scans").pipeline({"k": 5}).ask()
 
     (batch,) = pipeline.gen_batch(3, n_iters=1, prefetch=prefetch)
@@ -140,24 +140,24 @@ def test_items_in_threads_have_random_numbers_dataset_and_pipeline(prefetch):
 
 
 def test_a_step_that_is_not_done_does_no_harm():
-    """Of ``pipeline @ p``."""
+    """``pipeline @ p`` passes on batches that do not take the step."""
     assert 4 == len(list((rows().p + Pipeline().negate() @ 0).gen_batch(3, n_epochs=1)))
 
 
 def test_joined_pipelines_from_the_second_batch_on():
-    """The next action gets each batch of the others once."""
+    """The next action gets each joined batch once."""
     batches = list(rows().p.join(rows().p).add().gen_batch(3, n_epochs=1))
 
     assert (2 * X).tolist() == [y for batch in batches for y in batch.y]
 
 
 def test_merged_pipelines():
-    """Give batches of twice the items."""
+    """Merged batches have twice the items."""
     assert [6, 6] == [batch.size for batch in rows().p.merge(rows().p).gen_batch(3, n_iters=2)]
 
 
 def test_next_batch_after_gen_batch():
-    """Of the same pipeline it goes on by itself."""
+    """`next_batch` does not depend on `gen_batch` of the same pipeline."""
     pipeline = rows().p.negate()
 
     list(pipeline.gen_batch(3, n_epochs=1))
@@ -166,7 +166,7 @@ def test_next_batch_after_gen_batch():
 
 
 def test_seeded_mixtures_are_reproducible():
-    """They do not draw from NumPy's global generator."""
+    """Seeded mixtures do not draw from NumPy's global generator."""
     samples = [(NumpySampler("n", seed=1) | NumpySampler("u", seed=2)).sample(9).tolist() for _ in range(2)]
 
     assert samples[0] == samples[1]
@@ -180,7 +180,7 @@ def test_seeded_coordinates_differ():
 
 
 def test_an_updated_histogram_is_sampled_from():
-    """Not the one from before the update."""
+    """Samples come from the updated histogram."""
     sampler = HistoSampler(np.histogramdd([[0.5]], [[0, 1, 2]]), seed=1)
 
     sampler.update([[1.5]] * 1000)
@@ -190,7 +190,7 @@ def test_an_updated_histogram_is_sampled_from():
 
 @pytest.mark.parametrize("p", [np.float32(0.5), np.float64(0.5), [True, False] * 6])
 def test_a_probability_of_any_type_of_number(p):
-    """Is one: the function is applied to some items, not to none."""
+    """The function is applied to some items, whatever the type of `p`."""
     batch = rows().create_batch(np.arange(N))
     batch.random_seed = 3
 
@@ -198,7 +198,7 @@ def test_a_probability_of_any_type_of_number(p):
 
 
 def test_a_default_destination_is_not_written_over():
-    """By a call that says where it takes items from."""
+    """A call with `src` does not write to the default `dst`."""
     batch = rows().create_batch([1, 2])
 
     batch.negate(src="y")
@@ -207,7 +207,7 @@ def test_a_default_destination_is_not_written_over():
 
 
 def test_folders_with_different_numbers_of_files(tmp_path):
-    """Make one index."""
+    """Folders with different numbers of files make one index."""
     for name in ("one/a", "one/b", "two/c"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
@@ -216,7 +216,7 @@ def test_folders_with_different_numbers_of_files(tmp_path):
 
 
 def test_importing_is_light():
-    """NumPy, joblib and six; no frame, no image library, no framework."""
+    """`import batchup.flow` imports no data frames, image libraries or frameworks."""
     heavy = ["pandas", "PIL", "scipy", "sklearn", "torch", "h5py", "pyarrow", "blosc2", "tqdm", "numba", "matplotlib"]
     code = f"import sys, batchup.flow; print(*[name for name in {heavy} if name in sys.modules])"
 
@@ -226,7 +226,7 @@ def test_importing_is_light():
 
 
 def test_threads_are_not_made_for_each_call():
-    """A hundred calls have the threads of one."""
+    """A hundred calls start no more threads than one."""
     batch = rows().create_batch(np.arange(4))
     names = set()
 
@@ -239,7 +239,7 @@ def test_threads_are_not_made_for_each_call():
 
 
 def test_star_import_brings_names_not_modules():
-    """``from batchup.flow import *`` does not put `index` or `batch` over the user's variables."""
+    """``from batchup.flow import *`` does not overwrite variables named `index` or `batch`."""
     space = {"batch": "mine", "index": "mine"}
 
     exec("from batchup.flow import *", space)

@@ -1,4 +1,4 @@
-"""The rules that everything in `batchup.flow` keeps, one test for each."""
+"""Rules of `batchup.flow`, one test for each."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def rows():
 
 
 def test_load_takes_by_id_and_data_are_stored_by_place():
-    """The source of `load` holds the dataset's items; what goes to `put_into_data` and ``_data`` is the batch's own."""
+    """`load` takes from the items of the dataset; `put_into_data` and ``_data`` take the items of the batch."""
     batch = Rows([7, 2])
 
     assert [70, 20] == batch.load(src=X, dst="x").x.tolist()
@@ -53,7 +53,7 @@ def test_load_takes_by_id_and_data_are_stored_by_place():
 
 @pytest.mark.parametrize("names", [("x", "y"), ["x", "y"]])
 def test_a_name_gets_the_source_whole_and_names_get_its_parts(names):
-    """By order of a tuple or list, by name of a dict."""
+    """One name gets the whole source; several get its parts, by order or by name."""
     assert [70, 20] == Batch([7, 2]).load(src=X, dst="whole").whole.tolist()
     for source in ((X, -X), [X, -X], {"y": -X, "x": X}):
         batch = Batch([7]).load(src=source, dst=names)
@@ -61,7 +61,7 @@ def test_a_name_gets_the_source_whole_and_names_get_its_parts(names):
 
 
 def test_the_nearest_layer_says_where_results_go():
-    """What is said at the call comes before the decorator, and this before the class."""
+    """Options of the call come before those of the decorator, and these before those of the class."""
     batch = rows().create_batch([1, 2])
 
     batch.shift(src="y")
@@ -70,7 +70,7 @@ def test_the_nearest_layer_says_where_results_go():
 
 
 def test_mask_and_seeds_are_drawn_once_for_all_sources():
-    """So that masks follow images."""
+    """Masks get the same transform as their images."""
     batch = rows().create_batch(np.arange(N))
 
     batch.apply_parallel(lambda x, rng: x + rng.integers(1, 1000), src=["x", "y"], p=0.5)
@@ -80,7 +80,7 @@ def test_mask_and_seeds_are_drawn_once_for_all_sources():
 
 
 def test_arguments_are_offered():
-    """A function is given src, dst and rng if its signature has them, and not otherwise."""
+    """A function gets src, dst and rng only if its signature has them."""
     batch = rows().create_batch([3])
 
     assert 1 == batch.apply_parallel(lambda x: 1, src="x").x[0]
@@ -90,14 +90,14 @@ def test_arguments_are_offered():
 
 
 def test_an_item_of_a_component_is_one_argument():
-    """A list of an init method would be spread, a list in a component is not."""
+    """A list from an init method is several arguments; a list in a component is one."""
     batch = Rows(2).load(src=[[1, 2], [3, 4]], dst="x")
 
     assert [3, 7] == batch.apply_parallel(lambda pair: sum(pair), src="x", dst="y").y.tolist()
 
 
 def test_writing_a_component_keeps_the_ids():
-    """Items are found by id after any number of assignments."""
+    """Items are found by id after assignments to components."""
     batch = rows().create_batch([7, 2])
 
     for _ in range(3):
@@ -110,17 +110,17 @@ def test_writing_a_component_keeps_the_ids():
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("forget", "None; does it lack a return"), ("value", "a int; save_to= would")]
+    ("name", "what"), [("forget", "None; add `return self`"), ("value", "a int; to keep a value, pass save_to=")]
 )
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_an_action_returns_a_batch(name, what, prefetch):
-    """Else the error names it, at once."""
+    """The error names an action that does not return a batch."""
     with pytest.raises(TypeError, match=f"the action '{name}' of Rows should return a batch, not {what}"):
         getattr(rows().p, name)().run(5, prefetch=prefetch)
 
 
 def test_a_batch_of_another_class_belongs_where_the_first_did():
-    """To its dataset, its pipeline, its place in the run."""
+    """A batch of another class gets the dataset, the pipeline and the number of the first."""
     pipeline = rows().p.to_plain()
 
     batch = list(pipeline.gen_batch(5, n_epochs=1))[1]
@@ -130,7 +130,7 @@ def test_a_batch_of_another_class_belongs_where_the_first_did():
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_errors_are_not_printed_nor_swallowed_and_keep_their_type_and_place(prefetch, capfd):
-    """The user's exception comes at its batch, after the batches before it."""
+    """The exception is raised after the batches before it."""
     seen = []
 
     with pytest.raises(ZeroDivisionError, match="user's own"):
@@ -141,7 +141,7 @@ def test_errors_are_not_printed_nor_swallowed_and_keep_their_type_and_place(pref
 
 
 def test_an_error_of_an_item_is_a_runtime_error_from_it():
-    """With the id of the item in its message."""
+    """The RuntimeError has the id of the item, and the exception as its cause."""
     with pytest.raises(RuntimeError, match="item 7 failed with ZeroDivisionError") as error:
         rows().create_batch([2, 7]).apply_parallel(lambda x: 1 // int(x - 70), src="x")
 
@@ -150,7 +150,7 @@ def test_an_error_of_an_item_is_a_runtime_error_from_it():
 
 @pytest.mark.parametrize("prefetch", [0, 3])
 def test_leaving_the_loop_is_normal(prefetch):
-    """A second loop begins anew, and nothing of the first is left."""
+    """After a break a second loop starts again, and nothing of the first is left."""
     pipeline = rows().p.shift()
 
     for _ in range(3):
@@ -160,7 +160,7 @@ def test_leaving_the_loop_is_normal(prefetch):
 
 
 def test_names_of_steps(monkeypatch):
-    """Actions of the batch come first, then namespaces, ``__main__``, the dataset; private names are none."""
+    """A step is an action, or a function of the namespaces, ``__main__`` or the dataset; not a private name."""
     import __main__
 
     class Named(Dataset):

@@ -1,0 +1,1 @@
+"""Items, their ids and their data: indices, batches and datasets."""

@@ -1,0 +1,205 @@
+"""The values of a component: take them from a container by id, write them back, make them from items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...data_source.rows import rows
+from ...engine.checks import index_array
+
+__all__ = [
+    "ItemsById",
+    "column_items",
+    "has_named_parts",
+    "items_at",
+    "named_part",
+    "object_array",
+    "put_items",
+    "split_by_component",
+    "stack_items",
+    "take_items",
+]
+
+NUMBERS = (bool, int, float, complex, np.number, np.bool_)
+
+
+def take_items(container: Any, ids: npt.NDArray[Any]) -> Any:
+    """Take the items with these ids from a container.
+
+    Parameters
+    ----------
+    container : array, list, data frame or series, mapping by id, h5py or zarr dataset, or accessor
+        An accessor is an object with a ``__getitem__`` for an array of ids.
+    ids : ndarray, 1-D
+
+    Returns
+    -------
+    array-like of ``len(ids)`` items
+        Never a view of the container.
+
+    Examples
+    --------
+    >>> take_items(np.array([10, 20, 30]), np.array([2, 0]))
+    array([30, 10])
+    >>> take_items({"a": np.zeros(2), "b": np.ones(2)}, np.array(["b", "a"]))
+    array([[1., 1.],
+           [0., 0.]])
+    """
+    if hasattr(container, "loc"):
+        found = container.loc[ids]
+        return (
+            found if found.ndim > 1 else np.require(found.to_numpy(), requirements="W")
+        )  # pandas may give read-only arrays
+    if isinstance(container, Mapping):
+        return stack_items([container[each] for each in ids.tolist()])
+    if isinstance(container, (np.ndarray, list, tuple)) and ids.dtype.kind not in "iu":
+        raise IndexError(
+            f"the ids should be integers to take items from {_type_text(container)}, not such as {ids[0]!r}; "
+            "pass a mapping by id, or a data frame with the ids as its index"
+        )
+    if isinstance(container, (np.ndarray, list, tuple)):
+        ids = index_array("ids", ids, below=len(container))  # NumPy would take a negative one from the end
+    if isinstance(container, (list, tuple)):
+        return stack_items([container[each] for each in ids.tolist()])
+    return rows(container, ids)
+
+
+def put_items(container: Any, ids: npt.NDArray[Any], values: Any, name: str | None = None) -> None:
+    """Write items into a container by id; in a data frame, into the column `name`."""
+    if hasattr(container, "loc"):
+        where = ids if name is None or container.ndim == 1 else (ids, name)
+        container.loc[where] = values
+    elif isinstance(container, (MutableMapping, list)):
+        for each, value in zip(ids.tolist(), column_items(values), strict=True):
+            container[each] = value
+    elif type(container).__module__.startswith("h5py."):
+        order = np.argsort(ids)  # h5py takes them in increasing order only
+        container[ids[order]] = np.asarray(values)[order]
+    else:
+        container[ids] = values
+
+
+def column_items(column: Any) -> list[Any]:
+    """The items of a component in a list; for a data frame, its rows."""
+    if hasattr(column, "iterrows"):
+        return [row for _, row in column.iterrows()]
+    return list(column)
+
+
+def items_at(column: Any, pos: Any) -> Any:
+    """The item of a component at a position, or the items at several positions."""
+    if hasattr(column, "iloc"):
+        return column.iloc[pos]
+    if isinstance(column, (list, tuple)) and isinstance(pos, np.ndarray):
+        return [column[each] for each in pos.tolist()]
+    return column[pos]
+
+
+def stack_items(items: Sequence[Any]) -> Any:
+    """Put items into one array: stacked if all are arrays or numbers of one shape, else as an array of objects.
+
+    >>> stack_items([np.arange(2), np.arange(2, 4)])
+    array([[0, 1],
+           [2, 3]])
+    >>> stack_items([np.arange(2), np.arange(3)])
+    array([array([0, 1]), array([0, 1, 2])], dtype=object)
+    """
+    kinds = set(map(type, items))
+    if kinds == {np.ndarray}:
+        first = items[0]
+        if {item.shape for item in items} == {first.shape}:
+            return _stacked(items, first)
+    elif _are_values(kinds):
+        return np.array(items)
+    elif (
+        kinds
+        and all(issubclass(kind, (np.ndarray, *NUMBERS)) for kind in kinds)
+        and len(set(map(np.shape, items))) == 1
+    ):
+        return np.stack(items)
+    return object_array(items)
+
+
+def _are_values(kinds: set[type]) -> bool:
+    """Whether an array holds values of these types unchanged: all numbers, all strings, or all of one type."""
+    if len(kinds) == 1:
+        return all(kind in (str, bytes) or issubclass(kind, (np.generic, *NUMBERS)) for kind in kinds)
+    return bool(kinds) and (kinds <= {str, np.str_} or all(issubclass(kind, NUMBERS) for kind in kinds))
+
+
+def _stacked(items: Sequence[Any], first: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if {item.dtype for item in items} != {first.dtype} or first.dtype.hasobject:
+        return np.stack(items)
+    out = np.empty((len(items), *first.shape), first.dtype)
+    for place, item in enumerate(items):  # three times as fast as numpy.stack
+        out[place] = item
+    return out
+
+
+def object_array(items: Iterable[Any]) -> npt.NDArray[np.object_]:
+    """An array of objects, filled one by one: NumPy would unpack images and lists."""
+    items = list(items)
+    array = np.empty(len(items), dtype=object)
+    for place, item in enumerate(items):
+        array[place] = item
+    return array
+
+
+def has_named_parts(container: Any) -> bool:
+    """Whether a container has named parts: a mapping, a data frame, a group of arrays or a record array."""
+    if isinstance(container, np.ndarray):
+        return container.dtype.names is not None
+    return isinstance(container, Mapping) or (hasattr(container, "keys") and not hasattr(container, "dtype"))
+
+
+def named_part(container: Any, name: str) -> Any:
+    """The part of a container with named parts that is called `name`; None if there is none."""
+    names = container.dtype.names if isinstance(container, np.ndarray) else container.keys()
+    return container[name] if name in names else None
+
+
+def split_by_component(container: Any, names: Sequence[str], exactly: bool = False) -> dict[str, Any]:
+    """The part of a container for each component: by name if the parts have names, by order in a tuple or list.
+
+    Raises
+    ------
+    KeyError, ValueError, TypeError
+        If a part is missing (unless `exactly`, only if all are missing), if there are too many, or if it has no parts.
+    """
+    listed = ", ".join(names)
+    if has_named_parts(container):
+        parts = {name: named_part(container, name) for name in names}
+        missing = [name for name, part in parts.items() if part is None]
+        if len(missing) == len(parts) or (exactly and missing):
+            have = container.dtype.names if isinstance(container, np.ndarray) else container.keys()
+            raise KeyError(f"there should be data for {', '.join(missing)}, but there are {', '.join(map(str, have))}")
+        return {name: part for name, part in parts.items() if part is not None}
+    if isinstance(container, (tuple, list)):
+        if len(container) > len(names) or (exactly and len(container) < len(names)):
+            raise ValueError(f"there should be data for {len(names)} components ({listed}), not for {len(container)}")
+        return dict(zip(names, container, strict=False))
+    if len(names) == 1:
+        return {names[0]: container}
+    raise TypeError(
+        f"data for the components {listed} should be a tuple with one part for each, or a dict or frame with their "
+        f"names, not {_type_text(container)}"
+    )
+
+
+class ItemsById:
+    """The items of a batch by their ids, as the data of a dataset."""
+
+    def __init__(self, index: Any, column: Any) -> None:
+        self.index = index
+        self.column = column
+
+    def __getitem__(self, ids: Any) -> Any:
+        return items_at(self.column, self.index.get_pos(ids))
+
+
+def _type_text(thing: Any) -> str:
+    return "an array" if isinstance(thing, np.ndarray) else f"a {type(thing).__name__}"

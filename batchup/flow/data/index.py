@@ -1,0 +1,287 @@
+"""The ids of items: their order, subsets, splits and batches."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ...engine.checks import INTEGERS, Indices
+from ...engine.shuffle import Shuffle, as_rng
+from ..pipeline.plan import NextBatch, PipelinePlan
+
+__all__ = ["DatasetIndex", "item_order", "split_sizes"]
+
+
+class DatasetIndex:
+    """The ids of the items of a dataset, or of a batch.
+
+    Parameters
+    ----------
+    index : int, array-like, callable or DatasetIndex
+        An int n gives the ids 0 to n - 1; a single string is one id; a callable is called and returns one of these.
+
+    Raises
+    ------
+    ValueError
+        If there is no id.
+    TypeError
+        If the ids are not one-dimensional.
+
+    Examples
+    --------
+    >>> index = DatasetIndex(["a", "b", "c"])
+    >>> index.get_pos("b"), index.create_subset(["c", "a"]).indices.tolist()
+    (1, ['c', 'a'])
+    >>> [batch.indices.tolist() for batch in DatasetIndex(5).gen_batch(2, n_epochs=1)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    train: Any = None
+    test: Any = None
+    validation: Any = None
+    _positions: dict[Any, int] | None = None
+    _are_positions = False  # whether each id is its own position
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._next = NextBatch()
+        built = self.build_index(*args, **kwargs)
+        self._indices = _ids(built)
+        if isinstance(built, INTEGERS):
+            self._are_positions = self._indices.dtype == np.intp
+            self._indices.flags.writeable = False  # a copy is writable: its ids may be changed
+        elif len(np.unique(self._indices)) < len(self._indices):
+            warnings.warn("the index has an id more than once: get_pos() gives its first position", stacklevel=3)
+
+    def build_index(self, index: Any) -> Any:
+        """Make the ids from the arguments of the constructor. Override it for your own kind of index.
+
+        Parameters
+        ----------
+        index : int, array-like, callable or DatasetIndex
+
+        Returns
+        -------
+        array-like, 1-D
+        """
+        return index
+
+    @property
+    def indices(self) -> npt.NDArray[Any]:
+        """The ids, in order."""
+        return self._indices
+
+    @property
+    def index(self) -> npt.NDArray[Any]:
+        """Another name of `indices`."""
+        return self._indices
+
+    @property
+    def size(self) -> int:
+        """The number of ids."""
+        return len(self._indices)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._indices)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({np.array2string(self._indices, threshold=8, edgeitems=3)})"
+
+    def get_pos(self, index: Any) -> Any:
+        """The position of an id, or of each of several ids.
+
+        Parameters
+        ----------
+        index : an id, a sequence of ids, or a slice from id to id
+
+        Returns
+        -------
+        int, ndarray of int, or slice
+
+        Raises
+        ------
+        KeyError
+            If there is no such id.
+        """
+        if isinstance(index, slice):
+            start, stop = (None if end is None else self._position(end) for end in (index.start, index.stop))
+            return slice(start, stop, index.step)
+        if isinstance(index, (list, tuple, np.ndarray, DatasetIndex)) and np.ndim(_ids_of(index)) == 1:
+            return np.array([self._position(each) for each in _ids_of(index)], dtype=np.intp)
+        return self._position(index)
+
+    def _position(self, key: Any) -> int:
+        if self._positions is None:
+            ids = self._indices.tolist()
+            self._positions = {
+                each: position for position, each in zip(range(len(ids) - 1, -1, -1), reversed(ids), strict=True)
+            }
+        key = key.item() if isinstance(key, np.generic) else key
+        try:
+            return self._positions[key]
+        except (KeyError, TypeError):
+            raise KeyError(f"there is no item {key!r} here; there are {_first_ids(self._indices)}") from None
+
+    def create_subset(self, index: Any) -> Self:
+        """An index of the same class with some of the ids.
+
+        Parameters
+        ----------
+        index : array-like of ids, or DatasetIndex
+
+        Raises
+        ------
+        KeyError
+            If one of them is not in this index.
+        """
+        ids = _ids(index)
+        for each in ids.tolist():
+            self._position(each)
+        return self._subset(ids)
+
+    def _subset(self, ids: npt.NDArray[Any]) -> Self:
+        subset = copy.copy(self)
+        for name in ("train", "test", "validation"):
+            subset.__dict__.pop(name, None)
+        subset._positions, subset._next, subset._indices, subset._are_positions = None, NextBatch(), ids, False
+        return subset
+
+    def create_batch(self, index: Any, pos: bool = True) -> Self:
+        """An index of the ids at some positions, or, with ``pos=False``, of some ids."""
+        if not pos:
+            return self.create_subset(index)
+        if self._are_positions and not self._indices.flags.writeable and _all_below(len(self), index):
+            return self._subset(index.copy())
+        ids = np.atleast_1d(self._indices[index])
+        return self._subset(ids if ids.base is None else ids.copy())
+
+    def __add__(self, other: Any) -> Self:
+        if not isinstance(other, DatasetIndex):
+            return NotImplemented
+        joined = self._subset(np.concatenate([self._indices, other.indices]))
+        if len(np.unique(joined.indices)) < joined.size:
+            warnings.warn("the two indices have an id in common", stacklevel=2)
+        return joined
+
+    def shuffle(self, shuffle: Shuffle = True) -> Indices:
+        """The positions of all ids in random order; in order if `shuffle` is False."""
+        return item_order(len(self), shuffle)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether `split` was called."""
+        return self.train is not None
+
+    def split(self, shares: Any = 0.8, shuffle: Shuffle = False) -> None:
+        """Split the ids into `train`, `test` and `validation`, which become attributes.
+
+        Parameters
+        ----------
+        shares : float, or two or three of them
+            One is the share of train. Two are those of train and test; validation gets the rest. Three are those of
+            train, test and validation.
+        shuffle : bool, seed or generator, default False
+
+        Examples
+        --------
+        >>> index = DatasetIndex(10)
+        >>> index.split([0.5, 0.3])
+        >>> index.validation.indices, index.test.indices, index.train.indices
+        (array([0, 1]), array([2, 3, 4]), array([5, 6, 7, 8, 9]))
+        """
+        order = self.shuffle(shuffle)
+        _, n_test, n_validation = split_sizes(shares, len(self))
+        last = n_validation + n_test
+        parts = {"validation": order[:n_validation], "test": order[n_validation:last], "train": order[last:]}
+        for name, pos in parts.items():
+            setattr(self, name, self.create_batch(pos) if len(pos) else None)
+
+    def gen_batch(self, batch_size: int, shuffle: Shuffle = False, **options: Any) -> Iterator[Self]:
+        """The indices of batches.
+
+        Parameters
+        ----------
+        batch_size, shuffle, n_iters, n_epochs, drop_last, sampler
+            See `PipelinePlan`. Without `n_iters` and `n_epochs` the batches never end.
+
+        Yields
+        ------
+        DatasetIndex
+            Of the same class.
+        """
+        return (self.create_batch(positions) for positions in PipelinePlan(len(self), batch_size, shuffle, **options))
+
+    def next_batch(self, batch_size: int, shuffle: Shuffle = False, **options: Any) -> Self:
+        """The index of the next batch. With other options than in the last call it starts again.
+
+        Raises
+        ------
+        StopIteration
+            After `n_iters` batches or `n_epochs` epochs.
+        """
+        plan = PipelinePlan(len(self), batch_size, shuffle, **options)
+        return self._next(plan, {}, {}, lambda buffer, _: map(self.create_batch, buffer))  # type: ignore[no-any-return]
+
+    def reset(self, what: str = "iter") -> None:
+        """Let `next_batch` start again."""
+        self._next.reset()
+
+
+def _all_below(n: int, index: Any) -> bool:
+    """Whether `index` is an array of positions from 0 to n - 1. As unsigned numbers, negative ones are large."""
+    is_array = type(index) is np.ndarray and index.dtype == np.intp and index.ndim == 1 and len(index) > 0
+    return bool(is_array and index.view(np.uintp).max() < n)
+
+
+def _ids_of(index: Any) -> Any:
+    return index.indices if isinstance(index, DatasetIndex) else index
+
+
+def _ids(index: Any) -> npt.NDArray[Any]:
+    index = _ids_of(index() if callable(index) else index)
+    if isinstance(index, INTEGERS) and not isinstance(index, bool):
+        index = np.arange(index)
+    if isinstance(index, (bool, float, set, frozenset, dict, Iterator)):
+        raise TypeError(f"an index should be a number of items, or a list or array of their ids, not {index!r}")
+    ids = np.atleast_1d(np.asarray(index if hasattr(index, "__len__") else [index]))
+    if ids.ndim != 1:
+        raise TypeError(f"an index should be one-dimensional, not of shape {ids.shape}")
+    if len(ids) == 0:
+        raise ValueError("an index should have at least one id, not none")
+    return ids
+
+
+def _first_ids(ids: npt.NDArray[Any], most: int = 8) -> str:
+    return ", ".join(map(repr, ids[:most].tolist())) + (", …" if len(ids) > most else "")
+
+
+def item_order(n: int, shuffle: Any) -> Indices:
+    """The positions 0 to n - 1, in random order or in order."""
+    rng = as_rng(shuffle)
+    return np.arange(n) if rng is None else rng.permutation(n)
+
+
+def split_sizes(shares: Any, n: int) -> tuple[int, int, int]:
+    """How many of n items are for train, test and validation.
+
+    >>> split_sizes(0.8, 10), split_sizes((0.5, 0.3), 10), split_sizes((0.6, 0.2, 0.2), 10)
+    ((8, 2, 0), (5, 3, 2), (6, 2, 2))
+    """
+    given = np.atleast_1d(np.asarray(shares, dtype=float))
+    if given.ndim != 1 or not 1 <= len(given) <= 3 or (given < 0).any() or given.sum() > 1 + 1e-9:
+        raise ValueError(
+            f"shares should be one, two or three numbers of 0 or more that sum to at most 1, not {shares!r}"
+        )
+    if len(given) == 3 and given.sum() < 1 - 1e-9:
+        raise ValueError(f"three shares should sum to 1, not {given.sum()}: {shares!r}")
+    test = 1 - given[0] if len(given) == 1 else given[1]
+    validation = 0.0 if len(given) == 1 else 1 - given[0] - given[1]
+    n_test, n_validation = round(test * n), round(validation * n)
+    return n - n_test - n_validation, n_test, n_validation

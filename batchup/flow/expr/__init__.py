@@ -1,0 +1,1 @@
+"""Expressions: values that are known when a pipeline runs."""

@@ -1,0 +1,287 @@
+"""The names that expressions start with: B C D F I L M P PP R V W."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...engine.rng import rng_at
+from .expressions import (
+    WRITERS,
+    EvalContext,
+    Expr,
+    ItemValues,
+    Raw,
+    Root,
+    call_function,
+    evaluate,
+    evaluate_in,
+    functions_used,
+    restore_expression,
+)
+from .modes import written_value
+
+__all__ = [
+    "PP", "B", "C", "D", "F", "I", "L", "M", "P", "R", "V", "W", "depends_on_order", "is_in_batch", "uses_dataset",
+]  # fmt: skip
+
+
+class _Namespace(Root):
+    """`B`, `C`, `D`, `I`, `M` and `V`: ``B`` is the object itself, ``B.name`` and ``B("name")`` are things in it."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: Any) -> Expr:
+        if name.startswith("_"):
+            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+        return self(name)
+
+    def __call__(self, name: Any = None, mode: Any = "w", **options: Any) -> Expr:
+        return Root(self._fn, name, options, mode=mode)
+
+
+def _batch(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+    if context.batch is None:
+        raise ValueError("B needs a batch, but there is none here: pass get() one, or run a pipeline")
+    if name is None:
+        return context.batch.deepcopy() if options.get("copy") else context.batch
+    return getattr(context.batch, name)
+
+
+def _pipeline(context: EvalContext, letter: str) -> Any:
+    if context.pipeline is None:
+        raise ValueError(f"{letter} needs a pipeline, but there is none here: pass get() one, or run a pipeline")
+    return context.pipeline
+
+
+def _config(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+    pipeline = options.get("pipeline") or _pipeline(context, "C")
+    found: Any = pipeline.config or {}
+    for part in [] if name is None else str(name).split("/"):
+        if not isinstance(found, Mapping) or part not in found:
+            if "default" in options:
+                return options["default"]
+            raise KeyError(
+                f"the config has no {name!r}; it has {', '.join(map(str, pipeline.config or {})) or 'nothing'}"
+            )
+        found = found[part]
+    return evaluate(found, context.batch, context.pipeline)
+
+
+def _dataset(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+    dataset = getattr(context.batch, "dataset", None)
+    dataset = getattr(context.pipeline, "dataset", None) if dataset is None else dataset
+    if dataset is None:
+        raise ValueError("D needs a dataset, but there is none here: bind the pipeline to one with <<")
+    if name is None:
+        return dataset
+    if not hasattr(dataset, name):
+        raise KeyError(f"the dataset has no attribute {name!r}")
+    return getattr(dataset, name)
+
+
+def _variable(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+    return _pipeline(context, "V").get_variable(name)
+
+
+def _model(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+    return _pipeline(context, "M").get_model_by_name(name, batch=context.batch)
+
+
+def _iteration(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+    number, total = context.batch.iteration, context.batch.n_iters
+    asked = {"c": "current", "m": "max", "r": "ratio"}.get(name or "c", name)
+    if asked not in ("current", "max", "ratio"):
+        raise ValueError(f"I() should have 'current', 'max' or 'ratio', not {name!r}")
+    if asked == "ratio" and total is None:
+        raise ValueError("I('ratio') needs the number of batches: pass n_iters or n_epochs")
+    return {"current": number, "max": total, "ratio": None if total is None else number / total}[asked]
+
+
+B = _Namespace(_batch)
+C = _Namespace(_config)
+D = _Namespace(_dataset)
+I = _Namespace(_iteration)  # noqa: E741
+M = _Namespace(_model)
+V = _Namespace(_variable)
+
+
+class F(Expr):
+    """A function: ``F(fn)`` is the value of ``fn()``, and ``F(fn)(…)`` its value for these arguments."""
+
+    __slots__ = ()
+
+    def __init__(self, fn: Any) -> None:
+        super().__init__(call_function, fn, (), {})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Expr:
+        expression: Expr = restore_expression(F, call_function, (self._operands[0], args, kwargs), "w")
+        return (
+            expression if not self._operands[1] and not self._operands[2] else Expr(call_function, self, args, kwargs)
+        )
+
+
+class L(Expr):
+    """A list. Attributes, items and calls are applied to each thing in it: ``L(B.images).shape``."""
+
+    __slots__ = ()
+
+    def __init__(self, of: Any) -> None:
+        super().__init__(list, B(of) if isinstance(of, str) else of)
+
+    def __getattr__(self, name: Any) -> Expr:
+        if name.startswith("_"):
+            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+        return restore_expression(L, _each_attribute, (self, name), "w")
+
+    def __getitem__(self, key: Any) -> Expr:
+        return restore_expression(L, _each_item, (self, key), "w")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Expr:
+        return restore_expression(L, _each_called, (self, args, kwargs), "w")
+
+
+def _each_attribute(things: Any, name: str) -> list[Any]:
+    return [getattr(thing, name) for thing in things]
+
+
+def _each_item(things: Any, key: Any) -> list[Any]:
+    return [thing[key] for thing in things]
+
+
+def _each_called(things: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+    return [thing(*args, **kwargs) for thing in things]
+
+
+LEGACY = {"randint": "integers", "random_integers": "integers", "rand": "random", "random_sample": "random"}
+LEGACY.update({"ranf": "random", "sample": "random", "randn": "standard_normal"})
+
+
+class R(Root):
+    """A random value, drawn for each batch: ``R("uniform", 0, 1)``; or a random item of a list: ``R([-1, 1])``.
+
+    Parameters
+    ----------
+    name : str or sequence
+        A method of `numpy.random.Generator`, or the list to choose from.
+    *args, **kwargs
+        Arguments of that method.
+    size : int or tuple of int, optional
+    seed : int, optional
+        By default the seed of the run. The value also depends on the number of the batch.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, name: Any, *args: Any, size: Any = None, seed: int | None = None, **kwargs: Any) -> None:
+        if isinstance(name, str):
+            name = LEGACY.get(name, name)
+            if name.startswith("_") or not callable(getattr(np.random.Generator, name, None)):
+                raise ValueError(f"{name!r} should be a method of numpy.random.Generator, such as 'uniform'")
+        elif not isinstance(name, Expr):
+            args, name = (name, *args), "choice"
+        super().__init__(_random, name, args, kwargs, size, seed)
+
+
+def _random(context: EvalContext, name: Any, args: tuple[Any, ...], kwargs: Any, size: Any, seed: int | None) -> Any:
+    batch = context.batch
+    if batch is None:
+        raise ValueError("R needs a batch, but there is none here: pass get() one, or run a pipeline")
+    rng = batch.random if seed is None else rng_at(seed, batch.iteration)
+    if context.n is not None:
+        size = (context.n, *(() if size is None else (size,) if np.ndim(size) == 0 else size))
+    sized = kwargs if size is None else {**kwargs, "size": size}  # `permutation` and others have no size
+    if isinstance(name, str):
+        return getattr(rng, name)(*args, **sized)
+    choice: Any = rng.choice
+    return choice(name, *args, **sized)
+
+
+class P(Raw):
+    """One value for each item of the batch. `R` draws as many; any other expression should have as many values."""
+
+    __slots__ = ()
+
+    def __init__(self, of: Any) -> None:
+        super().__init__(_per_item, of)
+
+
+class PP(Raw):
+    """One value for each item of the batch: the expression is evaluated once for each item."""
+
+    __slots__ = ()
+
+    def __init__(self, of: Any) -> None:
+        super().__init__(_item_by_item, of)
+
+
+class W(Raw):
+    """An expression that is passed to an action unevaluated."""
+
+    __slots__ = ()
+
+    def __init__(self, of: Any) -> None:
+        super().__init__(_itself, of)
+
+
+def _per_item(context: EvalContext, of: Any) -> ItemValues:
+    n = context.batch.size
+    values = evaluate_in(of, context._replace(n=n))
+    if not hasattr(values, "__len__") or isinstance(values, (str, bytes)) or len(values) != n:
+        raise ValueError(f"P should have a value for each of {n} items, not {values!r}")
+    return ItemValues(values)
+
+
+def _item_by_item(context: EvalContext, of: Any) -> ItemValues:
+    return ItemValues(evaluate_in(of, context) for _ in range(context.batch.size))
+
+
+def _itself(context: EvalContext, of: Any) -> Any:
+    return of
+
+
+def depends_on_order(obj: Any) -> bool:
+    """Whether the value may depend on the batches before: through a variable, a model or a function."""
+    return not functions_used(obj).isdisjoint({_variable, _model, F})
+
+
+def uses_dataset(obj: Any) -> bool:
+    """Whether the value depends on the dataset."""
+    return _dataset in functions_used(obj)
+
+
+def is_in_batch(where: Expr) -> bool:
+    """Whether writing there changes nothing but the batch."""
+    used = functions_used(where)
+    return _batch in used and used.isdisjoint({_dataset, _variable, _model, F})
+
+
+def _into_batch(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
+    name = operands[0] if operands else None
+    if name is None:
+        raise TypeError("save_to should name a component of the batch, such as B.name, not the batch itself")
+    setattr(context.batch, name, value if mode == "w" else written_value(getattr(context.batch, name), mode, value))
+
+
+def _into_dataset(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
+    setattr(_dataset(context), operands[0], value)
+
+
+def _into_variable(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
+    _pipeline(context, "V").set_variable(operands[0], value, mode=mode)
+
+
+def _into_each_attribute(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
+    for thing, its in zip(operands[0], value, strict=True):
+        setattr(thing, operands[1], its)
+
+
+def _into_each_item(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
+    for thing, its in zip(operands[0], value, strict=True):
+        thing[operands[1]] = its
+
+
+WRITERS.update({_batch: _into_batch, _dataset: _into_dataset, _variable: _into_variable})
+WRITERS.update({_each_attribute: _into_each_attribute, _each_item: _into_each_item})

@@ -1,0 +1,1 @@
+"""File formats, images, models, samplers of values, and tables of timings."""

@@ -1,0 +1,200 @@
+"""Formats of files to load batches from and dump them to, by name: csv, hdf5, feather, blosc, …
+
+A format has ``load(batch, src, names, …)`` and ``dump(batch, dst, names, …)``. There are two kinds: a `Table` is one
+file with the items of all batches, found by id; with `PerFile` each item has a file of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ..data.columns import column_items, split_by_component, stack_items
+from ..data.files_index import FilesIndex
+from ..items.parallel import ItemCall, run_calls
+
+__all__ = ["Format", "PerFile", "Table", "find_format", "register_format"]
+
+
+class Format(Protocol):
+    """The methods of a format; see `register_format`."""
+
+    def load(self, batch: Any, src: Any, names: Any, *args: Any, **kwargs: Any) -> None:
+        """Load the items of the batch from `src` into the components `names` (None for all)."""
+
+    def dump(self, batch: Any, dst: Any, names: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+        """Write these components of the batch to `dst`. The name None is for data without components."""
+
+
+FORMATS: dict[str, Format] = {}
+
+
+def register_format(name: str, fmt: Format) -> None:
+    """Add a format for `load` and `dump`.
+
+    Parameters
+    ----------
+    name : str
+    fmt : Format
+        A `Table`, a `PerFile`, or an object with the same two methods.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from batchup.flow import Batch, register_format
+    >>> def read(path, **options):
+    ...     return {"x": np.load(path)}
+    >>> def write(path, columns, ids, **options):
+    ...     np.save(path, columns["x"])
+    >>> register_format("npy", Table(read, write))
+    >>> path = tempfile.mkdtemp() + "/x.npy"
+    >>> batch = Batch(3).load(src=np.arange(3) * 10, dst="x").dump(path, "npy")
+    >>> Batch([2, 0]).load(path, "npy", dst="x").x
+    array([20,  0])
+    """
+    FORMATS[name] = fmt
+
+
+def find_format(fmt: str) -> Format:
+    """The format with this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if fmt not in FORMATS:
+        raise ValueError(
+            f"fmt should be one of {', '.join(sorted(FORMATS))}, not {fmt!r}; add formats with register_format()"
+        )
+    return FORMATS[fmt]
+
+
+def require_module(module: str, fmt: str, extra: str = "tables") -> Any:
+    """Import a module that a format needs."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"the format {fmt} needs {module}: pip install 'batchup[{extra}]'") from error
+
+
+class Table:
+    """A format with one file for the items of all batches.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(path, **options)`` returns a container to take items from by id: a data frame, a dict of arrays, …
+    write : callable
+        ``write(path, columns, ids, **options)`` writes the file; `columns` is a dict of arrays by component.
+    """
+
+    def __init__(self, read: Callable[..., Any], write: Callable[..., None]) -> None:
+        self.read = read
+        self.write = write
+
+    def load(self, batch: Any, src: Any, names: Any, *args: Any, post: Any = None, **kwargs: Any) -> None:
+        """Read the file. ``post(table, src=…, fmt=…, dst=…)`` may replace the table before items are taken."""
+        table = self.read(src, *args, **kwargs)
+        if post is not None:
+            table = post(table, src=src, fmt=self, dst=names)
+        batch.take_from(table, (names,) if isinstance(table, dict) and isinstance(names, str) else names)
+
+    def dump(self, batch: Any, dst: Any, names: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+        """Write the components. Several processes should not write to the same file."""
+        columns = {name or "data": batch.data if name is None else batch.column(name) for name in names}
+        missing = [name for name, column in columns.items() if column is None]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} should have data to be written, not None")
+        with _writing:
+            self.write(dst, columns, batch.indices, *args, **kwargs)
+
+
+_writing = threading.Lock()  # several threads may write to one file
+
+
+class PerFile:
+    """A format with a file for each item.
+
+    ``src`` or ``dst`` says where the files are. A `FilesIndex` has their paths. A folder has files with the same names
+    as those of the index of the batch; if that is an index of folders, it is the name of a file in each folder. None
+    stands for the files of the index itself.
+
+    Parameters
+    ----------
+    unpack : callable
+        ``unpack(bytes, **options)`` returns a dict of values by component, or a single value.
+    pack : callable
+        ``pack(values, **options)`` gets a dict of values by component and returns bytes.
+    """
+
+    def __init__(self, unpack: Callable[..., Any], pack: Callable[..., bytes]) -> None:
+        self.unpack = unpack
+        self.pack = pack
+
+    def load(self, batch: Any, src: Any, names: Any, **kwargs: Any) -> None:
+        """Read the files of the items with several threads."""
+        calls: list[ItemCall] = [((self.unpack, path, kwargs), {}, None) for path in _paths(batch, src)]
+        items = _succeeded(batch, run_calls(_read_file, calls, "threads"))
+        if isinstance(items[0], dict):
+            columns = {name: stack_items([item[name] for item in items]) for name in items[0]}
+            wanted_names = (names,) if isinstance(names, str) else names or batch.components
+            if wanted_names:
+                columns = split_by_component(columns, wanted_names, exactly=names is not None)
+                for name, column in columns.items():
+                    batch.set_column(name, column)
+            else:
+                batch.put_into_data(next(iter(columns.values())) if len(columns) == 1 else columns)
+        else:
+            one = names if names is None or isinstance(names, str) else names[0]
+            batch.put_into_data(stack_items(items), one)
+
+    def dump(self, batch: Any, dst: Any, names: Sequence[Any], **kwargs: Any) -> None:
+        """Write a file for each item with several threads."""
+        columns = {name or "data": column_items(batch.data if name is None else batch.column(name)) for name in names}
+        paths = _paths(batch, dst)
+        rows = [{name: column[position] for name, column in columns.items()} for position in range(len(paths))]
+        calls: list[ItemCall] = [
+            ((self.pack, path, row, kwargs), {}, None) for path, row in zip(paths, rows, strict=True)
+        ]
+        _succeeded(batch, run_calls(_write_file, calls, "threads"))
+
+
+def _read_file(unpack: Callable[..., Any], path: str, options: dict[str, Any]) -> Any:
+    with open(path, "rb") as file:
+        return unpack(file.read(), **options)
+
+
+def _write_file(pack: Callable[..., bytes], path: str, values: dict[str, Any], options: dict[str, Any]) -> None:
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(pack(values, **options))
+
+
+def _succeeded(batch: Any, results: list[Any]) -> list[Any]:
+    """The results. If there are exceptions, raise the first one, with the id of its item."""
+    for each, result in zip(batch.indices.tolist(), results, strict=True):
+        if isinstance(result, BaseException):
+            result.add_note(f"for item {each!r}")
+            raise result
+    return results
+
+
+def _paths(batch: Any, where: Any) -> list[str]:
+    ids = batch.indices.tolist()
+    if isinstance(where, FilesIndex):
+        return [where.get_fullpath(each) for each in ids]
+    if not isinstance(batch.index, FilesIndex):
+        raise ValueError("files for each item need a FilesIndex as the index of the batch, or as src or dst")
+    own = [batch.index.get_fullpath(each) for each in ids]
+    if where is None:
+        return own
+    if not isinstance(where, (str, os.PathLike)):
+        raise ValueError(f"src or dst should be a folder or a FilesIndex, not {where!r}")
+    if batch.index.dirs:
+        return [os.path.join(path, os.fspath(where)) for path in own]
+    return [os.path.join(os.fspath(where), os.path.basename(path)) for path in own]

@@ -1,0 +1,214 @@
+"""Apply a function to each item of a batch: where the items come from, who runs it, where the results go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...engine.rng import SeedPath
+from ..data.columns import column_items, stack_items
+from ..expr.expressions import ItemValues, evaluate_arguments, value_for_item
+from ..signatures import accepts, call_with_accepted
+from .parallel import ItemCall, WithArguments, run_calls
+from .seeds import ItemSeed, seed_path
+
+__all__ = [
+    "APPLY_OPTIONS", "any_action_failed", "apply_to_items", "arguments_per_item", "raise_if_failed", "store_results",
+]  # fmt: skip
+
+APPLY_OPTIONS = ("init", "post", "src", "dst", "p", "target", "requires_rng", "rng_seeds", "n_workers")
+
+
+def apply_to_items(
+    batch: Any, func: Callable[..., Any], layers: Sequence[Mapping[str, Any]], args: tuple[Any, ...], kwargs: Any
+) -> Any:
+    """Apply `func` to each item. Each of the `layers` has some of `APPLY_OPTIONS`; the first that has one wins."""
+    if batch.pipeline is None:  # called by hand: no pipeline has evaluated the arguments
+        layers = [evaluate_arguments((), dict(layers[0]), batch)[1], *layers[1:]]
+        args, kwargs = evaluate_arguments(args, kwargs, batch)
+    options = {name: _first_given(layers, name) for name in APPLY_OPTIONS}
+    accepted = accepts(func, 1 + len(args))
+    pass_rng = bool(options["requires_rng"]) or "rng" in accepted.names
+    mask, path, n = None, batch.new_seed_path(), -1
+    result = batch
+    for src, dst in _pairs(batch, *_src_and_dst(layers), options["init"]):
+        keywords = {"src": src, "dst": dst, "p": options["p"], "target": options["target"], **kwargs}
+        items = _items(batch, options["init"], src, keywords)
+        if n < 0:  # once for all pairs, so that masks get the transform of their images
+            n, mask = len(items), _mask(batch, options["p"], len(items))
+        if len(items) != n:
+            raise ValueError(f"each src should have {n} items, as the first one has, not {len(items)}")
+        seeds = _item_seeds(path, n, options["rng_seeds"], pass_rng)
+        own = {**kwargs, **accepted.select({"src": src, "dst": dst})}
+        results = _results(func, items, mask, seeds, args, own, options)
+        post = getattr(batch, options["post"]) if isinstance(options["post"], str) else options["post"]
+        more = args if accepts(post).n_positional == float("inf") else ()
+        result = call_with_accepted(post, (results, *more), {**kwargs, "src": src, "dst": dst})
+    return result
+
+
+def _first_given(layers: Sequence[Mapping[str, Any]], name: str) -> Any:
+    return next((layer[name] for layer in layers if layer.get(name) is not None), None)
+
+
+def _src_and_dst(layers: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
+    """Where the items come from and where the results go; with `src` only, the results go to `src`."""
+    for layer in layers:
+        if layer.get("dst") is not None or layer.get("src") is not None:
+            dst = layer["dst"] if layer.get("dst") is not None else layer["src"]
+            return _first_given(layers, "src"), dst
+    return None, None
+
+
+def _pairs(batch: Any, src: Any, dst: Any, init: Any) -> list[tuple[Any, Any]]:
+    if isinstance(src, list) and src and all(map(_is_name_or_names, src)):
+        if not isinstance(dst, list) or len(dst) != len(src):
+            raise ValueError(f"if src is a list of {len(src)}, dst should be a list of as many, not {dst!r}")
+        return list(zip(src, dst, strict=True))
+    from_src = init is None or (isinstance(init, str) and init == "data")
+    if batch.components and from_src and src is None:
+        raise ValueError(
+            f"src should name the component to apply the function to: one of {', '.join(batch.components)}"
+        )
+    if dst is not None and not _is_name_or_names(dst):
+        if dst is not src:
+            raise ValueError(f"dst should be the name of a component or a tuple of names, not {dst!r}")
+        dst = None  # src is a container, so there is no component to write back to
+    if batch.components and dst is None:
+        raise ValueError(f"dst should name the component for the results, such as {batch.components[0]!r}")
+    return [(src, dst)]
+
+
+def _is_name_or_names(end: Any) -> bool:
+    return isinstance(end, str) or (isinstance(end, tuple) and bool(end) and all(isinstance(each, str) for each in end))
+
+
+def _items(batch: Any, init: Any, src: Any, keywords: dict[str, Any]) -> list[Any]:
+    if init is None or (isinstance(init, str) and init == "data"):
+        return _items_from(batch, src)
+    if isinstance(init, str):
+        init = getattr(batch, init)
+    return column_items(call_with_accepted(init, (), keywords) if callable(init) else init)
+
+
+def _items_from(batch: Any, src: Any) -> list[Any]:
+    if src is None:
+        return column_items(_loaded(batch.data, "the batch"))
+    if isinstance(src, str):
+        return column_items(_loaded(getattr(batch, src), src))
+    if _is_name_or_names(src):
+        return list(zip(*(column_items(_loaded(getattr(batch, name), name)) for name in src), strict=True))
+    return column_items(src)
+
+
+def _loaded(column: Any, name: str) -> Any:
+    if column is None:
+        raise ValueError(f"{name} should have data before a function is applied to it: call load(), or pass preloaded=")
+    return column
+
+
+def _mask(batch: Any, p: Any, n: int) -> npt.NDArray[np.bool_] | None:
+    """Which items to apply the function to; None for all."""
+    if p is None:
+        return None
+    given = np.asarray(p)
+    if given.ndim == 0 and given.dtype.kind in "fiub" and 0 <= given <= 1:
+        drawn: npt.NDArray[np.bool_] = batch.random.random(n) < given
+        return drawn
+    if given.shape == (n,) and np.isin(given, (0, 1)).all():
+        return given.astype(bool)
+    raise ValueError(f"p should be a probability from 0 to 1, or true or false for each of {n} items, not {p!r}")
+
+
+def _item_seeds(path: SeedPath, n: int, rng_seeds: Any, pass_rng: bool) -> list[ItemSeed]:
+    """New random numbers for each item."""
+    if rng_seeds is None:
+        return [ItemSeed(path, (number,), pass_rng) for number in range(n)]
+    if len(rng_seeds) != n:
+        raise ValueError(f"rng_seeds should be one for each of {n} items, not {len(rng_seeds)}")
+    return [ItemSeed(seed_path(seed), (), pass_rng) for seed in rng_seeds]
+
+
+def _results(
+    func: Callable[..., Any],
+    items: list[Any],
+    mask: npt.NDArray[np.bool_] | None,
+    seeds: list[ItemSeed],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
+) -> list[Any]:
+    """For each item the result of `func` or its exception; the item itself if `func` was not applied."""
+    chosen = range(len(items)) if mask is None else np.flatnonzero(mask).tolist()
+    each = arguments_per_item(args, kwargs, len(items))
+    if each is not None:
+        calls: list[ItemCall] = [((items[i], *each[i][0]), each[i][1], seeds[i]) for i in chosen]
+    else:
+        calls = [((items[i],), {}, seeds[i]) for i in chosen]
+        func = WithArguments(func, args, kwargs) if args or kwargs else func
+    found = run_calls(func, calls, options["target"] or "for", options["n_workers"])
+    if mask is None:
+        return found
+    results = list(items)
+    for i, result in zip(chosen, found, strict=True):
+        results[i] = result
+    return results
+
+
+def arguments_per_item(args: tuple[Any, ...], kwargs: dict[str, Any], n: int) -> list[tuple[Any, Any]] | None:
+    """The arguments for each of n items, if some have one value per item; else None."""
+    lengths = {len(value) for value in (*args, *kwargs.values()) if isinstance(value, ItemValues)}
+    for length in lengths - {n}:
+        raise ValueError(f"there should be a value for each of {n} items, not {length}")
+    return [(value_for_item(args, i), value_for_item(kwargs, i)) for i in range(n)] if lengths else None
+
+
+def any_action_failed(results: Sequence[Any]) -> bool:
+    """Whether a parallel action raised an exception for some item.
+
+    Parameters
+    ----------
+    results : sequence
+        The results that a post-function gets: a value or an exception for each item.
+
+    Examples
+    --------
+    >>> any_action_failed([1, 2]), any_action_failed([1, ValueError("no such file")])
+    (False, True)
+    """
+    return any(isinstance(result, BaseException) for result in results)
+
+
+def raise_if_failed(batch: Any, results: Sequence[Any]) -> None:
+    """Raise the first exception among the results, if there is one.
+
+    Raises
+    ------
+    RuntimeError
+        From the first exception.
+    """
+    failed = [(number, result) for number, result in enumerate(results) if isinstance(result, BaseException)]
+    if failed:
+        number, error = failed[0]
+        ids = batch.indices
+        which = f"item {ids[number].item()!r}" if len(ids) == len(results) else f"call {number}"
+        others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
+        raise RuntimeError(f"could not assemble the batch: {which} failed with {error!r}{others}") from error
+
+
+def store_results(batch: Any, results: Sequence[Any], dst: Any) -> Any:
+    """Store the results in a component; or, if `dst` is a tuple, the parts of each result in several components."""
+    raise_if_failed(batch, results)
+    if not isinstance(dst, tuple):
+        batch.set_column(dst, stack_items(results))
+        return batch
+    for result in results:
+        if not isinstance(result, (tuple, list)) or len(result) != len(dst):
+            what = f"{len(result)}" if isinstance(result, (tuple, list)) else f"a {type(result).__name__}"
+            raise ValueError(f"the function should return {len(dst)} values, for {', '.join(dst)}, not {what}")
+    for name, column in zip(dst, zip(*results, strict=True), strict=True):
+        batch.set_column(name, stack_items(column))
+    return batch

@@ -1,0 +1,1 @@
+"""Pipelines: their steps, and how they run."""

@@ -1,0 +1,67 @@
+"""Find what the name of a step stands for: an action of the batch class, or a function."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..data.batch import Batch
+from ..items.actions import action_info
+from .steps import NamedStep, RepeatStep, Step, unknown_step_error
+
+__all__ = ["check_steps", "find_function", "functions_of", "step_names"]
+
+
+def find_function(name: str, namespaces: Sequence[Any], dataset: Any) -> Callable[..., Any] | None:
+    """The function of this name: in the namespaces, else in the main program, else in the dataset."""
+    for space in [*namespaces, sys.modules.get("__main__"), dataset]:
+        found = space.get(name) if isinstance(space, Mapping) else getattr(space, name, None)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+    return None
+
+
+def functions_of(spec: Any) -> dict[str, Callable[..., Any]]:
+    """The functions that the steps of a pipeline name."""
+    names = set(step_names((*spec.before, *spec.steps, *spec.after)))
+    found = {name: find_function(name, spec.namespaces, spec.dataset) for name in names}
+    return {name: fn for name, fn in found.items() if fn is not None}
+
+
+def step_names(steps: Iterable[Step]) -> Iterator[str]:
+    """The names of actions and functions in the steps."""
+    for step in steps:
+        if isinstance(step, RepeatStep):
+            yield from step_names(step.steps)
+        elif isinstance(step, NamedStep):
+            yield step.name
+
+
+def check_steps(steps: Sequence[Step], namespaces: Sequence[Any], dataset: Any) -> None:
+    """Check that the batches of a dataset can do the steps.
+
+    Raises
+    ------
+    AttributeError, ValueError
+        If they cannot.
+    """
+    batch_class = getattr(dataset, "batch_class", None)
+    for number, step in enumerate(steps):
+        if isinstance(step, RepeatStep):
+            check_steps(step.steps, namespaces, dataset)
+        if (
+            not isinstance(step, NamedStep)
+            or batch_class is None
+            or action_info(getattr(batch_class, step.name, None)) is not None
+        ):
+            continue
+        if find_function(step.name, namespaces, dataset) is None:
+            elsewhere = number > 0 and not hasattr(batch_class, step.name) and _some_class_has(step.name, Batch)
+            if not elsewhere:  # a step before may return a batch of another class, which has the action
+                raise unknown_step_error(step.name, batch_class)
+
+
+def _some_class_has(name: str, kind: type) -> bool:
+    below: list[type] = kind.__subclasses__()
+    return action_info(getattr(kind, name, None)) is not None or any(_some_class_has(name, each) for each in below)

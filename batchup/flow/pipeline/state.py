@@ -1,0 +1,148 @@
+"""The state of a pipeline: its variables and models, which change in a run, and their locks."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import threading
+from typing import Any
+
+from ..expr.expressions import evaluate
+from ..expr.modes import written_value
+from ..extras.models import as_model, build_model
+
+__all__ = ["ModelDeclaration", "PipelineState", "VariableDeclaration"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VariableDeclaration:
+    """The declaration of a variable."""
+
+    name: str
+    default: Any = None
+    each_run: bool = False  # whether each run starts with a new value
+
+    def begin(self, pipeline: Any) -> Any:
+        """A new first value: a copy of the default, or what its function or expression returns."""
+        if self.each_run and callable(self.default) and isinstance(self.default, type):
+            return self.default()
+        return evaluate(copy.deepcopy(self.default), None, pipeline)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelDeclaration:
+    """The declaration of a model: a class with a config, an object, or another pipeline that has the model."""
+
+    name: str
+    model_class: Any = None
+    config: Any = None
+    source: Any = None
+    shared: bool = False  # whether the model is the source itself, not a copy
+    path: Any = None  # the file to read it from
+
+    def __post_init__(self) -> None:
+        if self.source is not None and not (self.model_class is None and self.config is None):
+            raise ValueError(
+                f"the model {self.name!r} should have a source or a model_class with its config, not both: configure "
+                "the source first"
+            )
+
+    def make(self, batch: Any, pipeline: Any) -> Any:
+        """Make the model; the batch may be needed to evaluate the config."""
+        if self.source is None:
+            config = evaluate(self.config, batch, pipeline)
+            model = build_model(evaluate(self.model_class, batch, pipeline), config)
+        else:
+            source = evaluate(self.source, batch, pipeline)
+            if hasattr(source, "get_model_by_name"):
+                return source.get_model_by_name(self.name, batch=batch)
+            model = as_model(source if self.shared else copy.deepcopy(source))
+        if self.path is not None:
+            model.load(evaluate(self.path, batch, pipeline))
+        return model
+
+
+class PipelineState:
+    """The variables and models of one pipeline. A pipeline made from another has a state of its own."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, Any] = {}
+        self.models: dict[str, Any] = {}
+        self.profile: list[dict[str, Any]] | None = None
+        self._begun = False
+        self._make_locks()
+
+    def _make_locks(self) -> None:
+        self._lock = threading.RLock()
+        self._locks: dict[str, Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_locks")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._make_locks()
+
+    def lock(self, name: str) -> Any:
+        """The lock of this name; the same one for each call."""
+        with self._lock:
+            return self._locks.setdefault(name, threading.RLock())
+
+    def begin(self, pipeline: Any, declared: tuple[VariableDeclaration, ...], new_run: bool = False) -> None:
+        """Give first values to the declared variables that have no value yet."""
+        with self._lock:
+            if self._begun and not new_run:
+                return
+            self._begun = True
+            for variable in declared:
+                if variable.name not in self.variables or (new_run and variable.each_run):
+                    self.variables[variable.name] = variable.begin(pipeline)
+
+    def forget(self, what: str) -> None:
+        """Forget ``'vars'`` or ``'models'``. ``'iter'`` is accepted, and has no effect here."""
+        if what == "vars":
+            self.variables, self._begun = {}, False
+        elif what == "models":
+            self.models = {}
+        elif what != "iter":
+            raise ValueError(f"what to reset should be 'iter', 'vars' or 'models', not {what!r}")
+
+    def variable(self, name: str) -> Any:
+        """The value of a variable.
+
+        Raises
+        ------
+        KeyError
+            If there is no such name.
+        """
+        try:
+            return self.variables[name]
+        except KeyError:
+            have = ", ".join(map(repr, self.variables)) or "none"
+            raise KeyError(
+                f"there is no variable {name!r}; there are {have}: declare it with init_variable()"
+            ) from None
+
+    def write(self, name: str, value: Any, mode: str = "w") -> None:
+        """Set, append to, extend or update a variable, while holding its lock."""
+        with self.lock(f"variable {name}"):
+            self.variables[name] = written_value(self.variables.get(name), mode, value)
+
+    def model(self, name: str, declared: tuple[ModelDeclaration, ...], batch: Any, pipeline: Any) -> Any:
+        """A model, which is built at first use.
+
+        Raises
+        ------
+        KeyError
+            If there is no such name.
+        """
+        with self.lock(f"model {name}"):
+            if name not in self.models:
+                for each in reversed(declared):
+                    if each.name == name:
+                        self.models[name] = each.make(batch, pipeline)
+                        break
+                else:
+                    have = ", ".join(sorted({repr(each.name) for each in declared})) or "none"
+                    raise KeyError(f"there is no model {name!r}; there are {have}: declare it with init_model()")
+            return self.models[name]

@@ -1,0 +1,71 @@
+"""Pass only the keywords that a function accepts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+__all__ = ["Accepts", "accepts", "call_with_accepted"]
+
+
+class Accepts(NamedTuple):
+    """What a function accepts.
+
+    Attributes
+    ----------
+    names : frozenset of str
+        Its keywords.
+    any_name : bool
+        Whether it accepts other keywords, too.
+    n_positional : float
+        How many positional arguments; may be infinite.
+    filled : frozenset of str
+        Parameters that positional arguments have filled.
+    """
+
+    names: frozenset[str]
+    any_name: bool
+    n_positional: float
+    filled: frozenset[str] = frozenset()
+
+    def select(self, keywords: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the keywords that the function accepts.
+
+        >>> accepts(lambda x, src: 0).select({"src": "images", "dst": "masks"})
+        {'src': 'images'}
+        """
+        known = keywords.keys() - self.filled if self.any_name else self.names
+        return {name: value for name, value in keywords.items() if name in known}
+
+
+def accepts(fn: Callable[..., Any], filled: int = 0) -> Accepts:
+    """What `fn` accepts, by its signature. A function without a signature accepts positional arguments only.
+
+    The first parameters, `filled` by position, are not among its keywords.
+    """
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return Accepts(frozenset(), False, float("inf"))
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    positional = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+    kinds = [each.kind for each in parameters]
+    n_positional = (
+        float("inf") if inspect.Parameter.VAR_POSITIONAL in kinds else sum(kind in positional for kind in kinds)
+    )
+    by_position = [each for each in parameters if each.kind in positional][:filled]
+    positional_names = frozenset(each.name for each in by_position if each.kind in named)
+    names = frozenset(each.name for each in parameters if each.kind in named) - positional_names
+    return Accepts(names, inspect.Parameter.VAR_KEYWORD in kinds, n_positional, positional_names)
+
+
+def call_with_accepted(fn: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+    """Call ``fn`` with as many of the positional arguments as it accepts, and with the keywords that it accepts.
+
+    >>> call_with_accepted(lambda results: results, ([1, 2], "more"), {"src": "images"})
+    [1, 2]
+    """
+    accepted = accepts(fn, len(args))
+    given = args if accepted.n_positional >= len(args) else args[: int(accepted.n_positional)]
+    return fn(*given, **accepted.select(keywords))

@@ -1,0 +1,196 @@
+"""Prefetched batches, in threads and processes."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from batchup.flow import (
+    B,
+    Batch,
+    D,
+    Dataset,
+    F,
+    Pipeline,
+    StopPipeline,
+    V,
+    action,
+)
+from batchup.flow.pipeline.plan import PipelinePlan
+from batchup.flow.pipeline.run import PipelineRun, RunOptions
+
+pytestmark = pytest.mark.timeout(90)
+
+N = 40
+
+WAYS = [(0, "threads"), (1, "threads"), (4, "threads"), (3, "mpc")]
+
+
+class Rows(Batch):
+    components = "x", "y"
+
+    @action
+    def add(self, n):
+        self.x = self.x + n
+        return self
+
+    @action
+    def draw(self):
+        self.y = self.random.normal(size=self.size)
+        return self
+
+    @action
+    def count_in_silence(self):
+        try:
+            self.x = self.x + self.pipeline.v("n")
+        except Exception:
+            self.x = self.x * 0
+        return self
+
+    @action
+    def to_plain(self):
+        return Batch(self.index).load(src=self.as_dataset().preloaded["x"], dst="z")
+
+
+def rows():
+    return Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)), step=1)
+
+
+def results(pipeline, **options):
+    return [(b.iteration, b.indices.tolist(), b.x.tolist(), b.y.tolist()) for b in pipeline.gen_batch(6, **options)]
+
+
+def test_an_action_that_swallows_the_error_is_done_in_its_turn():
+    """The result of an action that swallows the error is dropped, and the action runs in order."""
+    pipeline = Pipeline().init_variable("n", 1).count_in_silence() << rows()
+
+    assert results(pipeline, n_epochs=1) == results(pipeline, n_epochs=1, prefetch=3)
+
+
+class Eager(Rows):
+    def __init__(self, index, *args, **kwargs):
+        super().__init__(index, *args, **kwargs)
+        self.start = self.pipeline.v("n")
+
+    @action
+    def stop_unless_known(self):
+        if self.start == 1:
+            return self
+        raise StopPipeline
+
+
+class Doubtful(Rows):
+    @action
+    def stop_unless_known(self):
+        try:
+            self.pipeline.v("n")
+        except RuntimeError:
+            raise StopPipeline from None
+        return self
+
+
+@pytest.mark.parametrize("batch_class", [Eager, Doubtful])
+def test_what_is_asked_too_early_stops_nothing(batch_class):
+    """A constructor or action that asks too early runs again in order."""
+    dataset = Dataset(N, batch_class, preloaded=(np.arange(N), np.zeros(N)))
+    pipeline = dataset.p.init_variable("n", 1).add(1).stop_unless_known()
+
+    assert 7 == len(list(pipeline.gen_batch(6, n_epochs=1, prefetch=3)))
+
+
+@pytest.mark.parametrize(
+    ("steps", "ahead"),
+    [
+        (Pipeline().add(1).draw(), 2),
+        (Pipeline().add(1).update(V("n"), 1).draw(), 1),
+        (Pipeline().add(V("n")), 0),
+        (Pipeline().add(1).draw(save_to=V("n")), 1),
+        (Pipeline().add(1).draw(save_to=B.z), 2),
+        (Pipeline().add(1).call(print), 1),
+        (Pipeline().add_namespace({"f": len}).add(1).f(B.x, save_to=B.n), 2),
+        (Pipeline().add_namespace({"f": len}).add(1).f(B.x), 1),
+        (Pipeline().add(1) * 2 + Pipeline().add(V("n")) * 2, 1),
+        (Pipeline().add(1).rebatch(3).add(1), 1),
+        (Pipeline().add(F(len)(B.x)), 0),
+        (Pipeline().add(1).add(D.size), 2),
+        (Pipeline().draw().add(D.step).update(D.step, D.step * 2), 1),
+        (Pipeline().draw() + (Pipeline().add(D.step) @ 0.5) + Pipeline().rebatch(3).update(D.step, 2), 1),
+    ],
+)
+def test_steps_up_to_the_first_that_depends_on_order_are_done_ahead(steps, ahead):
+    """Steps with variables, models or side effects are not prefetched."""
+    pipeline = steps << rows()
+
+    assert ahead == PipelineRun(pipeline, PipelinePlan(N, 6), [], RunOptions(), {}).upto
+
+
+@pytest.mark.parametrize("target", ["threads", "mpc"])
+def test_batches_from_workers_belong_here(target):
+    """Prefetched batches have the pipeline, the dataset and the class, and writable arrays."""
+    pipeline = rows().p.add(1)
+
+    for batch in pipeline.gen_batch(6, n_iters=2, prefetch=2, target=target):
+        batch.x[0] = 7
+        assert (pipeline, pipeline.dataset, Rows) == (batch.pipeline, batch.dataset, type(batch))
+        assert (2, 7) == (batch.n_iters, batch[batch.indices[0]].x)
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_batches_of_another_class_from_workers(prefetch, target):
+    """A prefetched batch of another class keeps its class."""
+    (batch,) = rows().p.add(1).to_plain().gen_batch(3, n_iters=1, prefetch=prefetch, target=target)
+
+    assert (Batch, [1, 2, 3], ("z",)) == (type(batch), batch.z.tolist(), batch.components)
+
+
+def test_what_cannot_be_sent_to_processes():
+    """What cannot be pickled is an error, not a hang."""
+    dataset = Dataset(4, Rows, preloaded=(np.arange(4), np.zeros(4)), lock=threading.Lock())
+
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        dataset.p.add(1).run(2, prefetch=1, target="mpc")
+
+
+def test_what_is_done_in_order_is_not_sent_to_processes():
+    """Arguments of steps that are not prefetched are not pickled."""
+
+    class Log:
+        def __init__(self):
+            self.lock = threading.Lock()
+            self.found = []
+
+        def write(self, x):
+            self.found.append(int(x[0]))
+
+    log = Log()
+    pipeline = rows().p.add(1).call(log.write, B.x).add_namespace({"noted": log.write}).noted(B.x)
+
+    pipeline.run(20, prefetch=2, target="mpc")
+    assert [1, 1, 21, 21] == log.found
+
+
+def test_lambdas_go_to_processes():
+    """Lambdas work in processes, as functions of a namespace and as arguments."""
+    pipeline = rows().p.add_namespace({"f": lambda x, g: g(x)}).f(B.x, lambda x: x * 2, save_to=B.x)
+
+    (batch,) = pipeline.gen_batch(3, n_iters=1, prefetch=1, target="mpc")
+
+    assert [0, 2, 4] == batch.x.tolist()
+
+
+class Elsewhere(Rows):
+    @action
+    def to_a_dataset_of_its_own(self):
+        return self.as_dataset().next_batch(2)
+
+
+@pytest.mark.parametrize(("prefetch", "target"), WAYS)
+def test_a_batch_of_another_dataset_stays_one(prefetch, target):
+    """A batch with a dataset of its own keeps it, with each target."""
+    dataset = Dataset(8, Elsewhere, preloaded=(np.arange(8), np.zeros(8)))
+    pipeline = dataset.p.to_a_dataset_of_its_own()
+
+    batches = list(pipeline.gen_batch(4, n_epochs=1, prefetch=prefetch, target=target))
+
+    assert [4, 4] == [len(batch.dataset) for batch in batches]
+    assert all(batch.pipeline is pipeline for batch in batches)

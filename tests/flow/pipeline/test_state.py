@@ -1,0 +1,66 @@
+"""State: variables of a pipeline, and how to reset them."""
+
+import numpy as np
+import pytest
+
+from batchup.flow import (
+    Batch,
+    Dataset,
+    F,
+    I,
+    Pipeline,
+    V,
+)
+
+pytestmark = pytest.mark.timeout(60)
+
+N = 10
+
+
+class Rows(Batch):
+    components = "x", "y"
+
+
+def rows(n=N, **attrs):
+    return Dataset(n, Rows, preloaded=(np.arange(n), np.zeros(n)), **attrs)
+
+
+def test_variables():
+    """First values are copied or evaluated; variables can be read, set and checked."""
+    default = []
+    template = (
+        Pipeline().init_variable("a", default).init_variables("b", "c").init_variables({"d": 4, "e": {"default": 5}})
+        .init_variable("f", F(lambda: 6))
+    )  # fmt: skip
+    one, two = template << rows(), template << rows()
+
+    one.v("a").append(1)
+    one.set_variable("b", 2)
+    one.set_variable("a", 3, mode="a")
+
+    assert ([1, 3], 2, None, 4, 5, 6) == tuple(map(one.v, "abcdef"))
+    assert ([], [], None) == (two.v("a"), default, two.v("b"))
+    assert one.has_variable("f")
+    assert not one.has_variable("g")
+    with pytest.raises(KeyError, match="there is no variable 'g'; there are 'a', 'b'"):
+        one.v("g")
+
+
+def test_variables_live_on_unless_they_are_reset():
+    """Variables last from run to run, except those that are declared for each run."""
+    pipeline = (
+        rows().p.init_variable("all", []).init_variable("this", init_on_each_run=list)
+        .update(V("all", mode="a"), I()).update(V("this", mode="a"), I())
+    )  # fmt: skip
+
+    pipeline.run(5).run(5)
+    assert ([0, 1, 0, 1], [0, 1]) == (pipeline.v("all"), pipeline.v("this"))
+    assert [0, 1] == pipeline.run(5, reset="vars").v("all")
+    assert [] == pipeline.reset("vars").v("all")
+
+
+@pytest.mark.parametrize("what", ["variables", ["vars", "model"]])
+def test_what_can_be_reset(what):
+    """Other names raise."""
+    with pytest.raises(ValueError, match="should be 'iter', 'vars' or 'models'"):
+        rows().p.run(5, reset=what)
