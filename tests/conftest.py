@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fnmatch
 import gc
 import os
+import re
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,6 +21,47 @@ from batchup import WorkerProcessPool, WorkerThreadPool
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: programs would not hear Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+TESTS = Path(__file__).parent
+
+# What `make test-fast` leaves out: whole files, by their path in this folder, and cases that start processes, by the
+# names of their parameters or of their class. A single slow test is marked where it stands.
+SLOW_FILES = [
+    "engine/process/test_pool.py",
+    "flow/test_example.py",
+    "flow/test_programs.py",
+    "interop/*",
+    "loader/test_ctrl_c.py",
+    "promises/*",
+    "test_determinism.py",
+    "test_docs.py",
+    "test_examples.py",
+    "test_laws.py",
+]
+SLOW_CASES = re.compile(r"[Pp]rocess|\bmpc\b|Loky")
+
+
+def in_slow_file(path: Path) -> bool:
+    inner = path.relative_to(TESTS).as_posix() if path.is_relative_to(TESTS) else ""
+    return any(fnmatch.fnmatch(inner, pattern) for pattern in SLOW_FILES)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow."""
+    for item in items:
+        name = item.nodeid.rpartition(".py::")[2]
+        if in_slow_file(item.path) or (item.path.is_relative_to(TESTS) and SLOW_CASES.search(name)):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the slow files where nothing of them is wanted."""
+    return True if config.option.markexpr == "not slow" and in_slow_file(collection_path) else None
+
+
+@pytest.fixture
+def slow_files() -> list[str]:
+    return SLOW_FILES
 
 
 def census() -> dict[str, set[object]]:

@@ -55,3 +55,8 @@ def test_the_lists_are_of_modules_that_are_there():
 def test_the_place_of_tests(module, expected):
     """Beside the tests of its neighbours, with ``test_`` before its name."""
     assert Path(expected) == place_of_tests(Path(module))
+
+
+def test_the_slow_files_are_there(slow_files):
+    """A file that is renamed does not become one of the fast ones unnoticed."""
+    assert [] == [pattern for pattern in slow_files if not list(TESTS.glob(pattern))]
