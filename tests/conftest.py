@@ -90,7 +90,7 @@ def _target(fd: str) -> str:
         return ""
 
 
-def leftovers(before: dict[str, set[object]], seconds: float = 5.0) -> dict[str, set[object]]:
+def leftovers(before: dict[str, set[object]], seconds: float = 30.0) -> dict[str, set[object]]:
     """What is there now and was not `before`; what is on its way out has some seconds for it."""
     until = time.monotonic() + seconds
     while True:
