@@ -32,7 +32,7 @@ test: $(VENV)/has-test
 	$(PYTEST) --durations=15 $(TEST_ARGS)
 
 test-fast: $(VENV)/has-test
-	$(PYTEST) --durations=10 -m "not slow" $(TEST_ARGS)
+	$(PYTEST) --durations=10 -m "not slow" --hypothesis-profile=fast $(TEST_ARGS)
 
 coverage: $(VENV)/has-test
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html $(TEST_ARGS)

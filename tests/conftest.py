@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -22,12 +23,17 @@ from batchup import WorkerProcessPool, WorkerThreadPool
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: programs would not hear Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# No example has a deadline: the machine may be busy. `make test-fast` tries fewer of them, the same each time.
+hypothesis.settings.register_profile("whole", deadline=None)
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=10, derandomize=True, database=None)
+hypothesis.settings.load_profile("whole")
+
 TESTS = Path(__file__).parent
 
 # What `make test-fast` leaves out: whole files, by their path in this folder, and cases that start processes, by the
 # names of their parameters or of their class. A single slow test is marked where it stands.
 SLOW_FILES = [
-    "engine/process/test_pool.py",
+    "engine/process/*",
     "flow/test_example.py",
     "flow/test_programs.py",
     "interop/*",
@@ -37,6 +43,7 @@ SLOW_FILES = [
     "test_docs.py",
     "test_examples.py",
     "test_laws.py",
+    "test_testing.py",
 ]
 SLOW_CASES = re.compile(r"[Pp]rocess|\bmpc\b|Loky")
 
