@@ -17,7 +17,7 @@ from .engine.global_rng import seed_globals
 from .engine.pools import Pool, ThreadPool
 from .engine.rng import entropy_of
 from .engine.shuffle import Shuffle
-from .engine.stream import Task, WorkStream, seconds
+from .engine.stream import DEPTH, Task, WorkStream, seconds
 from .errors import (
     BatchTimeoutError,
     BatchUpError,
@@ -72,7 +72,7 @@ class AbstractWorkerPool:
         """
         return self.engine.share(x)
 
-    def work_stream(self, task_generator: Iterable[Task], task_buffer_size: int = 20) -> WorkStream:
+    def work_stream(self, task_generator: Iterable[Task], task_buffer_size: int = DEPTH) -> WorkStream:
         """The results of tasks, in their order, worked on ahead of whoever asks for them.
 
         Parameters
@@ -96,7 +96,7 @@ class AbstractWorkerPool:
         return WorkStream(self.engine, task_generator, whole("task_buffer_size", task_buffer_size))
 
     def parallel_data_source(
-        self, ds: Any, batch_buffer_size: int = 20, timeout: float | None = None
+        self, ds: Any, batch_buffer_size: int = DEPTH, timeout: float | None = None
     ) -> ParallelDataSource:
         """The same source, with its batches prepared ahead by this pool.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fnmatch
 import gc
 import os
+import re
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -18,6 +22,53 @@ from batchup import WorkerProcessPool, WorkerThreadPool
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: programs would not hear Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No example has a deadline: the machine may be busy. `make test-fast` tries fewer of them, the same each time.
+hypothesis.settings.register_profile("whole", deadline=None)
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=10, derandomize=True, database=None)
+hypothesis.settings.load_profile("whole")
+
+TESTS = Path(__file__).parent
+
+# What `make test-fast` leaves out: whole files, by their path in this folder, and cases that start processes, by the
+# names of their parameters or of their class. A single slow test is marked where it stands.
+SLOW_FILES = [
+    "engine/process/*",
+    "flow/test_example.py",
+    "flow/test_programs.py",
+    "interop/*",
+    "loader/test_ctrl_c.py",
+    "promises/*",
+    "test_determinism.py",
+    "test_docs.py",
+    "test_examples.py",
+    "test_laws.py",
+    "test_testing.py",
+]
+SLOW_CASES = re.compile(r"[Pp]rocess|\bmpc\b|Loky")
+
+
+def in_slow_file(path: Path) -> bool:
+    inner = path.relative_to(TESTS).as_posix() if path.is_relative_to(TESTS) else ""
+    return any(fnmatch.fnmatch(inner, pattern) for pattern in SLOW_FILES)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow."""
+    for item in items:
+        name = item.nodeid.rpartition(".py::")[2]
+        if in_slow_file(item.path) or (item.path.is_relative_to(TESTS) and SLOW_CASES.search(name)):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import the slow files where nothing of them is wanted."""
+    return True if config.option.markexpr == "not slow" and in_slow_file(collection_path) else None
+
+
+@pytest.fixture
+def slow_files() -> list[str]:
+    return SLOW_FILES
 
 
 def census() -> dict[str, set[object]]:
@@ -46,7 +97,7 @@ def _target(fd: str) -> str:
         return ""
 
 
-def leftovers(before: dict[str, set[object]], seconds: float = 5.0) -> dict[str, set[object]]:
+def leftovers(before: dict[str, set[object]], seconds: float = 30.0) -> dict[str, set[object]]:
     """What is there now and was not `before`; what is on its way out has some seconds for it."""
     until = time.monotonic() + seconds
     while True:

@@ -14,7 +14,7 @@ from ..errors import BatchTimeoutError, BatchUpError, PoolClosedError, WorkerErr
 from .checks import whole
 from .pools import Pool, Reply
 
-__all__ = ["StreamStats", "Task", "WorkStream", "presentable", "seconds"]
+__all__ = ["DEPTH", "DEPTH_PER_WORKER", "StreamStats", "Task", "WorkStream", "presentable", "seconds"]
 
 Task: TypeAlias = tuple[Any, ...]  # (fn,), (fn, args) or (fn, args, kwargs)
 Located: TypeAlias = Callable[[BaseException, int, tuple[Any, ...]], BaseException]
@@ -57,6 +57,10 @@ class StreamStats:
     shared_bytes: int
 
 
+DEPTH = 20  # how many results may be prepared ahead where the caller does not say; programs for batchup 0.2 count on it
+DEPTH_PER_WORKER = 2  # a Loader has so many for each of its workers
+
+
 class WorkStream(Iterator[Any]):
     """The results of tasks, in their order, with up to `depth` tasks under way or done ahead of the consumer.
 
@@ -93,7 +97,7 @@ class WorkStream(Iterator[Any]):
         self,
         pool: Pool,
         tasks: Iterable[Task],
-        depth: int = 20,
+        depth: int = DEPTH,
         timeout: float | None = None,
         located: Located | None = None,
     ) -> None:

@@ -21,7 +21,7 @@ from ..engine.pools import cores
 from ..engine.position import Position
 from ..engine.rng import entropy_of, rng_at
 from ..engine.shuffle import Shuffle, as_rng
-from ..engine.stream import WorkStream, seconds
+from ..engine.stream import DEPTH_PER_WORKER, WorkStream, seconds
 from ..engine.trace import Trace, verdict
 from ..errors import PoolClosedError, located
 from ..work_pool import AbstractWorkerPool
@@ -373,7 +373,7 @@ class Loader:
         engine = self._pool.engine
         job = self._shared = engine.share(self._job(self._noise()), self._shared)
         tasks = ((job, (item,)) for item in items)
-        return WorkStream(engine, tasks, self._depth or 2 * engine.workers, self._timeout, _at_task)
+        return WorkStream(engine, tasks, self._depth or DEPTH_PER_WORKER * engine.workers, self._timeout, _at_task)
 
     def _noise(self) -> int | None:
         """What seeds the global generators of workers, where they have some of their own."""

@@ -147,7 +147,7 @@ def test_close_does_not_wait_for_a_function_that_never_returns(kind):
     begun = time.monotonic()
     pipe.close()
 
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30  # the function would take 60
     gate.set()
 
 

@@ -17,7 +17,7 @@ OUTPUT = {
     "04_augmentation.py": r"",
     "05_templates.py": r"\(8, 1, 4, 4\) \{np\.int8\(0\), np\.int8\(1\)\}\n",
     "06_sklearn_model.py": r"accuracy (0\.9\d+|1\.0)\n",
-    "07_prefetch.py": r"\d\.\d\d s instead of 0\.50\n(.*\n)*.*\bread\b.*\n(.*\n)*",
+    "07_prefetch.py": r"\d+\.\d\d s instead of 0\.50\n(.*\n)*.*\bread\b.*\n(.*\n)*",
     "08_merge.py": r"\[ 0  1  4  9 16 25 36\] \[49 64 81\]\n\[4 5\] \[4 5 6 7\] 3\n",
     "09_experiments.py": r"\[\[4\.0, 4\.0\], \[8\.0, 8\.0\], \[12\.0, 12\.0\]\]\n",
     "10_sampling.py": r"\(5, 4, 4\)\n",

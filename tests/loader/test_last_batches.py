@@ -200,6 +200,7 @@ def counted_or_not(loader):
         return None
 
 
+@pytest.mark.slow
 @given(
     st.data(),
     batch_sizes(25),

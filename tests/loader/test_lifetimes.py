@@ -19,7 +19,7 @@ from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 pytestmark = pytest.mark.timeout(60)
 
 
-def gone(ref, seconds=5.0):
+def gone(ref, seconds=30.0):
     """Whether the object goes without the garbage collector; a worker thread may still be on its way out of a task."""
     until = time.monotonic() + seconds
     while ref() is not None and time.monotonic() < until:

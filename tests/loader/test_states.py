@@ -34,6 +34,7 @@ def rest_of(loader, state):
     return plain(list(loader))
 
 
+@pytest.mark.slow
 @given(
     st.data(),
     batch_sizes(25),

@@ -110,7 +110,7 @@ class Program:
         print(*ended, sep="\n")  # for pytest to show if a test fails
         return ended
 
-    def _left(self, seconds: float = 10.0) -> int:
+    def _left(self, seconds: float = 30.0) -> int:
         """How many processes of its session run on; those on their way out have some seconds for it."""
         until = time.monotonic() + seconds
         while (left := len(running(self.pid))) and time.monotonic() < until:

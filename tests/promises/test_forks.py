@@ -174,7 +174,7 @@ threading.Event().wait()
     with started(body, tmp_path) as program:
         pids = [int(pid) for pid in program.line().split()]
         os.kill(program.pid, signal.SIGKILL)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 30
         while len(running(program.pid)) > 1 and time.monotonic() < until:
             time.sleep(0.02)
         left = running(program.pid)

@@ -278,17 +278,24 @@ def test_the_tasks_of_others_are_not_accused():
             next(guilty)
 
 
-def test_a_timeout_accuses_nobody_else():
+def test_a_timeout_accuses_nobody_else(tmp_path):
     """What another stream's task was at when its worker was ended is done again, and charged with nothing."""
+    opened = tmp_path / "opened"
     with WorkerProcessPool(1, retries=0) as pool:
         pids_of(pool)
-        slow = pool.work_stream([(time.sleep, (0.5,))])
+        slow = pool.work_stream([(wait_until_there, (opened,))])
         hasty = WorkStream(pool.engine, [(pow, (2, 2))], timeout=0.2)
 
         with pytest.raises(BatchTimeoutError):
             next(hasty)
+        opened.touch()
         assert [None] == list(slow)
         assert 1 == slow.stats().restarts
+
+
+def wait_until_there(path):
+    while not path.exists():
+        time.sleep(0.005)
 
 
 def test_an_error_comes_back_as_itself(pool):
@@ -501,7 +508,7 @@ def test_a_killed_program_takes_its_workers_along(tmp_path):
         """,
         tmp_path,
     )
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30  # their tasks would take 60
     while any(map(alive, map(int, done.stdout.split()))) and time.monotonic() < until:
         time.sleep(0.01)
 
@@ -530,7 +537,7 @@ def test_ctrl_c_ends_a_program_at_once(tmp_path):
     ) as program:
         worker = int(program.stdout.readline())
         os.killpg(program.pid, signal.SIGINT)
-        _, said = program.communicate(timeout=10)
+        _, said = program.communicate(timeout=30)  # its task would take 60
 
     assert 1 == said.count("Traceback")
     assert said.rstrip().endswith("KeyboardInterrupt")
