@@ -25,9 +25,8 @@ BORROWED: dict[str, str] = {}
 NOT_IMPORTED = {
     "StageStats": "an entry of LoaderStats.stages",
     "StreamStats": "what WorkStream.stats() returns",
-    "Plan": "the keywords of flow's run, gen_batch and next_batch",
     "PipelinePlan": "the keywords of flow's run, gen_batch and next_batch",
-    "Options": "the keywords of flow's run, gen_batch and next_batch",
+    "RunOptions": "the keywords of flow's run, gen_batch and next_batch",
 }
 
 # The modules that users import from. A new one is entered here and described in docs/reference.
