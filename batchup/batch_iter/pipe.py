@@ -8,13 +8,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from ..data_source import AbstractDataSource
 from ..engine.checks import INTEGERS, whole
+from ..engine.closing import Closing
 from ..engine.rng import entropy_of
 from .batching import ShouldAdd
 from .combiners import combine_to_arrays
@@ -27,7 +27,7 @@ from .state import State, should_be_resumable
 __all__ = ["Infinite"]
 
 
-class Infinite:
+class Infinite(Closing):
     """A pipe: items of a source go through functions, one by one, and come out in batches.
 
     Calling it, or iterating over it, gives the batches of one epoch; the next call goes on where the last one stopped.
@@ -139,14 +139,6 @@ class Infinite:
         # not by weakref.finalize: it would hold the functions of the pipe, and these may be methods of who holds it
         if self._run is not None and not is_at_exit():
             self._run.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def state_dict(self) -> dict[str, Any]:
         """Where the pipe is: behind the last batch that was delivered. After `close`, where it was then.

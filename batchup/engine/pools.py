@@ -15,11 +15,11 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from types import TracebackType
-from typing import Any, NoReturn, Protocol, Self
+from typing import Any, NoReturn, Protocol
 
 from ..errors import PoolClosedError
 from .checks import whole
+from .closing import Closing
 
 __all__ = ["Pool", "Reply", "SerialPool", "ThreadPool", "cores"]
 
@@ -53,7 +53,7 @@ class Reply(Protocol):
         """Do not begin it, if it has not begun; nobody will ask for the result."""
 
 
-class Pool(abc.ABC):
+class Pool(Closing, abc.ABC):
     """Workers, and the three verbs for them. A context manager: the end of ``with`` closes it.
 
     Attributes
@@ -104,14 +104,6 @@ class Pool(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """End all workers. What has not begun is cancelled. May be called again."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> NoReturn:  # a copy would close the descriptors of this one when it goes
         raise TypeError("a pool cannot be copied or pickled: its workers are of this process; make another one")
@@ -200,6 +192,7 @@ class Outcome:
     """The reply of a thread: a `Reply` made of two locks, which costs a fraction of a `concurrent.futures.Future`."""
 
     __slots__ = ("_claim", "_done", "_error", "_forks", "_gate", "_result", "seconds")
+    retried = 0
 
     def __init__(self) -> None:
         self._claim = threading.Lock()  # whoever has it decides what becomes of the task: a worker, or who cancels

@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from ..errors import BatchTimeoutError, BatchUpError, PoolClosedError, WorkerError, concurrent_next_error, noted
+from ..errors import BatchTimeoutError, PoolClosedError, WorkerError, noted
 from .checks import whole
 from .pools import Pool, Reply
+from .pulled import INTERRUPTED, NOTHING, PullingIterator
 
 __all__ = ["StreamStats", "Task", "WorkStream", "presentable", "seconds"]
 
@@ -57,7 +58,7 @@ class StreamStats:
     shared_bytes: int
 
 
-class WorkStream(Iterator[Any]):
+class WorkStream(PullingIterator[Any]):
     """The results of tasks, in their order, with up to `depth` tasks under way or done ahead of the consumer.
 
     It pulls: a task is drawn when a result has been taken. An error is the result of its own task; the next call goes
@@ -97,58 +98,49 @@ class WorkStream(Iterator[Any]):
         timeout: float | None = None,
         located: Located | None = None,
     ) -> None:
-        self._under_way: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
+        self._in_flight: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
+        super().__init__(tasks)
         self._pool = pool
-        self._tasks: Iterator[Task] = iter(tasks)
         self._depth = whole("depth", depth)
         self._timeout = seconds(timeout)
         self._located = located or _located
-        self._asked = False  # somebody is in `__next__`
         self._number = -1  # of the last result that was asked for
-        self._drawn: Task | None = None  # and not yet submitted
-        self._drawing = False  # the plan is at it
         self._waited = self._busy = 0.0
         self._retried = 0
         self._top_up(self._depth)
 
-    def __next__(self) -> Any:
-        if self._asked:
-            raise concurrent_next_error()
-        try:
-            self._asked = True
-            if not self._under_way:
-                self._top_up(self._depth)
-                if not self._under_way:
-                    raise StopIteration
-            reply, args = self._under_way[0]
-            result: Any = None
-            error: BaseException | None
-            if isinstance(reply, BaseException):
-                error = reply
-            else:
-                error = reply.exception() if reply.done() else self._awaited(reply)
-                result = reply.result() if error is None else None
-                self._busy += getattr(reply, "seconds", 0.0)
-                self._retried += getattr(reply, "retried", 0)
-            warning = self._pool.warning()
-            if warning:  # if it is an error, the next call goes on here
-                warnings.warn(warning, RuntimeWarning, stacklevel=2)
-            self._top_up(self._depth + 1)  # the first is as good as delivered
-            number = self._number + 1
-            # Ctrl-C comes between calls of functions: there is none from here to the end, so no result is lost
-            self._number = number
-            del self._under_way[0]
-            if error is None:
-                return result
-            raise self._presentable(error, number, args)
-        finally:
-            self._asked = False
+    def _next(self) -> Any:
+        if not self._in_flight:
+            self._top_up(self._depth)
+            if not self._in_flight:
+                raise StopIteration
+        reply, args = self._in_flight[0]
+        result: Any = None
+        error: BaseException | None
+        if isinstance(reply, BaseException):
+            error = reply
+        else:
+            error = reply.exception() if reply.done() else self._awaited(reply)
+            result = reply.result() if error is None else None
+            self._busy += getattr(reply, "seconds", 0.0)
+            self._retried += getattr(reply, "retried", 0)
+        warning = self._pool.warning()
+        if warning:  # if it is an error, the next call goes on here
+            warnings.warn(warning, RuntimeWarning, stacklevel=3)
+        self._top_up(self._depth + 1)  # the first is as good as delivered
+        number = self._number + 1
+        # no calls from here on (see engine.pulled)
+        self._number = number
+        del self._in_flight[0]
+        if error is None:
+            return result
+        raise self._presentable(error, number, args)
 
     def __del__(self, is_at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
         """An abandoned stream cancels what nobody will ask for."""
         # not by weakref.finalize: it would hold what is under way, and that an error, whose traceback holds the stream
         if not is_at_exit():
-            _cancel_all(self._under_way)
+            _cancel_all(self._in_flight)
 
     def retrieve(self) -> Any:
         """The next result, or None when there are no more."""
@@ -160,10 +152,9 @@ class WorkStream(Iterator[Any]):
 
     def close(self) -> None:
         """Cancel what has not begun, and draw no more tasks: the next call ends the iteration."""
-        self._tasks = iter(())
-        self._drawn = None
-        self._drawing = False
-        _cancel_all(self._under_way)
+        self._source = iter(())
+        self._held = NOTHING
+        _cancel_all(self._in_flight)
 
     def stats(self) -> StreamStats:
         """What has been done so far, and what it took.
@@ -174,7 +165,7 @@ class WorkStream(Iterator[Any]):
         """
         return StreamStats(
             done=self._number + 1,
-            under_way=len(self._under_way),
+            under_way=len(self._in_flight),
             retried=self._retried,
             waited=self._waited,
             busy=self._busy,
@@ -184,7 +175,7 @@ class WorkStream(Iterator[Any]):
     def _begin_at(self, number: int, tasks: Iterable[Task]) -> None:
         """Go on with other tasks, of which the first is the one with this number."""
         self.close()
-        self._tasks = iter(tasks)
+        self._source = iter(tasks)
         self._number = number - 1
         self._top_up(self._depth)
 
@@ -206,34 +197,25 @@ class WorkStream(Iterator[Any]):
         return self._located(presentable(error), number, args)
 
     def _top_up(self, most: int) -> None:
-        while len(self._under_way) < most:
+        while len(self._in_flight) < most:
+            entry: Reply | BaseException
             args: tuple[Any, ...] = ()
             try:
-                if self._drawing:  # Ctrl-C came while the plan was drawn, and nobody knows what it left out
-                    self._tasks = iter(())
-                    raise BatchUpError("the plan was interrupted while it drew this; begin a new iterator")
-                if self._drawn is None:
-                    self._drawing = True
-                    self._drawn = next(self._tasks)
-                    self._drawing = False
-                entry: Reply | BaseException
-                if type(self._drawn) is tuple and len(self._drawn) == 2:  # what most are
-                    fn, args = self._drawn
+                task = self._pull()
+                if type(task) is tuple and len(task) == 2:  # what most are
+                    fn, args = task
                     entry = self._pool.submit(fn, *args)
                 else:
-                    fn, args, kwargs = _parts(self._drawn)
+                    fn, args, kwargs = _parts(task)
                     entry = self._pool.submit(fn, *args, **kwargs)
             except StopIteration:
-                self._drawing = False
                 return
-            except PoolClosedError as error:
-                self._tasks = iter(())
+            except Exception as error:  # of the plan, or of the pool: it waits its turn
+                if self._held is INTERRUPTED or isinstance(error, PoolClosedError):
+                    self._source = iter(())
                 entry = error
-            except Exception as error:  # the plan failed: its error waits its turn
-                entry = error
-            self._drawn = None
-            self._drawing = False
-            self._under_way.append((entry, args))
+            self._held = NOTHING
+            self._in_flight.append((entry, args))
 
 
 def _parts(task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:

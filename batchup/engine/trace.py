@@ -79,6 +79,7 @@ class Trace:
         self.beginning = 0.0  # seconds waited for the first batch of each other loop, with nothing made ahead
         self._last: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=keep)  # as in a Span
         self._of_stages = [0.0] * len(self.stages)
+        self._each_stage = range(len(self.stages))
         self._since: float | None = None  # when the loop got its last batch
 
     @property
@@ -98,10 +99,9 @@ class Trace:
         self.seconds += got - (asked if self._since is None else self._since)
         self._since = got
         self._last.append((epoch, step, asked, got, worker, marks))
-        begun = marks[0]
-        for i, ended in enumerate(marks[1:]):
-            self._of_stages[i] += ended - begun
-            begun = ended
+        of_stages = self._of_stages
+        for i in self._each_stage:
+            of_stages[i] += marks[i + 1] - marks[i]
 
     def pause(self, now: float | None = None) -> None:
         """The loop has ended: time from `now` on is none of its own."""

@@ -14,6 +14,7 @@ from ..data_source import AbstractDataSource, Batch, MapDataSource, Pick, Random
 from ..engine import tree
 from ..engine.checks import kind_of
 from ..engine.global_rng import seed_globals
+from ..engine.pulled import DOUBTED, NOTHING, PullingIterator
 from ..errors import noted
 from .plan import PaddedPick, counts
 
@@ -50,7 +51,7 @@ class Skipped(NamedTuple):
     error: str
 
 
-class InTurn(Iterator[Made]):
+class InTurn(PullingIterator[Made]):
     """The batches of a source that gives them one after the other, as a `Job` makes them.
 
     Parameters
@@ -59,35 +60,32 @@ class InTurn(Iterator[Made]):
     epoch : int
     """
 
-    def __init__(self, batches: Iterator[Batch], epoch: int) -> None:
-        self._batches, self._epoch, self._step = batches, epoch, 0
-        self._held: list[Batch] = []
+    _if_interrupted = DOUBTED
 
-    def __next__(self) -> Made:
+    def __init__(self, batches: Iterator[Batch], epoch: int) -> None:
+        super().__init__(batches)
+        self._epoch, self._step = epoch, 0
+
+    def __next__(self) -> Made:  # without a guard against other threads: the loop has one
         begun, step = time.perf_counter(), self._step
-        if not self._held:
-            self._ask()
-        if not self._held:
+        try:
+            batch = self._pull()
+        except StopIteration:
             if self._epoch and not step:
                 raise ValueError(
                     f"epoch {self._epoch} has no batches: an iterator is used up by the first epoch; give a function "
                     "that makes one for each, fn(batch_size, shuffle=None)"
-                )
-            raise StopIteration
-        _should_be_a_batch(self._held[0])
-        made = self._held[0], self._epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
-        self._step, self._held = step + 1, []
-        return made
-
-    def _ask(self) -> None:
-        try:
-            for batch in self._batches:  # behind next(), Ctrl-C could lose the batch
-                self._held = [batch]
-                return
-        except Exception as error:
-            noted(error, f"while asking for batch {self._step} of epoch {self._epoch}")
-            self._step += 1
+                ) from None
             raise
+        except Exception as error:
+            noted(error, f"while asking for batch {step} of epoch {self._epoch}")
+            self._step = step + 1
+            raise
+        _should_be_a_batch(batch)
+        made = batch, self._epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
+        # no calls from here on (see engine.pulled)
+        self._step, self._held = step + 1, NOTHING
+        return made
 
 
 def _should_be_a_batch(x: Any) -> None:

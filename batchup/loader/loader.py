@@ -6,8 +6,7 @@ import itertools
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Literal, Never, Self
+from typing import Any, Literal, Never
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from ..data_source import Batch, BatchIterator, IteratorDataSource
 from ..data_source.combined import coerced
 from ..data_source.replay import fingerprint, should_agree
 from ..engine.checks import no_keywords, whole
+from ..engine.closing import Closing
 from ..engine.global_rng import globals_kept
 from ..engine.pools import cores
 from ..engine.position import Position
@@ -36,7 +36,7 @@ VERSION = 1
 KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"]
 
 
-class Loader:
+class Loader(Closing):
     """The batches of a whole training run: repeatable, resumable, and the same with any pool.
 
     Each ``for`` loop over it is one epoch, with an order of its own. A loop that is left early has ended its epoch: the
@@ -322,14 +322,6 @@ class Loader:
             "a Loader cannot be pickled or copied, as it stands for one run and has its workers: make another from the "
             "same source and arguments; state_dict() says where it is"
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _should_be_open(self) -> None:
         if self._run.closed:

@@ -1,0 +1,131 @@
+"""Iterators that pull from another one, and lose nothing to Ctrl-C.
+
+Python raises `KeyboardInterrupt` where a function of Python's begins, where a loop goes round, and behind a call of a
+function that is not written in Python. Between those places it never does. What does not work, therefore:
+
+* ``item = next(source)``: it may come behind the call of ``next`` and before the assignment. The source has moved on,
+  and the item is lost.
+* ``try: … except KeyboardInterrupt: put it back``: a second one may come in the handler, and there is nothing to put
+  back before the assignment.
+* Ask a generator again: an exception that is raised inside a generator ends it. The next call says `StopIteration`, and
+  the epoch would end early, without a word.
+* Ask a chain of generators again: it goes on with the next generator, and leaves out the rest of the interrupted one.
+* Block the signal meanwhile: the source is code of the user's, which may take long, and other threads may have it.
+* A lock against a second thread, ``lock.acquire(blocking=False)``: it may come behind the call, and nobody releases it.
+
+What is done instead, in one class, `PullingIterator`:
+
+* ``for self._held in self._source: break`` pulls and assigns without a call between the two, so an item is either still
+  in the source or in `_held`.
+* The item stays in `_held` until what was made from it is delivered. From there to the ``return`` there is no call. If
+  Ctrl-C comes before, the next call works on the same item; a fetch depends on its pick alone, so that does no harm.
+* While the source is at work, `_held` says what to do if that is interrupted (see `_if_interrupted`): refuse to go on,
+  as nobody knows what a plan would leave out; go on, but take an end for an error; or just go on.
+* A flag that is assigned, without a call, says that a thread is in `__next__`. The ``finally`` that clears it has no
+  call either.
+
+Where other modules rely on this, a comment says ``no calls from here on``. The bookkeeping of a process pool cannot do
+without calls: if it is interrupted, all is begun anew (`engine.process.interruption`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, TypeVar
+
+from ..errors import BatchUpError, concurrent_next_error
+
+T = TypeVar("T")
+
+__all__ = ["DOUBTED", "INTERRUPTED", "NOTHING", "PullingIterator", "interrupted_error"]
+
+
+class _Mark:
+    """What stands in the place of an item where none is held."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+NOTHING = _Mark("NOTHING")
+INTERRUPTED = _Mark("INTERRUPTED")  # the source was interrupted, and is not asked again
+DOUBTED = _Mark("DOUBTED")  # the source was interrupted: it is asked again, but if it ends, it may have ended of that
+
+
+class PullingIterator(Iterator[T]):
+    """An iterator that makes its items from those of another. Abstract: `_next` makes one.
+
+    Parameters
+    ----------
+    source : iterable
+
+    Examples
+    --------
+    >>> class Squares(PullingIterator):
+    ...     def _next(self):
+    ...         square = self._pull() ** 2
+    ...         self._held = NOTHING  # no calls from here on
+    ...         return square
+    >>> list(Squares(range(4)))
+    [0, 1, 4, 9]
+    """
+
+    __slots__ = ("_held", "_is_in_next", "_source")
+
+    # What `_held` is while the source is at work: INTERRUPTED for a plan, which may be made of generators; DOUBTED for
+    # what users give, which need not be; NOTHING for a source that is safe itself.
+    _if_interrupted: ClassVar[_Mark] = INTERRUPTED
+
+    def __init__(self, source: Iterable[Any]) -> None:
+        self._source: Any = iter(source)
+        self._held: Any = NOTHING  # the item that was pulled, until what is made from it is delivered
+        self._is_in_next = False
+
+    def __next__(self) -> T:
+        if self._is_in_next:
+            raise concurrent_next_error()
+        try:
+            self._is_in_next = True
+            return self._next()
+        finally:
+            self._is_in_next = False
+
+    def _next(self) -> T:
+        """The next item, made from that of `_pull`. Sets `_held` to `NOTHING` when it is about to return it."""
+        raise NotImplementedError
+
+    def _pull(self) -> Any:
+        """The item that is held, or else the next one of the source, which is held then.
+
+        Raises
+        ------
+        StopIteration
+            At the end of the source.
+        BatchUpError
+            If the source was interrupted when it was asked before.
+        """
+        held = self._held
+        if held is NOTHING or held is DOUBTED:
+            self._held = self._if_interrupted
+            try:
+                for self._held in self._source:  # noqa: B020 - see the top of this module
+                    return self._held
+            except Exception:
+                self._held = NOTHING
+                raise
+            self._held = NOTHING
+            raise StopIteration if held is NOTHING else interrupted_error()
+        if held is INTERRUPTED:
+            raise interrupted_error()
+        return held
+
+
+def interrupted_error() -> BatchUpError:
+    """What is raised where the source was interrupted, and cannot be trusted any more."""
+    return BatchUpError(
+        "Ctrl-C interrupted what this iterator draws from, so items may be missing; begin a new iterator, or load the "
+        "state of this one"
+    )
