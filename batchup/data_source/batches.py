@@ -60,7 +60,7 @@ class BatchIterator(PullingIterator[Batch]):
         return cls(source.samples_by_indices_nomapping, epoch.plan(), epoch)
 
     def __next__(self) -> Batch:
-        # `PullingIterator.__next__` and `_pull` written out: their two calls would cost 0.06 µs of the 0.24 µs per batch
+        # PullingIterator.__next__ and _pull written out: calls of them would add 0.06 µs to the 0.24 µs of a batch
         if self._is_in_next:
             raise concurrent_next_error()
         try:

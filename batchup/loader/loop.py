@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 from ..engine.position import Position
 from ..engine.pulled import NOTHING, PullingIterator

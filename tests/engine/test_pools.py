@@ -79,7 +79,7 @@ def test_closing_fails_what_has_not_begun():
 def test_threads_that_nobody_holds_end():
     """A pool that is collected takes its threads with it."""
     pool = ThreadPool(2)
-    threads, gone = pool._crew.threads, weakref.ref(pool)
+    threads, gone = pool._state.threads, weakref.ref(pool)
     del pool
     gc.collect()
     for thread in threads:

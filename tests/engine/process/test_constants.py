@@ -218,7 +218,7 @@ def test_a_file_that_is_replaced_before_it_is_mapped_is_an_error(tmp_path):
     np.save(tmp_path / "other.npy", np.ones(1000))
     os.replace(tmp_path / "other.npy", tmp_path / "X.npy")
 
-    with pytest.raises(FileNotFoundError, match=r"X\.npy was replaced while a loop over it was under way"):
+    with pytest.raises(FileNotFoundError, match=r"X\.npy was replaced while a loop over it ran"):
         pickle.loads(constant.reference)
     constant.close()
 

@@ -62,7 +62,7 @@ def test_an_empty_array_has_any_shape_that_numpy_takes(shape):
         array = arena.empty(shape)
 
     assert np.empty(shape).shape == array.shape
-    assert np.shares_memory(memory.lease, array)
+    assert np.shares_memory(memory.bytes, array)
 
 
 def test_a_thread_of_a_function_has_memory_of_its_own():
@@ -71,4 +71,4 @@ def test_a_thread_of_a_function_has_memory_of_its_own():
     with memory, ThreadPoolExecutor(1) as thread:
         array = thread.submit(arena.empty, 6).result()
 
-    assert not np.shares_memory(memory.lease, array)
+    assert not np.shares_memory(memory.bytes, array)
