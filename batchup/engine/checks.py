@@ -22,7 +22,7 @@ ELSEWHERE = {  # keywords of other libraries, and what to use here
     "prefetch_factor": "Loader(source, 64, pool=4, depth=8) prefetches eight batches",
     "sampler": "the sampler belongs to the source: ArrayDataSource(data, sampler=WeightedSampler(weights))",
     "seed": "the seed is given as shuffle: shuffle=7",
-    "worker_init_fn": "workers need no seeds: source.random_map(fn) calls fn(*batch, rng) with a generator for each batch",
+    "worker_init_fn": "workers need no seeds: source.random_map(fn) calls fn(*batch, rng) with a new generator",
 }
 ELSEWHERE |= dict.fromkeys(["workers", "n_workers", "processes", "num_threads"], ELSEWHERE["num_workers"])
 ELSEWHERE |= dict.fromkeys(["rng", "random_state"], ELSEWHERE["generator"])
@@ -30,7 +30,7 @@ ELSEWHERE |= dict.fromkeys(["rng", "random_state"], ELSEWHERE["generator"])
 INTEGERS = six.integer_types + (np.integer,)
 Indices: TypeAlias = npt.NDArray[np.intp]
 
-__all__ = ["INTEGERS", "Indices", "index_array", "kind_of", "no_keywords", "whole"]
+__all__ = ["INTEGERS", "Indices", "all_in_range", "index_array", "kind_of", "no_keywords", "whole"]
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
@@ -82,8 +82,21 @@ def index_array(name: str, value: Any, below: int | None = None) -> Indices:
     return array.astype(np.intp, copy=False)
 
 
+def all_in_range(indices: Indices, n: int) -> bool:
+    """Whether all indices, in an array that is not empty, are from 0 to `n` - 1.
+
+    Taken as unsigned, a negative index is a huge one, so one pass checks both ends. `ArrayDataSource` has the same two
+    lines written out, as the call would cost 0.05 µs of 2.6 µs per batch there.
+
+    >>> all_in_range(np.array([3, 0]), 4), all_in_range(np.array([3, -1]), 4), all_in_range(np.array([3, 4]), 4)
+    (True, False, False)
+    """
+    unsigned = indices.view(np.uintp)
+    return bool(unsigned.item(unsigned.argmax()) < n)
+
+
 def no_keywords(call: str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raise a TypeError for keywords that are not known. For those of PyTorch's DataLoader, it says what to use instead.
+    """Raise a TypeError for keywords that are not known. For those of other libraries, it says what to use instead.
 
     >>> no_keywords("batch_iterator", {"shufle": True}, ["shuffle"])
     Traceback (most recent call last):

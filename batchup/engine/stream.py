@@ -1,4 +1,4 @@
-"""The only code that submits tasks, waits for them, keeps their order and their number, and cancels them."""
+"""`WorkStream`: submits tasks, waits for them, keeps their order, bounds their number, and cancels them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Located: TypeAlias = Callable[[BaseException, int, tuple[Any, ...]], BaseExcepti
 
 @dataclasses.dataclass(frozen=True)
 class StreamStats:
-    """What a stream has done, and what it took.
+    """What a stream has done, and the time that it took.
 
     Attributes
     ----------
     done : int
-        Results that were delivered, errors among them.
+        How many results were delivered, errors included.
     under_way : int
-        Tasks that are being worked on, or done and not asked for.
+        How many tasks are in flight: being worked on, or done and not asked for.
     retried : int
-        How often a delivered task had to be begun anew, because its worker died.
+        How often the tasks of delivered results were begun anew, because a worker died.
     waited : float
         Seconds that the consumer waited for results.
     busy : float
@@ -44,7 +44,7 @@ class StreamStats:
     slots : int
         How many pieces of shared memory the pool has for results.
     shared_bytes : int
-        How much shared memory the pool has, for results and for constants.
+        How many bytes of shared memory the pool has, for results and for constants.
     """
 
     done: int
@@ -59,28 +59,28 @@ class StreamStats:
 
 
 class WorkStream(PullingIterator[Any]):
-    """The results of tasks, in their order, with up to `depth` tasks under way or done ahead of the consumer.
+    """The results of tasks, in their order, with up to `depth` tasks in flight ahead of the consumer.
 
-    It pulls: a task is drawn when a result has been taken. An error is the result of its own task; the next call goes
-    on with the one behind it.
+    It pulls: a task is drawn when a result has been taken. A task that raises an error costs its own result only: the
+    next call goes on with the next one.
 
     Parameters
     ----------
     pool : Pool
-        Does the work.
+        Runs the tasks.
     tasks : iterable of tuples
         ``(fn,)``, ``(fn, args)`` or ``(fn, args, kwargs)``. Drawn in the consumer's thread.
     depth : int, default 20
-        How many tasks may be under way, or done and not taken. So many begin at once.
+        How many tasks may be in flight: being worked on, or done and not taken. So many are submitted at once.
     timeout : float, optional
         Seconds to wait for one result.
     located : callable, optional
-        ``located(error, number, args) -> error``: says in the error which task it was.
+        ``located(error, number, args) -> error``: adds to an error which task it was.
 
     Raises
     ------
     BatchTimeoutError
-        While iterating, when `timeout` is over. The task is given up; the next call goes on with the one behind it.
+        While iterating, after `timeout` seconds. The task is given up; the next call goes on with the next one.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class WorkStream(PullingIterator[Any]):
         self._depth = whole("depth", depth)
         self._timeout = seconds(timeout)
         self._located = located or _located
-        self._number = -1  # of the last result that was asked for
+        self._number = -1  # of the last result that was delivered
         self._waited = self._busy = 0.0
         self._retried = 0
         self._top_up(self._depth)
@@ -125,7 +125,7 @@ class WorkStream(PullingIterator[Any]):
             self._busy += getattr(reply, "seconds", 0.0)
             self._retried += getattr(reply, "retried", 0)
         warning = self._pool.warning()
-        if warning:  # if it is an error, the next call goes on here
+        if warning:  # if warnings are errors, the next call does this again
             warnings.warn(warning, RuntimeWarning, stacklevel=3)
         self._top_up(self._depth + 1)  # the first is as good as delivered
         number = self._number + 1
@@ -137,8 +137,8 @@ class WorkStream(PullingIterator[Any]):
         raise self._presentable(error, number, args)
 
     def __del__(self, is_at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
-        """An abandoned stream cancels what nobody will ask for."""
-        # not by weakref.finalize: it would hold what is under way, and that an error, whose traceback holds the stream
+        """Cancel what nobody will ask for."""
+        # not by weakref.finalize: that would hold the queue, it an error, and its traceback the stream
         if not is_at_exit():
             _cancel_all(self._in_flight)
 
@@ -157,7 +157,7 @@ class WorkStream(PullingIterator[Any]):
         _cancel_all(self._in_flight)
 
     def stats(self) -> StreamStats:
-        """What has been done so far, and what it took.
+        """What has been done so far, and the time that it took.
 
         Returns
         -------
@@ -173,7 +173,7 @@ class WorkStream(PullingIterator[Any]):
         )
 
     def _begin_at(self, number: int, tasks: Iterable[Task]) -> None:
-        """Go on with other tasks, of which the first is the one with this number."""
+        """Go on with other tasks; `number` is that of the first."""
         self.close()
         self._source = iter(tasks)
         self._number = number - 1
@@ -184,7 +184,7 @@ class WorkStream(PullingIterator[Any]):
         try:
             return reply.exception(self._timeout)
         except TimeoutError:
-            if self._timeout is None:  # that of an alarm of the program's
+            if self._timeout is None:  # of a signal handler of the program
                 raise
             self._pool.give_up(reply)
             error = BatchTimeoutError(f"no result within timeout={self._timeout} seconds")
@@ -230,8 +230,7 @@ def _located(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseEx
 
 
 def presentable(error: BaseException) -> Exception:
-    """The error, or a `WorkerError` for what may not be raised in the consumer: it would end a loop in silence, or the
-    program.
+    """The error; or a `WorkerError` for one that would end the loop without a word, or the program.
 
     >>> presentable(KeyError("x")), presentable(StopIteration())
     (KeyError('x'), WorkerError('the task raised StopIteration'))

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..engine.checks import INTEGERS, Indices
+from ..engine.checks import INTEGERS, Indices, all_in_range
 from ..engine.shuffle import Shuffle, as_rng
 from .plan import Next, Plan
 
@@ -232,9 +232,9 @@ class DatasetIndex:
 
 
 def _all_below(n: int, index: Any) -> bool:
-    """Whether `index` is an array of places from 0 to n. Negative ones are large when taken as unsigned."""
+    """Whether `index` is an array of places from 0 to n."""
     places = type(index) is np.ndarray and index.dtype == np.intp and index.ndim == 1 and len(index) > 0
-    return bool(places and index.view(np.uintp).max() < n)
+    return places and all_in_range(index, n)
 
 
 def _plain(index: Any) -> Any:

@@ -237,7 +237,7 @@ class WorkerGroup:
                 self._ignore(worker.tasks)
 
     def ready(self, timeout: float | None, most: float = 0.1) -> list[WorkerProcess]:
-        """The workers that have sent something, have ended, or have room in their pipe. Waits at most `most` seconds."""
+        """The workers that have sent something, have ended, or have room in their pipe. Waits for up to `most` s."""
         seconds = most if timeout is None else min(most, timeout)
         found = {}
         for fd, _ in self._poll.poll(max(0, 1000 * seconds)):
