@@ -54,7 +54,7 @@ def in_worker() -> bool:
 
 
 class Arena:
-    """A piece of memory in which arrays are made, one behind the other, while a ``with`` lasts.
+    """A piece of memory in which arrays are made, one after the other, while a ``with`` lasts.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ __all__ = ["Outcome"]
 
 
 class Outcome:
-    """The result of a task, or its error, once it has ended. A `pools.Reply`.
+    """The result of a task, or its error, once it has ended; a `pools.Reply`.
 
     Examples
     --------

@@ -1,17 +1,19 @@
-"""Iterators that pull from another one, and lose nothing to Ctrl-C.
+"""Ctrl-C safety: iterators that pull from another one, and lose no item to `KeyboardInterrupt`.
 
-Python raises `KeyboardInterrupt` where a function of Python's begins, where a loop goes round, and behind a call of a
-function that is not written in Python. Between those places it never does. What does not work, therefore:
+Python raises `KeyboardInterrupt` at the start of a function that is written in Python, at the end of a pass through a
+loop, and after a call of a function that is not written in Python. It does so nowhere else, and not where a function
+returns. Therefore these do not work:
 
-* ``item = next(source)``: it may come behind the call of ``next`` and before the assignment. The source has moved on,
-  and the item is lost.
-* ``try: … except KeyboardInterrupt: put it back``: a second one may come in the handler, and there is nothing to put
-  back before the assignment.
-* Ask a generator again: an exception that is raised inside a generator ends it. The next call says `StopIteration`, and
-  the epoch would end early, without a word.
-* Ask a chain of generators again: it goes on with the next generator, and leaves out the rest of the interrupted one.
-* Block the signal meanwhile: the source is code of the user's, which may take long, and other threads may have it.
-* A lock against a second thread, ``lock.acquire(blocking=False)``: it may come behind the call, and nobody releases it.
+* ``item = next(source)``: it may be raised after the call of ``next`` and before the assignment. The source has moved
+  on, and the item is lost.
+* ``try: … except KeyboardInterrupt: put it back``: before the assignment there is nothing to put back, and a second one
+  may be raised in the handler.
+* To ask a generator again: an exception that is raised inside a generator ends it. The next call raises
+  `StopIteration`, and the epoch ends early, without an error.
+* To ask a chain of generators again: it continues with the next generator, and skips the rest of the interrupted one.
+* To block the signal meanwhile: the source may be the user's code, which may take long.
+* ``lock.acquire(blocking=False)`` against a second thread: it may be raised after the call, and nobody releases the
+  lock.
 
 What is done instead, in one class, `PullingIterator`:
 
@@ -19,13 +21,12 @@ What is done instead, in one class, `PullingIterator`:
   in the source or in `_held`.
 * The item stays in `_held` until what was made from it is delivered. From there to the ``return`` there is no call. If
   Ctrl-C comes before, the next call works on the same item; a fetch depends on its pick alone, so that does no harm.
-* While the source is at work, `_held` says what to do if that is interrupted (see `_if_interrupted`): refuse to go on,
-  as nobody knows what a plan would leave out; go on, but take an end for an error; or just go on.
-* A flag that is assigned, without a call, says that a thread is in `__next__`. The ``finally`` that clears it has no
-  call either.
+* While the source runs, `_held` says what to do if it is interrupted (see `_if_interrupted`): refuse to continue, as
+  nobody knows what a plan would skip; continue, but treat the end of the source as an error; or just continue.
+* A flag says that a thread is in `__next__`. It is set and cleared by assignments, without a call.
 
 Where other modules rely on this, a comment says ``no calls from here on``. The bookkeeping of a process pool cannot do
-without calls: if it is interrupted, all is begun anew (`engine.process.interruption`).
+without calls. If it is interrupted, it is begun anew (`engine.process.interruption`).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class _Mark:
 
 NOTHING = _Mark("NOTHING")
 INTERRUPTED = _Mark("INTERRUPTED")  # the source was interrupted, and is not asked again
-DOUBTED = _Mark("DOUBTED")  # the source was interrupted: it is asked again, but if it ends, it may have ended of that
+DOUBTED = _Mark("DOUBTED")  # the source was interrupted, and is asked again; if it ends then, that is an error
 
 
 class PullingIterator(Iterator[T]):
@@ -75,8 +76,8 @@ class PullingIterator(Iterator[T]):
 
     __slots__ = ("_held", "_is_in_next", "_source")
 
-    # What `_held` is while the source is at work: INTERRUPTED for a plan, which may be made of generators; DOUBTED for
-    # what users give, which need not be; NOTHING for a source that is safe itself.
+    # What `_held` is while the source runs: INTERRUPTED for a plan, which is mostly made of generators; DOUBTED for an
+    # iterator of the user's, which need not be a generator; NOTHING for a source that is safe itself.
     _if_interrupted: ClassVar[_Mark] = INTERRUPTED
 
     def __init__(self, source: Iterable[Any]) -> None:
@@ -124,7 +125,7 @@ class PullingIterator(Iterator[T]):
 
 
 def interrupted_error() -> BatchUpError:
-    """What is raised where the source was interrupted, and cannot be trusted any more."""
+    """The error of an iterator whose source was interrupted, and may have lost items."""
     return BatchUpError(
         "Ctrl-C interrupted what this iterator draws from, so items may be missing; begin a new iterator, or load the "
         "state of this one"

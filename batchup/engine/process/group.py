@@ -50,7 +50,7 @@ class WorkerProcess:
     maps : dict
         The slots that are mapped here, by number.
     shelf : ndarray or None
-        The memory of the slot that its small results are in, one behind the other.
+        The memory of the slot that its small results are in, one after the other.
     unsent : bytearray
         Messages that wait for the next `flush`, or for room in the pipe.
     tasks, results, ending : int

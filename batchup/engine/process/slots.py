@@ -48,7 +48,7 @@ class Slots:
         self._most_unmapped = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
         self._results = 0  # how many there were
         self._idle = 0  # the minimum number of free slots in the current window of results
-        self._shelf: Slot | None = None  # where small results are put, one behind the other
+        self._shelf: Slot | None = None  # where small results are put, one after the other
         self._shelf_used = 0  # bytes of it
 
     def take(self, size: int, most: float = math.inf) -> Slot:
@@ -136,7 +136,7 @@ class Slots:
         return other, ranges
 
     def shelve(self, buffers: list[memoryview]) -> tuple[list[ByteRange], SlotReference | None]:
-        """Put a small result behind the others. Where it is, and what `lend` returns if the slot is a new one.
+        """Put a small result after the others. Where it is, and what `lend` returns if the slot is a new one.
 
         Raises
         ------

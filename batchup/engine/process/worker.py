@@ -48,7 +48,7 @@ KEPT = 1 << 27  # memory that freed arrays of up to so many bytes leave is kept 
 LOOK = 0.0005  # seconds of work after which a worker reads messages again
 
 Queued: TypeAlias = tuple[bool, bytes, Any, bool]  # is the function shared, the function, its arguments, piped
-Outcome: TypeAlias = tuple[int, Any, Any, Any]  # kind, header, where, more: the end of a message (see `protocol`)
+Message: TypeAlias = tuple[int, Any, Any, Any]  # kind, header, where, more: the end of a message (see `protocol`)
 
 
 class Worker:
@@ -86,18 +86,18 @@ class Worker:
             number, task = self.next_task()
             self.mark[0] = number
             begun = time.perf_counter()
-            outcome = self.run(*task)
+            result = self.run(*task)
             now = time.perf_counter()
             seconds = now - begun
             try:
-                self.send((number, seconds, *outcome))
+                self.send((number, seconds, *result))
             except ValueError:  # marshal's own limit
                 too_large = ValueError("a result should be below 2 GiB when pickled; arrays may be larger")
                 self.send((number, seconds, *self.failure(too_large)))
             self.mark[0] = 0
-            gone = self.slots.closed_slots()
-            if gone:
-                self.send((0, 0.0, GONE, gone, None, None))
+            closed = self.slots.closed_slots()
+            if closed:
+                self.send((0, 0.0, GONE, closed, None, None))
 
     def next_task(self) -> tuple[int, Queued]:
         """The number of the next task, and the task: the oldest one of the function whose turn it is."""
@@ -106,7 +106,7 @@ class Worker:
         if not queue or len(self.queues) > 1:
             del self.queues[function]
             if queue:
-                self.queues[function] = queue  # at the end, behind the others
+                self.queues[function] = queue  # at the end, after the others
         return task
 
     def read_messages(self) -> None:
@@ -142,8 +142,8 @@ class Worker:
             else:
                 del self.queues[key]
 
-    def run(self, shared: bool, function: bytes, arguments: Any, piped: bool) -> Outcome:
-        """Run a task."""
+    def run(self, shared: bool, function: bytes, arguments: Any, piped: bool) -> Message:
+        """Run a task. The end of the message that says what came of it."""
         slot, why = None, ""
         try:
             fn = self.shared_function(function) if shared else pickle.loads(function)
@@ -194,8 +194,8 @@ class Worker:
             return None
 
     @staticmethod
-    def failure(error: BaseException) -> Outcome:
-        """The outcome of a task that raised `error`: its pickle if it may be raised elsewhere, and what it says."""
+    def failure(error: BaseException) -> Message:
+        """The same for a task that raised `error`: its pickle if it may be raised elsewhere, and what it says."""
         pickled = b""
         try:
             text = "".join(traceback.format_exception(error))
