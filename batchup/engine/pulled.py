@@ -21,7 +21,7 @@ What is done instead, in one class, `PullingIterator`:
   in the source or in `_held`.
 * The item stays in `_held` until what was made from it is delivered. From there to the ``return`` there is no call. If
   Ctrl-C comes before, the next call works on the same item; a fetch depends on its pick alone, so that does no harm.
-* While the source runs, `_held` says what to do if it is interrupted (see `_if_interrupted`): refuse to continue, as
+* While the source runs, `_held` says what to do if it is interrupted (`if_interrupted`): refuse to continue, as
   nobody knows what a plan would skip; continue, but treat the end of the source as an error; or just continue.
 * A flag says that a thread is in `__next__`. It is set and cleared by assignments, without a call.
 
@@ -32,7 +32,7 @@ without calls. If it is interrupted, it is begun anew (`engine.process.interrupt
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from ..errors import BatchUpError, concurrent_next_error
 
@@ -62,6 +62,9 @@ class PullingIterator(Iterator[T]):
     Parameters
     ----------
     source : iterable
+    if_interrupted : {INTERRUPTED, DOUBTED, NOTHING}
+        What `_held` is while the source runs: INTERRUPTED for a plan, which is mostly made of generators; DOUBTED for
+        an iterator of the user's, which need not be a generator; NOTHING for a source that is safe itself.
 
     Examples
     --------
@@ -74,14 +77,11 @@ class PullingIterator(Iterator[T]):
     [0, 1, 4, 9]
     """
 
-    __slots__ = ("_held", "_is_in_next", "_source")
+    __slots__ = ("_held", "_if_interrupted", "_is_in_next", "_source")
 
-    # What `_held` is while the source runs: INTERRUPTED for a plan, which is mostly made of generators; DOUBTED for an
-    # iterator of the user's, which need not be a generator; NOTHING for a source that is safe itself.
-    _if_interrupted: ClassVar[_Mark] = INTERRUPTED
-
-    def __init__(self, source: Iterable[Any]) -> None:
+    def __init__(self, source: Iterable[Any], if_interrupted: _Mark = INTERRUPTED) -> None:
         self._source: Any = iter(source)
+        self._if_interrupted = if_interrupted
         self._held: Any = NOTHING  # the item that was pulled, until what is made from it is delivered
         self._is_in_next = False
 

@@ -60,10 +60,8 @@ class InTurn(PullingIterator[Made]):
     epoch : int
     """
 
-    _if_interrupted = DOUBTED
-
     def __init__(self, batches: Iterator[Batch], epoch: int) -> None:
-        super().__init__(batches)
+        super().__init__(batches, if_interrupted=DOUBTED)
         self._epoch, self._step = epoch, 0
 
     def __next__(self) -> Made:  # without a guard against other threads: the loop has one

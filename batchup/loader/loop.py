@@ -72,10 +72,8 @@ class Loop(PullingIterator[Batch]):
         The epoch that has ended when the loop has.
     """
 
-    _if_interrupted = NOTHING
-
     def __init__(self, run: Run, results: Iterator[Made], epoch: int | None) -> None:
-        super().__init__(results)
+        super().__init__(results, if_interrupted=NOTHING)
         self._run = run
         self._epoch = epoch
         self._delivered = run.step > 0  # whether there was any batch of this epoch

@@ -25,14 +25,6 @@ class Tens(PullingIterator[int]):
         return ten
 
 
-class SafeTens(Tens):
-    _if_interrupted = NOTHING
-
-
-class DoubtedTens(Tens):
-    _if_interrupted = DOUBTED
-
-
 def tenfold(x: int) -> int:
     return int(str(x) + "0")
 
@@ -81,11 +73,11 @@ def interrupted_at(n: int, make, events):
         found.append(item)
 
 
-@pytest.mark.parametrize("kind", [Tens, SafeTens, DoubtedTens])
-def test_nothing_is_lost_and_nothing_comes_twice(kind):
+@pytest.mark.parametrize("if_interrupted", [INTERRUPTED, DOUBTED, NOTHING], ids=repr)
+def test_nothing_is_lost_and_nothing_comes_twice(if_interrupted):
     """Wherever Ctrl-C comes: where functions begin, and behind calls of those that are not written in Python."""
     for n in itertools.count():
-        found, came = interrupted_at(n, lambda: kind(iter([1, 2, 3])), ("call", "c_return"))
+        found, came = interrupted_at(n, lambda: Tens(iter([1, 2, 3]), if_interrupted), ("call", "c_return"))
         assert [10, 20, 30] == found
         if not came:
             break
@@ -113,7 +105,7 @@ def test_an_interrupted_plan_is_not_trusted_any_more():
 
 def test_a_doubted_source_that_ends_after_an_interruption_is_an_error():
     """It may have ended of that, as a generator does: the loop does not end without a word."""
-    items = DoubtedTens(plan())
+    items = Tens(plan(), DOUBTED)
     next(items)
     with pytest.raises(KeyboardInterrupt):
         next(items)
@@ -130,10 +122,10 @@ class InterruptedOnce(Counting):
         return super().__next__()
 
 
-@pytest.mark.parametrize("kind", [SafeTens, DoubtedTens])
-def test_a_source_that_goes_on_is_gone_on_with(kind):
+@pytest.mark.parametrize("if_interrupted", [DOUBTED, NOTHING], ids=repr)
+def test_a_source_that_goes_on_is_gone_on_with(if_interrupted):
     """And its end is an end."""
-    items = kind(InterruptedOnce(3))
+    items = Tens(InterruptedOnce(3), if_interrupted)
     assert 10 == next(items)
     with pytest.raises(KeyboardInterrupt):
         next(items)
