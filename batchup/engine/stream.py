@@ -254,8 +254,8 @@ def seconds(timeout: float | None) -> float | None:
     return float(timeout)
 
 
-def _cancel_all(under_way: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]]) -> None:
-    while under_way:
-        reply, _ = under_way.pop()
+def _cancel_all(in_flight: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]]) -> None:
+    while in_flight:
+        reply, _ = in_flight.pop()
         if not isinstance(reply, BaseException):
             reply.cancel()
