@@ -1,17 +1,17 @@
-"""What batchup raises when it is not your own function that failed.
+"""The errors that batchup raises when it is not your own function that failed.
 
 ::
 
     BatchUpError(Exception)
-      WorkerDiedError(BatchUpError, RuntimeError)       a pick killed its worker every time
-      WorkerError(BatchUpError, RuntimeError)           an error that could not cross as itself
+      WorkerDiedError(BatchUpError, RuntimeError)       a batch killed its worker every time
+      WorkerError(BatchUpError, RuntimeError)           an error that cannot be sent as it is
       BatchTimeoutError(BatchUpError, TimeoutError)     a batch took longer than ``timeout``
       DataSourcePicklingError(BatchUpError, TypeError)  a source that cannot go to a process
-      SharedMemoryError(BatchUpError, OSError)          no memory left to share
+      SharedMemoryError(BatchUpError, OSError)          no shared memory left
       PoolClosedError(BatchUpError, RuntimeError)       work for a pool that is closed
-      TooManySkipped(BatchUpError, RuntimeError)        a loader left out more samples than it may
+      TooManySkipped(BatchUpError, RuntimeError)        a loader skipped more than `max_skipped`
 
-Each is also one of Python's own kinds, so ``except TimeoutError`` works. Wrong arguments raise plain `TypeError`,
+Each is also a built-in error, so ``except TimeoutError`` works. Wrong arguments raise plain `TypeError`,
 `ValueError` or `IndexError`; an error inside your data or your map function arrives as itself, with a note that says
 which batch it was.
 """
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class BatchUpError(Exception):
-    """The root: everything in this module is one."""
+    """The base class of all errors in this module."""
 
 
 class _AtABatch(BatchUpError):
@@ -48,9 +48,9 @@ class _AtABatch(BatchUpError):
     epoch : int or None
         The epoch of the run, where a loader knows it.
     batch_number : int or None
-        Its place in the stream or the epoch, from 0, once the stream has said so.
+        Its number in the stream or the epoch, from 0.
     indices : object
-        The pick that it was fetched by: an index array, or a tuple of them.
+        The indices of its samples: an array, or a tuple of arrays.
     """
 
     epoch: int | None = None
@@ -59,14 +59,14 @@ class _AtABatch(BatchUpError):
 
 
 class WorkerDiedError(_AtABatch, RuntimeError):
-    """A worker process ended each time that it was given one and the same batch.
+    """Several worker processes in a row died while they worked on one batch.
 
     Attributes
     ----------
     attempts : int
-        How many workers it cost.
+        How many workers died.
     exit_codes : tuple of int
-        How each of them ended; ``-9`` is killed by signal 9.
+        The exit code of each; ``-9`` is killed by signal 9.
     """
 
     attempts: int = 0
@@ -74,7 +74,7 @@ class WorkerDiedError(_AtABatch, RuntimeError):
 
 
 class WorkerError(_AtABatch, RuntimeError):
-    """An error that could not come back from its worker as itself, or would have ended the loop in silence.
+    """An error that cannot be sent back by its worker as it is, or that would have ended the loop without a word.
 
     Attributes
     ----------
@@ -101,19 +101,19 @@ class BatchTimeoutError(_AtABatch, TimeoutError):
 
 
 class DataSourcePicklingError(BatchUpError, TypeError):
-    """Something that should go to a worker process cannot be pickled."""
+    """Something that has to be sent to a worker process cannot be pickled."""
 
 
 class SharedMemoryError(BatchUpError, OSError):
-    """The system has no memory left to share between processes."""
+    """The system has no shared memory left."""
 
 
 class PoolClosedError(BatchUpError, RuntimeError):
-    """The pool was closed before this work was given to it."""
+    """The pool was closed."""
 
 
 class TooManySkipped(BatchUpError, RuntimeError):
-    """More samples could not be fetched than a loader may leave out."""
+    """More samples could not be fetched than the `max_skipped` of a loader."""
 
 
 def located(error: BaseException, batch_number: int, pick: Any, epoch: int | None = None) -> BaseException:
@@ -132,22 +132,22 @@ def located(error: BaseException, batch_number: int, pick: Any, epoch: int | Non
 
 
 def concurrent_next_error() -> ValueError:
-    """What is raised, as by a generator, where two threads ask one iterator for a batch at the same time."""
+    """The error of two threads that call `next` on one iterator at the same time; generators raise the like."""
     return ValueError(
-        "another thread is asking this iterator for its next batch; give each thread an iterator of its own, or have "
-        "them ask in turn, behind a lock"
+        "another thread is asking this iterator for its next batch; give each thread an iterator of its own, or use a "
+        "lock around next()"
     )
 
 
 def noted(error: BaseException, note: str) -> BaseException:
-    """The same error with a note; without one if it does not take notes, being frozen or otherwise peculiar."""
+    """The same error with a note; without one if it cannot take notes, as a frozen one."""
     with contextlib.suppress(Exception):
         error.add_note(note)
     return error
 
 
 def _first_few(pick: Any, most: int = 8) -> str:
-    if hasattr(pick, "pick"):  # with its chance, or filled up
+    if hasattr(pick, "pick"):  # a pick with a seed, or a padded one
         return _first_few(pick.pick, most)
     if isinstance(pick, tuple):
         return ", ".join(f"({_first_few(each, most)})" if hasattr(each, "__len__") else repr(each) for each in pick)

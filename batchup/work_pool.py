@@ -6,13 +6,13 @@ The batches are the same as without a pool, in the same order: only the work is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from .data_source import AbstractDataSource, Batch, Pick, Plan, Traits
 from .data_source.combined import coerced
 from .data_source.replay import Epoch
 from .engine.checks import whole
+from .engine.closing import Closing
 from .engine.global_rng import seed_globals
 from .engine.pools import Pool, ThreadPool
 from .engine.rng import entropy_of
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-class AbstractWorkerPool:
+class AbstractWorkerPool(Closing):
     """What both kinds of pool can do. A pool may serve several loops at once, and lives until it is closed.
 
     A context manager: the end of ``with`` closes it. Pools that are open are closed when the interpreter ends.
@@ -134,14 +134,6 @@ class AbstractWorkerPool:
     def close(self) -> None:
         """End all workers. What has not begun is cancelled; a loop that still runs gets a `PoolClosedError`."""
         self.engine.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class WorkerThreadPool(AbstractWorkerPool):

@@ -8,13 +8,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from ..data_source import AbstractDataSource
 from ..engine.checks import INTEGERS, whole
+from ..engine.closing import Closing
 from ..engine.rng import entropy_of
 from .batching import ShouldAdd
 from .combiners import combine_to_arrays
@@ -27,7 +27,7 @@ from .state import PipeState, check_resumable
 __all__ = ["Infinite"]
 
 
-class Infinite:
+class Infinite(Closing):
     """A pipe: items of a source go through functions one at a time, and come out in batches.
 
     Call it, or iterate over it, to get the batches of one epoch. The next call continues where the last one stopped.
@@ -140,14 +140,6 @@ class Infinite:
         # weakref.finalize would keep the functions of the pipe alive, and these may be methods of the owner of the pipe
         if self._run is not None and not is_at_exit():
             self._run.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def state_dict(self) -> dict[str, Any]:
         """The position of the pipe: after the last batch that was delivered. After `close`, the position at that time.

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from ..engine.pools import Pool, ThreadPool, forked
+from ..engine.forks import forked
+from ..engine.pools import Pool, ThreadPool
 from ..engine.rng import SeedPath
 from ..engine.stream import WorkStream
 from ..errors import PoolClosedError

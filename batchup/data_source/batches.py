@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
+from ..engine.pulled import INTERRUPTED, NOTHING, PullingIterator, interrupted_error
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
-from ..errors import BatchUpError, WorkerError, concurrent_next_error, located
+from ..errors import WorkerError, concurrent_next_error, located
 from .replay import Epoch
 
 __all__ = ["BatchIterator"]
 
-NOTHING, DRAWING = object(), object()  # where a pick would be held
 
-
-class BatchIterator(Iterator[Batch]):
+class BatchIterator(PullingIterator[Batch]):
     """One batch per pick of a plan, fetched when it is asked for.
 
     A fetch that raises costs its own batch and no other: the error says which batch it was, and the next call goes on
@@ -39,7 +38,7 @@ class BatchIterator(Iterator[Batch]):
     (array([30]),)
     """
 
-    __slots__ = ("_asked", "_epoch", "_fetch", "_located", "_number", "_pick", "_plan")
+    __slots__ = ("_epoch", "_fetch", "_located", "_number")
 
     def __init__(
         self,
@@ -48,11 +47,9 @@ class BatchIterator(Iterator[Batch]):
         epoch: Epoch | None = None,
         located: Callable[[BaseException, int, Any], BaseException] = located,
     ) -> None:
+        super().__init__(plan)
         self._fetch = fetch
-        self._plan = plan
-        self._asked = False  # somebody is in `__next__`
-        self._number = -1
-        self._pick: Any = NOTHING
+        self._number = -1  # of the last batch that was delivered, or failed
         self._epoch = epoch
         self._located = located
 
@@ -63,23 +60,24 @@ class BatchIterator(Iterator[Batch]):
         return cls(source.samples_by_indices_nomapping, epoch.picks(), epoch)
 
     def __next__(self) -> Batch:
-        if self._asked:
+        # PullingIterator.__next__ and _pull written out: calls of them would add 0.06 µs to the 0.24 µs of a batch
+        if self._is_in_next:
             raise concurrent_next_error()
         try:
-            self._asked = True
-            if self._pick is DRAWING:  # Ctrl-C came while the plan was drawn, and nobody knows what it left out
-                raise BatchUpError("the plan was interrupted while it drew this; begin a new iterator")
-            if self._pick is NOTHING:
-                self._pick = DRAWING
+            self._is_in_next = True
+            if self._held is NOTHING:
+                self._held = INTERRUPTED
                 try:
-                    for self._pick in self._plan:  # noqa: B020 - behind next(), Ctrl-C could lose the pick
+                    for self._held in self._source:  # noqa: B020 - see engine.pulled
                         break
                     else:
                         raise StopIteration
                 except Exception:
-                    self._pick = NOTHING
+                    self._held = NOTHING
                     raise
-            pick = self._pick
+            elif self._held is INTERRUPTED:
+                raise interrupted_error()
+            pick = self._held
             try:
                 batch = self._fetch(pick)
             except StopIteration as error:  # would end the loop as if the data were used up
@@ -89,23 +87,23 @@ class BatchIterator(Iterator[Batch]):
             except Exception as error:
                 self._located(error, self._passed(), pick)
                 raise
-            # no calls from here on: if Ctrl-C comes and the loop goes on, then with this pick or with the next
+            # no calls from here on (see engine.pulled)
             self._number += 1
-            self._pick = NOTHING
+            self._held = NOTHING
             return batch
         finally:
-            self._asked = False
+            self._is_in_next = False
 
     def _passed(self) -> int:
         """The number of the pick that is over."""
         self._number += 1
-        self._pick = NOTHING
+        self._held = NOTHING
         return self._number
 
     def close(self) -> None:
         """Draw no more picks: the next call ends the iteration."""
-        self._plan = iter(())
-        self._pick = NOTHING
+        self._source = iter(())
+        self._held = NOTHING
 
     def state_dict(self) -> dict[str, Any]:
         """Where this iterator is, as plain data, for JSON: another one, made with the same arguments, can go on there.
@@ -137,9 +135,9 @@ class BatchIterator(Iterator[Batch]):
         ValueError
             If the state is of other data, another batch size, …; it says which.
         """
-        self._plan, step = self._replayed().picks_from(state)
+        self._source, step = self._replayed().picks_from(state)
         self._number = step - 1
-        self._pick = NOTHING
+        self._held = NOTHING
 
     def _replayed(self) -> Epoch:
         if self._epoch is None:

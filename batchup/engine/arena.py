@@ -1,10 +1,10 @@
-"""Where new batches are made: in a worker process, straight in the memory that they will be sent in."""
+"""Memory for new batches: in a worker process, arrays are made straight in the memory that they will be sent in."""
 
 from __future__ import annotations
 
 import math
-import sys
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
@@ -21,8 +21,8 @@ current: Arena | None = None
 def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike = float) -> npt.NDArray[Any]:
     """A new array for a batch, its values not set.
 
-    As `numpy.empty`; but in a worker process the array is in the shared memory that the batch is sent in, so that a
-    function of yours that fills it (``numpy.stack(images, out=…)``) saves a copy.
+    As `numpy.empty`; but in a worker process the array is in the shared memory in which the batch is sent. A function
+    of yours that fills it, as with ``numpy.stack(images, out=…)``, saves a copy.
 
     Parameters
     ----------
@@ -49,41 +49,54 @@ def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike =
 
 
 def in_worker() -> bool:
-    """Whether `empty` makes arrays in shared memory just now."""
+    """Whether `empty` makes arrays in shared memory now."""
     return current is not None
 
 
 class Arena:
-    """A piece of memory that arrays are made in, one behind the other, while a ``with`` lasts.
+    """A piece of memory in which arrays are made, one after the other, while a ``with`` lasts.
 
     Parameters
     ----------
     memory : writable buffer
+
+    Attributes
+    ----------
+    bytes : ndarray of uint8
+        The memory, to copy to and from.
+    used : int
+        How many bytes of it are taken.
+    asked : int
+        How many bytes were asked for, those included that did not fit.
     """
 
     def __init__(self, memory: Any) -> None:
-        self.lease = np.frombuffer(memory, np.uint8)  # all arrays are views of it
-        self.size = len(self.lease)
+        self._memory = memory
+        self.bytes = np.frombuffer(memory, np.uint8)
+        self.size = len(self.bytes)
         self.used = 0
-        self.asked = 0  # bytes, those included for which there was no room
+        self.asked = 0
         self.thread = threading.get_ident()
-        self._start = _address(self.lease)
+        self._start = _address(self.bytes)
+        self._base: npt.NDArray[Any] | None = None  # what all arrays are views of; they keep it alive
         self._made: dict[int, tuple[npt.NDArray[Any], int]] = {}
 
     def empty(self, shape: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any] | None:
-        """An array, or None if there is no room, or it would hold Python objects."""
+        """An array, or None if it does not fit, or would hold Python objects."""
         if dtype.hasobject:
             return None
         shape = tuple(shape) if np.ndim(shape) else (shape,)
-        begin = self.room(math.prod(shape) * dtype.itemsize)
+        begin = self.allocate(math.prod(shape) * dtype.itemsize)
         if begin is None:
             return None
-        array: npt.NDArray[Any] = np.ndarray(shape, dtype, buffer=self.lease, offset=begin)
+        if self._base is None:
+            self._base = np.frombuffer(self._memory, np.uint8)
+        array: npt.NDArray[Any] = np.ndarray(shape, dtype, buffer=self._base, offset=begin)
         self._made[id(array)] = array, begin
         return array
 
-    def room(self, size: int) -> int | None:
-        """Where `size` more bytes go, or None if they do not fit."""
+    def allocate(self, size: int) -> int | None:
+        """The offset of `size` more bytes, or None if they do not fit."""
         self.asked += -(-size // ALIGNMENT) * ALIGNMENT
         begin = -(-self.used // ALIGNMENT) * ALIGNMENT
         if size <= 0 or begin + size > self.size:
@@ -92,36 +105,46 @@ class Arena:
         return begin
 
     def offset(self, buffer: memoryview) -> int | None:
-        """Where in the arena the buffer is, or None if it is elsewhere."""
+        """The offset of the buffer in the arena, or None if it is elsewhere."""
         if id(buffer.obj) in self._made:
             return self._made[id(buffer.obj)][1]
         begin = _address(np.frombuffer(buffer, np.uint8)) - self._start if buffer.nbytes else -1
         return begin if 0 <= begin < self.size else None
 
     def gather(self, buffers: list[memoryview]) -> list[tuple[int, int]] | None:
-        """Where in the arena the buffers are, those that were elsewhere copied to it; None if they do not fit."""
+        """The offsets and sizes of the buffers in the arena; those that were elsewhere are copied. None if they do not
+        fit."""
         offsets = [self.offset(buffer) for buffer in buffers]
         self.forget()
-        if not any(offset is not None for offset in offsets) and not self.kept:
+        if not any(offset is not None for offset in offsets) and not self.has_views():
             self.used = 0  # what was made here is gone
-        spans = []
+        ranges = []
         for offset, buffer in zip(offsets, buffers, strict=True):
             if offset is None and buffer.nbytes:
-                offset = self.room(buffer.nbytes)
+                offset = self.allocate(buffer.nbytes)
                 if offset is None:
                     return None
-                self.lease[offset : offset + buffer.nbytes] = np.frombuffer(buffer, np.uint8)
-            spans.append((offset or 0, buffer.nbytes))
-        return spans
+                self.bytes[offset : offset + buffer.nbytes] = np.frombuffer(buffer, np.uint8)
+            ranges.append((offset or 0, buffer.nbytes))
+        return ranges
 
     def forget(self) -> None:
-        """Let go of the arrays that were made here."""
+        """Drop the arena's own references to the arrays that were made in it."""
         self._made.clear()
 
-    @property
-    def kept(self) -> bool:
-        """Whether somebody holds an array of it."""
-        return sys.getrefcount(self.lease) > 2
+    def has_views(self) -> bool:
+        """Whether somebody else holds an array that was made in the arena. Call `forget` before.
+
+        The arena drops its reference to what all arrays are views of, and looks whether it is still there. That does
+        not depend on the numbers that `sys.getrefcount` returns, which differ between versions of Python. Where an
+        interpreter frees objects later, the answer errs towards True, and the memory is not used again until then.
+        """
+        if self._base is None:
+            return False
+        base = weakref.ref(self._base)
+        self._base = None
+        self._base = base()
+        return self._base is not None
 
     def __enter__(self) -> Arena:
         global current

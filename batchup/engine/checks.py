@@ -1,4 +1,4 @@
-"""Arguments refused at the call: each check returns what it was given, in one form."""
+"""Checks of arguments, at the call. Each returns what it was given, in one form, or raises an error that names it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import six
 
-ELSEWHERE = {  # keywords that people bring along, and what is in their place
-    "batch_sampler": "a sampler of yours makes batches of indices: ArrayDataSource(data, sampler=sampler)",
-    "collate_fn": "source.map(fn) makes a batch of what the source gives: ArrayDataSource([samples]).map(collate_fn)",
+ELSEWHERE = {  # keywords of other libraries, and what to use here
+    "batch_sampler": "a sampler makes batches of indices: ArrayDataSource(data, sampler=sampler)",
+    "collate_fn": "source.map(fn) collates the samples of a batch: ArrayDataSource([samples]).map(collate_fn)",
     "drop_last": 'Loader(source, 64, last="drop") leaves a short last batch out',
-    "generator": "shuffle takes a seed or a generator of NumPy's: shuffle=7",
+    "generator": "shuffle takes a seed or a NumPy generator: shuffle=7",
     "num_workers": "Loader(source, 64, pool=4) has four threads, pool=WorkerProcessPool(4) has four processes",
     "persistent_workers": "workers stay until their loader or pool is closed",
-    "pin_memory": "batches are NumPy's: torch.from_numpy(x).pin_memory() in the loop",
-    "prefetch_factor": "Loader(source, 64, pool=4, depth=8) has eight batches under way or ready",
+    "pin_memory": "batches are NumPy arrays: call torch.from_numpy(x).pin_memory() in the loop",
+    "prefetch_factor": "Loader(source, 64, pool=4, depth=8) prefetches eight batches",
     "sampler": "the sampler belongs to the source: ArrayDataSource(data, sampler=WeightedSampler(weights))",
     "seed": "the seed is given as shuffle: shuffle=7",
-    "worker_init_fn": "workers need no seeds: source.random_map(fn) gives fn(*batch, rng) a generator for each batch",
+    "worker_init_fn": "workers need no seeds: source.random_map(fn) calls fn(*batch, rng) with a new generator",
 }
 ELSEWHERE |= dict.fromkeys(["workers", "n_workers", "processes", "num_threads"], ELSEWHERE["num_workers"])
 ELSEWHERE |= dict.fromkeys(["rng", "random_state"], ELSEWHERE["generator"])
@@ -30,11 +30,11 @@ ELSEWHERE |= dict.fromkeys(["rng", "random_state"], ELSEWHERE["generator"])
 INTEGERS = six.integer_types + (np.integer,)
 Indices: TypeAlias = npt.NDArray[np.intp]
 
-__all__ = ["INTEGERS", "Indices", "index_array", "kind_of", "no_keywords", "whole"]
+__all__ = ["INTEGERS", "Indices", "all_in_range", "index_array", "kind_of", "no_keywords", "whole"]
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
-    """`value` as an int of at least `least`; a bool is no integer here.
+    """`value` as an int, which must be at least `least`. A bool is not an integer here.
 
     >>> whole("batch_size", 64)
     64
@@ -55,14 +55,14 @@ def whole(name: str, value: Any, least: int = 1) -> int:
 
 
 def index_array(name: str, value: Any, below: int | None = None) -> Indices:
-    """`value` as a 1-D array of indices from 0 up to, not including, `below`. Not copied if it is one already.
+    """`value` as a 1-D array of indices from 0 to `below` - 1. An array of indices is not copied.
 
     Raises
     ------
     TypeError
         For a boolean mask, or anything but integers.
     IndexError
-        For a wrong number of dimensions, for a negative index and for one that is out of range.
+        For a wrong number of dimensions, and for indices that are negative or out of range.
     """
     array = np.asarray(value)
     if array.dtype.kind == "b":
@@ -72,7 +72,7 @@ def index_array(name: str, value: Any, below: int | None = None) -> Indices:
     if array.ndim != 1:
         raise IndexError(f"{name} should be a 1-D array of integers, not {array.ndim}-D of shape {array.shape}")
     if len(array):
-        least, most = array[array.argmin()], array[array.argmax()]  # half the cost of min and max
+        least, most = array[array.argmin()], array[array.argmax()]  # takes half as long as min and max
         if least < 0:
             raise IndexError(f"{name} should be 0 or more, not {least}")
         if below is not None and most >= below:
@@ -82,9 +82,21 @@ def index_array(name: str, value: Any, below: int | None = None) -> Indices:
     return array.astype(np.intp, copy=False)
 
 
+def all_in_range(indices: Indices, n: int) -> bool:
+    """Whether all indices, in an array that is not empty, are from 0 to `n` - 1.
+
+    Taken as unsigned, a negative index is a huge one, so one pass checks both ends. `ArrayDataSource` has the same two
+    lines written out, as the call would cost 0.05 µs of 2.6 µs per batch there.
+
+    >>> all_in_range(np.array([3, 0]), 4), all_in_range(np.array([3, -1]), 4), all_in_range(np.array([3, 4]), 4)
+    (True, False, False)
+    """
+    unsigned = indices.view(np.uintp)
+    return bool(unsigned.item(unsigned.argmax()) < n)
+
+
 def no_keywords(call: str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuse keywords that nothing takes, so that a misspelt one is not silently ignored. Of one that PyTorch's loader
-    takes, say what is in its place.
+    """Raise a TypeError for keywords that are not known. For those of other libraries, it says what to use instead.
 
     >>> no_keywords("batch_iterator", {"shufle": True}, ["shuffle"])
     Traceback (most recent call last):
@@ -100,7 +112,7 @@ def no_keywords(call: str, given: Mapping[str, Any], known: Collection[str]) -> 
 
 
 def kind_of(x: Any) -> str:
-    """What `x` is, in an error.
+    """What `x` is, for an error message.
 
     >>> kind_of([1]), kind_of(None)
     ('a list', 'None')

@@ -28,7 +28,7 @@ def drawn_seed() -> int:
 
 
 def seed_globals(entropy: int, *position: int) -> None:
-    """Seed `numpy.random`, `random` and, where it is imported, PyTorch, for one place in a run."""
+    """Seed `numpy.random`, `random` and, if it is imported, PyTorch, for one position in a run."""
     sequence = np.random.SeedSequence(entropy, spawn_key=position)
     np.random.seed(sequence.generate_state(4))
     number = int(sequence.generate_state(1, np.uint64)[0])
@@ -39,7 +39,7 @@ def seed_globals(entropy: int, *position: int) -> None:
 
 @contextlib.contextmanager
 def globals_kept() -> Iterator[None]:
-    """Whatever is drawn or seeded meanwhile: afterwards, what `seed_globals` seeds is where it was."""
+    """A context after which the generators that `seed_globals` seeds are in the state that they were in before."""
     states, of_torch = (np.random.get_state(), random.getstate()), _of_torch()
     state = None if of_torch is None else of_torch.get_state()
     try:

@@ -1,4 +1,4 @@
-"""Where a run is: how many epochs are over, and how many batches of the next one were delivered."""
+"""The position of a run: how many epochs have ended, and how many batches of the current one were delivered."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Position"]
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """A place in a run, between two batches. With the seed, it is all that a run needs to go on.
+    """A position in a run, between two batches. With the seed, it is all that is needed to resume the run.
 
     Parameters
     ----------
     epoch : int, default 0
-        How many epochs are over.
+        How many epochs have ended.
     step : int, default 0
-        How many batches of this epoch were delivered; those that are only prepared do not count.
+        How many batches of this epoch were delivered. Prefetched ones do not count.
 
     Examples
     --------
@@ -37,12 +37,12 @@ class Position:
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> Self:
-        """The position that `state` was made from; other entries of it are passed over.
+        """The position in a state. Other entries are ignored.
 
         Raises
         ------
         ValueError
-            If an entry is missing or no count; it says which.
+            If an entry is missing or is not a count. The message says which.
         """
         for name in ("epoch", "step"):
             if name not in state:

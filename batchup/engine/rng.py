@@ -1,4 +1,4 @@
-"""Seed paths: a generator for each place of a run, from the seed of the run and the path to the place."""
+"""Seed paths: a generator for each epoch, batch and function of a run, from the seed of the run and a path."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SEEDS = (*INTEGERS, np.random.SeedSequence)
 
 
 class SeedPath(NamedTuple):
-    """Where a random number generator of a run comes from: the entropy of the run, and the path to one place in it.
+    """Where a random number generator comes from: the entropy of the run, and a path such as (epoch, step).
 
-    The two are those of `numpy.random.SeedSequence`, so two places never share a stream of numbers.
+    They are the entropy and spawn_key of a `numpy.random.SeedSequence`, so different paths have independent generators.
 
     Parameters
     ----------
     entropy : int or None
-        None if there is no seed: then a seed is drawn from NumPy's global generator when it is needed.
+        None if there is no seed. Then one is drawn from NumPy's global generator when it is needed.
     spawn_key : tuple of int
 
     Examples
@@ -41,8 +41,8 @@ class SeedPath(NamedTuple):
 
     @classmethod
     def of(cls, shuffle: Any) -> Self:
-        """The path that belongs to an epoch shuffled by `shuffle`. A seed stands for its epoch 0; a generator, for the
-        numbers that it will draw next.
+        """The path of an epoch that is shuffled by `shuffle`: for a seed, that of epoch 0; for a generator, one that
+        depends on its state.
 
         >>> SeedPath.of(7), SeedPath.of(None)
         (SeedPath(entropy=7, spawn_key=(0,)), SeedPath(entropy=None, spawn_key=(0,)))
@@ -53,16 +53,16 @@ class SeedPath(NamedTuple):
         return cls(state, (0,) if isinstance(shuffle, SEEDS) and not isinstance(shuffle, bool) else (state,))
 
     def seeded(self, seed: int | None = None) -> Self:
-        """The same path from `seed`; without one, from its own entropy, or from a seed that is drawn now."""
+        """The same path from `seed`; by default from its own entropy, or else from a seed that is drawn now."""
         known = self.entropy if seed is None else seed
         return self._replace(entropy=drawn_seed() if known is None else known)
 
     def child(self, *keys: int | str) -> Self:
-        """A path that goes on from here. A string stands for a hash of itself."""
+        """A longer path. For a string, a hash of it is used."""
         return self._replace(spawn_key=(*self.spawn_key, *map(_number, keys)))
 
     def rng(self) -> np.random.Generator:
-        """A new generator, in the same state at each call."""
+        """A new generator, in the same state at every call."""
         return rng_at(drawn_seed() if self.entropy is None else self.entropy, *self.spawn_key)
 
 
@@ -73,14 +73,14 @@ def _number(key: int | str) -> int:
 
 
 def rng_at(seed: int | np.random.SeedSequence, *position: int) -> np.random.Generator:
-    """The generator that belongs to one place in a run, wherever it is asked for.
+    """The generator of one position in a run, the same in any process.
 
     Parameters
     ----------
     seed : int or numpy.random.SeedSequence
         The seed of the run.
     *position : int
-        Where: an epoch, an epoch and a step, and so on.
+        An epoch, an epoch and a step, and so on.
 
     Returns
     -------
@@ -102,9 +102,9 @@ def rng_at(seed: int | np.random.SeedSequence, *position: int) -> np.random.Gene
 
 
 def entropy_of(shuffle: Any) -> int:
-    """A number that stands for what `shuffle` will draw, without drawing: a seed itself, of a generator its state.
+    """A number that identifies what `shuffle` will draw: a seed itself, or a hash of the state of a generator.
 
-    Without a shuffle it is the state of NumPy's global generator, so that ``numpy.random.seed`` decides.
+    Nothing is drawn. For None it is that of NumPy's global generator, so that ``numpy.random.seed`` decides.
 
     >>> entropy_of(7)
     7
@@ -124,7 +124,7 @@ def entropy_of(shuffle: Any) -> int:
 
 
 def numbers(x: Any) -> Any:
-    """The entropy of a `SeedSequence`, whatever it was given as, in plain numbers and lists of them.
+    """The entropy of a `SeedSequence` as plain ints, and lists of them.
 
     >>> numbers(np.int64(5)), numbers((1, np.array([2, 3])))
     (5, [1, [2, 3]])

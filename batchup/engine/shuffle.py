@@ -15,13 +15,13 @@ __all__ = ["Rng", "Shuffle", "as_rng"]
 
 
 def as_rng(shuffle: Any) -> Rng | None:
-    """What draws the shuffled order, or None where the order is to be kept.
+    """The generator that draws the shuffled order, or None if the order is kept.
 
     Parameters
     ----------
     shuffle : None, bool, int, SeedSequence, RandomState or Generator
-        None and False keep the order. True is NumPy's global generator. A seed is the order of epoch 0 of that seed,
-        the same each time. A generator is used as it is, and advances.
+        None and False keep the order. True is NumPy's global generator. A seed gives the order of its epoch 0, the same
+        every time. A generator is used as it is, and advances.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The only code that submits tasks, waits for them, keeps their order and their number, and cancels them."""
+"""`WorkStream`: submits tasks, waits for them, keeps their order, bounds their number, and cancels them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from ..errors import BatchTimeoutError, BatchUpError, PoolClosedError, WorkerError, concurrent_next_error, noted
+from ..errors import BatchTimeoutError, PoolClosedError, WorkerError, noted
 from .checks import whole
 from .pools import Pool, Reply
+from .pulled import INTERRUPTED, NOTHING, PullingIterator
 
 __all__ = ["DEPTH", "DEPTH_PER_WORKER", "StreamStats", "Task", "WorkStream", "presentable", "seconds"]
 
@@ -22,16 +23,16 @@ Located: TypeAlias = Callable[[BaseException, int, tuple[Any, ...]], BaseExcepti
 
 @dataclasses.dataclass(frozen=True)
 class StreamStats:
-    """What a stream has done, and what it took.
+    """What a stream has done, and the time that it took.
 
     Attributes
     ----------
     done : int
-        Results that were delivered, errors among them.
+        How many results were delivered, errors included.
     under_way : int
-        Tasks that are being worked on, or done and not asked for.
+        How many tasks are in flight: being worked on, or done and not asked for.
     retried : int
-        How often a delivered task had to be begun anew, because its worker died.
+        How often the tasks of delivered results were begun anew, because a worker died.
     waited : float
         Seconds that the consumer waited for results.
     busy : float
@@ -43,7 +44,7 @@ class StreamStats:
     slots : int
         How many pieces of shared memory the pool has for results.
     shared_bytes : int
-        How much shared memory the pool has, for results and for constants.
+        How many bytes of shared memory the pool has, for results and for constants.
     """
 
     done: int
@@ -61,29 +62,29 @@ DEPTH = 20  # how many results may be prepared ahead where the caller does not s
 DEPTH_PER_WORKER = 2  # a Loader has so many for each of its workers
 
 
-class WorkStream(Iterator[Any]):
-    """The results of tasks, in their order, with up to `depth` tasks under way or done ahead of the consumer.
+class WorkStream(PullingIterator[Any]):
+    """The results of tasks, in their order, with up to `depth` tasks in flight ahead of the consumer.
 
-    It pulls: a task is drawn when a result has been taken. An error is the result of its own task; the next call goes
-    on with the one behind it.
+    It pulls: a task is drawn when a result has been taken. A task that raises an error costs its own result only: the
+    next call goes on with the next one.
 
     Parameters
     ----------
     pool : Pool
-        Does the work.
+        Runs the tasks.
     tasks : iterable of tuples
         ``(fn,)``, ``(fn, args)`` or ``(fn, args, kwargs)``. Drawn in the consumer's thread.
     depth : int, default 20
-        How many tasks may be under way, or done and not taken. So many begin at once.
+        How many tasks may be in flight: being worked on, or done and not taken. So many are submitted at once.
     timeout : float, optional
         Seconds to wait for one result.
     located : callable, optional
-        ``located(error, number, args) -> error``: says in the error which task it was.
+        ``located(error, number, args) -> error``: adds to an error which task it was.
 
     Raises
     ------
     BatchTimeoutError
-        While iterating, when `timeout` is over. The task is given up; the next call goes on with the one behind it.
+        While iterating, after `timeout` seconds. The task is given up; the next call goes on with the next one.
 
     Examples
     --------
@@ -101,58 +102,49 @@ class WorkStream(Iterator[Any]):
         timeout: float | None = None,
         located: Located | None = None,
     ) -> None:
-        self._under_way: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
+        self._in_flight: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
+        super().__init__(tasks)
         self._pool = pool
-        self._tasks: Iterator[Task] = iter(tasks)
         self._depth = whole("depth", depth)
         self._timeout = seconds(timeout)
         self._located = located or _located
-        self._asked = False  # somebody is in `__next__`
-        self._number = -1  # of the last result that was asked for
-        self._drawn: Task | None = None  # and not yet submitted
-        self._drawing = False  # the plan is at it
+        self._number = -1  # of the last result that was delivered
         self._waited = self._busy = 0.0
         self._retried = 0
         self._top_up(self._depth)
 
-    def __next__(self) -> Any:
-        if self._asked:
-            raise concurrent_next_error()
-        try:
-            self._asked = True
-            if not self._under_way:
-                self._top_up(self._depth)
-                if not self._under_way:
-                    raise StopIteration
-            reply, args = self._under_way[0]
-            result: Any = None
-            error: BaseException | None
-            if isinstance(reply, BaseException):
-                error = reply
-            else:
-                error = reply.exception() if reply.done() else self._awaited(reply)
-                result = reply.result() if error is None else None
-                self._busy += getattr(reply, "seconds", 0.0)
-                self._retried += getattr(reply, "retried", 0)
-            warning = self._pool.warning()
-            if warning:  # if it is an error, the next call goes on here
-                warnings.warn(warning, RuntimeWarning, stacklevel=2)
-            self._top_up(self._depth + 1)  # the first is as good as delivered
-            number = self._number + 1
-            # Ctrl-C comes between calls of functions: there is none from here to the end, so no result is lost
-            self._number = number
-            del self._under_way[0]
-            if error is None:
-                return result
-            raise self._presentable(error, number, args)
-        finally:
-            self._asked = False
+    def _next(self) -> Any:
+        if not self._in_flight:
+            self._top_up(self._depth)
+            if not self._in_flight:
+                raise StopIteration
+        reply, args = self._in_flight[0]
+        result: Any = None
+        error: BaseException | None
+        if isinstance(reply, BaseException):
+            error = reply
+        else:
+            error = reply.exception() if reply.done() else self._awaited(reply)
+            result = reply.result() if error is None else None
+            self._busy += getattr(reply, "seconds", 0.0)
+            self._retried += getattr(reply, "retried", 0)
+        warning = self._pool.warning()
+        if warning:  # if warnings are errors, the next call does this again
+            warnings.warn(warning, RuntimeWarning, stacklevel=3)
+        self._top_up(self._depth + 1)  # the first is as good as delivered
+        number = self._number + 1
+        # no calls from here on (see engine.pulled)
+        self._number = number
+        del self._in_flight[0]
+        if error is None:
+            return result
+        raise self._presentable(error, number, args)
 
     def __del__(self, is_at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
-        """An abandoned stream cancels what nobody will ask for."""
-        # not by weakref.finalize: it would hold what is under way, and that an error, whose traceback holds the stream
+        """Cancel what nobody will ask for."""
+        # not by weakref.finalize: that would hold the queue, it an error, and its traceback the stream
         if not is_at_exit():
-            _cancel_all(self._under_way)
+            _cancel_all(self._in_flight)
 
     def retrieve(self) -> Any:
         """The next result, or None when there are no more."""
@@ -164,13 +156,12 @@ class WorkStream(Iterator[Any]):
 
     def close(self) -> None:
         """Cancel what has not begun, and draw no more tasks: the next call ends the iteration."""
-        self._tasks = iter(())
-        self._drawn = None
-        self._drawing = False
-        _cancel_all(self._under_way)
+        self._source = iter(())
+        self._held = NOTHING
+        _cancel_all(self._in_flight)
 
     def stats(self) -> StreamStats:
-        """What has been done so far, and what it took.
+        """What has been done so far, and the time that it took.
 
         Returns
         -------
@@ -178,7 +169,7 @@ class WorkStream(Iterator[Any]):
         """
         return StreamStats(
             done=self._number + 1,
-            under_way=len(self._under_way),
+            under_way=len(self._in_flight),
             retried=self._retried,
             waited=self._waited,
             busy=self._busy,
@@ -186,9 +177,9 @@ class WorkStream(Iterator[Any]):
         )
 
     def _begin_at(self, number: int, tasks: Iterable[Task]) -> None:
-        """Go on with other tasks, of which the first is the one with this number."""
+        """Go on with other tasks; `number` is that of the first."""
         self.close()
-        self._tasks = iter(tasks)
+        self._source = iter(tasks)
         self._number = number - 1
         self._top_up(self._depth)
 
@@ -197,7 +188,7 @@ class WorkStream(Iterator[Any]):
         try:
             return reply.exception(self._timeout)
         except TimeoutError:
-            if self._timeout is None:  # that of an alarm of the program's
+            if self._timeout is None:  # of a signal handler of the program
                 raise
             self._pool.give_up(reply)
             error = BatchTimeoutError(f"no result within timeout={self._timeout} seconds")
@@ -210,34 +201,25 @@ class WorkStream(Iterator[Any]):
         return self._located(presentable(error), number, args)
 
     def _top_up(self, most: int) -> None:
-        while len(self._under_way) < most:
+        while len(self._in_flight) < most:
+            entry: Reply | BaseException
             args: tuple[Any, ...] = ()
             try:
-                if self._drawing:  # Ctrl-C came while the plan was drawn, and nobody knows what it left out
-                    self._tasks = iter(())
-                    raise BatchUpError("the plan was interrupted while it drew this; begin a new iterator")
-                if self._drawn is None:
-                    self._drawing = True
-                    self._drawn = next(self._tasks)
-                    self._drawing = False
-                entry: Reply | BaseException
-                if type(self._drawn) is tuple and len(self._drawn) == 2:  # what most are
-                    fn, args = self._drawn
+                task = self._pull()
+                if type(task) is tuple and len(task) == 2:  # what most are
+                    fn, args = task
                     entry = self._pool.submit(fn, *args)
                 else:
-                    fn, args, kwargs = _parts(self._drawn)
+                    fn, args, kwargs = _parts(task)
                     entry = self._pool.submit(fn, *args, **kwargs)
             except StopIteration:
-                self._drawing = False
                 return
-            except PoolClosedError as error:
-                self._tasks = iter(())
+            except Exception as error:  # of the plan, or of the pool: it waits its turn
+                if self._held is INTERRUPTED or isinstance(error, PoolClosedError):
+                    self._source = iter(())
                 entry = error
-            except Exception as error:  # the plan failed: its error waits its turn
-                entry = error
-            self._drawn = None
-            self._drawing = False
-            self._under_way.append((entry, args))
+            self._held = NOTHING
+            self._in_flight.append((entry, args))
 
 
 def _parts(task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
@@ -252,8 +234,7 @@ def _located(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseEx
 
 
 def presentable(error: BaseException) -> Exception:
-    """The error, or a `WorkerError` for what may not be raised in the consumer: it would end a loop in silence, or the
-    program.
+    """The error; or a `WorkerError` for one that would end the loop without a word, or the program.
 
     >>> presentable(KeyError("x")), presentable(StopIteration())
     (KeyError('x'), WorkerError('the task raised StopIteration'))
@@ -277,8 +258,8 @@ def seconds(timeout: float | None) -> float | None:
     return float(timeout)
 
 
-def _cancel_all(under_way: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]]) -> None:
-    while under_way:
-        reply, _ = under_way.pop()
+def _cancel_all(in_flight: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]]) -> None:
+    while in_flight:
+        reply, _ = in_flight.pop()
         if not isinstance(reply, BaseException):
             reply.cancel()

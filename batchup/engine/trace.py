@@ -1,4 +1,4 @@
-"""Where the time of a loop goes: what was measured for each batch, and what it comes to."""
+"""Where the time of a loop goes: what is measured for each batch, and the sentence that sums it up."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 __all__ = ["Span", "StageStats", "Trace", "verdict"]
 
-NOTHING_TO_GAIN = 0.05  # of the time of a loop: who waits less than that does not wait
-CHEAP = 3e-4  # seconds of work for one batch: no more than it takes to hand it over
+NOTHING_TO_GAIN = 0.05  # a loop that waits for less than this part of its time has nothing to gain
+CHEAP = 3e-4  # seconds of work for one batch: less than it takes to send it
 
 
 class Span(NamedTuple):
-    """One batch, in seconds of `time.perf_counter`, which is the same clock in all processes.
+    """The times of one batch, in seconds of `time.perf_counter`, which is the same clock in all processes.
 
     Attributes
     ----------
@@ -23,8 +23,8 @@ class Span(NamedTuple):
     asked, got : float
         When the loop asked for it, and when it got it.
     worker : int
-        The number that the system gives the thread that worked on it.
-    marks : list of float
+        The native id of the thread that worked on it.
+    marks : sequence of float
         When the work began, and when each stage of it ended.
     """
 
@@ -38,14 +38,14 @@ class Span(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class StageStats:
-    """What one stage of the work took.
+    """The time that one stage of the work took.
 
     Attributes
     ----------
     name : str
-        The fetch has the name of its source, a transform that of its function.
+        For the fetch, the name of its source; for a function that batches are mapped by, its name.
     seconds : float
-        All batches and all workers together.
+        For all batches and all workers together.
     """
 
     name: str
@@ -53,14 +53,14 @@ class StageStats:
 
 
 class Trace:
-    """What was measured so far.
+    """The measurements of a run so far.
 
     Parameters
     ----------
     stages : sequence of str
-        What the stages of the work are called.
+        The names of the stages of the work.
     keep : int, default 512
-        How many of the last batches to keep one by one.
+        Of how many of the last batches to keep the times.
 
     Examples
     --------
@@ -75,19 +75,20 @@ class Trace:
         self.stages = tuple(stages)
         self.batches = 0
         self.seconds = self.waited = self.busy = 0.0
-        self.starting = 0.0  # seconds waited for the first batch of all, while workers were started
-        self.beginning = 0.0  # seconds waited for the first batch of each other loop, with nothing made ahead
-        self._last: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=keep)  # as in a Span
+        self.starting = 0.0  # seconds waited for the first batch of the run, while workers started
+        self.beginning = 0.0  # seconds waited for the first batches of other loops, with nothing prefetched
+        self._last: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=keep)  # each the fields of a Span
         self._of_stages = [0.0] * len(self.stages)
+        self._each_stage = range(len(self.stages))
         self._since: float | None = None  # when the loop got its last batch
 
     @property
     def last(self) -> list[Span]:
-        """The last batches, one by one."""
+        """The times of the last batches."""
         return [Span(*each) for each in self._last]
 
     def add(self, epoch: int, step: int, asked: float, got: float, worker: int, marks: Sequence[float]) -> None:
-        """One batch more, as a `Span` says it."""
+        """Add a batch: the fields of a `Span`."""
         if self._since is None and self.batches:
             self.beginning += got - asked
         elif self._since is None:
@@ -98,33 +99,31 @@ class Trace:
         self.seconds += got - (asked if self._since is None else self._since)
         self._since = got
         self._last.append((epoch, step, asked, got, worker, marks))
-        begun = marks[0]
-        for i, ended in enumerate(marks[1:]):
-            self._of_stages[i] += ended - begun
-            begun = ended
+        of_stages = self._of_stages
+        for i in self._each_stage:
+            of_stages[i] += marks[i + 1] - marks[i]
 
     def pause(self, now: float | None = None) -> None:
-        """The loop has ended: time from `now` on is none of its own."""
+        """The loop has ended: the time from `now` on does not count."""
         if now is not None and self._since is not None:
             self.seconds += now - self._since
         self._since = None
 
     def of_stages(self) -> tuple[StageStats, ...]:
-        """What each stage took."""
+        """The time that each stage took."""
         return tuple(map(StageStats, self.stages, self._of_stages))
 
 
 def verdict(trace: Trace, workers: int, kind: str, cores: int) -> str:
-    """What limits the loop, and what would help, in one sentence. The time that workers take to start does not count.
+    """What limits the loop, and what would help, in one sentence. The time in which workers start does not count.
 
     Parameters
     ----------
     trace : Trace
     workers : int
-        How many there were; 0 if the batches were made in the loop's own thread.
+        0 if the batches were made in the loop's own thread.
     kind : {"threads", "processes"}
     cores : int
-        How many there are.
 
     Examples
     --------
@@ -160,7 +159,7 @@ would even out batches of unequal cost
 
 
 def _advice_to_the_idle(trace: Trace, waited: float, kind: str) -> str:
-    """What would help where the loop waits, and workers have time."""
+    """What would help if the loop waits, and workers are idle."""
     if trace.busy / trace.batches < CHEAP:
         return _HANDED_OVER
     if trace.beginning > 0.5 * waited:
@@ -184,7 +183,7 @@ def _times(ratio: float) -> str:
 
 
 def _mostly(trace: Trace) -> str:
-    """Which stage takes the most, where there are several."""
+    """The stage that takes the most time, if there are several."""
     stages = trace.of_stages()
     if len(stages) < 2 or not trace.busy:
         return ""

@@ -13,7 +13,7 @@ __all__ = ["Batch", "Pick", "Tree", "even", "join", "leaves", "length", "map_lea
 
 
 def map_leaves(fn: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """The same tree with `fn` of each leaf (and of the leaves in the same place of `others`).
+    """The same tree with `fn` of each leaf, and of the leaves at the same position in `others`.
 
     >>> map_leaves(len, {"image": [1, 2], "boxes": ([3], [])})
     {'image': 2, 'boxes': (1, 0)}
@@ -40,7 +40,7 @@ def leaves(tree: Tree) -> Iterator[Any]:
 
 
 def length(tree: Tree) -> int:
-    """How many samples: the length of the first leaf.
+    """The number of samples: the length of the first leaf.
 
     >>> length((([1, 2, 3], [4, 5, 6]), [7, 8, 9]))
     3
@@ -51,7 +51,7 @@ def length(tree: Tree) -> int:
 
 
 def trim(tree: Tree, n: int) -> Tree:
-    """The first `n` samples. A leaf without a length (a scalar) stays as it is.
+    """The first `n` samples. A leaf without a length, such as a scalar, stays as it is.
 
     >>> trim(([1, 2, 3], ([4, 5, 6],)), 2)
     ([1, 2], ([4, 5],))
@@ -71,8 +71,7 @@ def even(trees: Sequence[Tree]) -> tuple[Tree, ...]:
 
 
 def join(trees: Sequence[Tree]) -> Tree:
-    """The fields of parallel batches, side by side in one tuple, or in one dict where all of them are dicts. One level
-    is opened, no more.
+    """The fields of parallel batches in one tuple, or in one dict if all of them are dicts. Inner levels stay.
 
     >>> join((([1], ([2],)), ([3],)))
     ([1], ([2],), [3])
@@ -84,6 +83,8 @@ def join(trees: Sequence[Tree]) -> Tree:
         names = [name for name, _ in fields]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"the sources beside each other should have fields of different names: {name!r} twice")
+                raise ValueError(
+                    f"the sources of a composite should have fields of different names, but two have {name!r}"
+                )
         return dict(fields)
     return tuple(field for tree in trees for field in (tree if isinstance(tree, tuple) else (tree,)))

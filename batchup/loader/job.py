@@ -10,6 +10,7 @@ from typing import Any
 
 from ..data_source import Batch
 from ..engine.checks import kind_of
+from ..engine.pulled import DOUBTED, NOTHING, PullingIterator
 from ..errors import noted
 from .fetch import FetchResult
 
@@ -21,7 +22,7 @@ NOT_SAMPLES = (
 )
 
 
-class InTurn(Iterator[FetchResult]):
+class InTurn(PullingIterator[FetchResult]):
     """The batches of a source that gives them one after the other, as a `FetchJob` gives them.
 
     Parameters
@@ -31,34 +32,29 @@ class InTurn(Iterator[FetchResult]):
     """
 
     def __init__(self, batches: Iterator[Batch], epoch: int) -> None:
-        self._batches, self._epoch, self._step = batches, epoch, 0
-        self._held: list[Batch] = []
+        super().__init__(batches, if_interrupted=DOUBTED)
+        self._epoch, self._step = epoch, 0
 
-    def __next__(self) -> FetchResult:
+    def __next__(self) -> FetchResult:  # without a guard against other threads: the loop has one
         begun, step = time.perf_counter(), self._step
-        if not self._held:
-            self._ask()
-        if not self._held:
+        try:
+            batch = self._pull()
+        except StopIteration:
             if self._epoch and not step:
                 raise ValueError(
                     f"epoch {self._epoch} has no batches: an iterator is used up by the first epoch; give a function "
                     "that makes one for each, fn(batch_size, shuffle=None)"
-                )
-            raise StopIteration
-        _should_be_a_batch(self._held[0])
-        made = self._held[0], self._epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
-        self._step, self._held = step + 1, []
-        return made
-
-    def _ask(self) -> None:
-        try:
-            for batch in self._batches:  # behind next(), Ctrl-C could lose the batch
-                self._held = [batch]
-                return
-        except Exception as error:
-            noted(error, f"while asking for batch {self._step} of epoch {self._epoch}")
-            self._step += 1
+                ) from None
             raise
+        except Exception as error:
+            noted(error, f"while asking for batch {step} of epoch {self._epoch}")
+            self._step = step + 1
+            raise
+        _should_be_a_batch(batch)
+        made = batch, self._epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
+        # no calls from here on (see engine.pulled)
+        self._step, self._held = step + 1, NOTHING
+        return made
 
 
 def _should_be_a_batch(x: Any) -> None:

@@ -6,8 +6,7 @@ import itertools
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Literal, Never, Self
+from typing import Any, Literal, Never
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ..data_source.combined import coerced
 from ..data_source.replay import should_agree
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
+from ..engine.closing import Closing
 from ..engine.global_rng import globals_kept
 from ..engine.pools import cores
 from ..engine.position import Position
@@ -27,8 +27,8 @@ from ..errors import PoolClosedError, located
 from ..work_pool import AbstractWorkerPool
 from .arguments import one_of, plain_seed, pool_of, seed_of, seed_of_plain, shard_of, world_of
 from .fetch import FetchJob, FetchResult, Item
-from .job import InTurn
-from .loop import Loop, Run
+from .in_turn import InTurn
+from .loop import Loop, RunState
 from .plan import Last, Remainder, RunPlan
 from .skipping import Skipped
 from .stats import LoaderStats
@@ -39,7 +39,7 @@ VERSION = 1
 KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"]
 
 
-class Loader:
+class Loader(Closing):
     """The batches of a whole training run: repeatable, resumable, and the same with any pool.
 
     Each ``for`` loop over it is one epoch, with an order of its own. A loop that is left early has ended its epoch: the
@@ -130,7 +130,7 @@ class Loader:
         self._skips = one_of("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._depth = None if depth is None else whole("depth", depth)
-        self._run = Run(Trace(self.source._stages), whole("max_skipped", max_skipped, least=0))
+        self._run = RunState(Trace(self.source._stages), whole("max_skipped", max_skipped, least=0))
         if not self.source.is_random_access:
             self._should_be_plain(pool)
         self._shared: Any = None  # what stands for the job in the pool
@@ -324,14 +324,6 @@ class Loader:
             "a Loader cannot be pickled or copied, as it stands for one run and has its workers: make another from the "
             "same source and arguments; state_dict() says where it is"
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _should_be_open(self) -> None:
         if self._run.closed:

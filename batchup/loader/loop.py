@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 from ..engine.position import Position
+from ..engine.pulled import NOTHING, PullingIterator
 from ..engine.trace import Trace
 from ..engine.tree import Batch
-from ..errors import PoolClosedError, TooManySkipped, concurrent_next_error
+from ..errors import PoolClosedError, TooManySkipped
 from .fetch import FetchResult
 from .skipping import Skipped
 
-__all__ = ["Loop", "Run"]
+__all__ = ["Loop", "RunState"]
 
 
-class Run:
+class RunState:
     """Where a run is, and what it has noticed so far.
 
     Parameters
@@ -54,7 +54,7 @@ class Run:
             self._noted_at = place
             if first:
                 said = f"left out a sample that cannot be fetched: {skipped[0]}; all are in loader.skipped"
-                warnings.warn(said, stacklevel=3)
+                warnings.warn(said, stacklevel=4)
         if len(self.skipped) > self._max_skipped:
             raise TooManySkipped(
                 f"{len(self.skipped)} samples could not be fetched, more than max_skipped={self._max_skipped}; "
@@ -62,68 +62,58 @@ class Run:
             )
 
 
-class Loop(Iterator[Batch]):
+class Loop(PullingIterator[Batch]):
     """The batches of one loop over a loader.
 
     Parameters
     ----------
-    run : Run
+    run : RunState
     results : iterator of what a `FetchJob` gives
     epoch : int or None
         The epoch that has ended when the loop has.
     """
 
-    def __init__(self, run: Run, results: Iterator[FetchResult], epoch: int | None) -> None:
+    def __init__(self, run: RunState, results: Iterator[FetchResult], epoch: int | None) -> None:
+        super().__init__(results, if_interrupted=NOTHING)
         self._run = run
-        self._results: Any = results
         self._epoch = epoch
-        self._asked = False  # somebody is in `__next__`
-        self._held: FetchResult | None = None
         self._delivered = run.step > 0  # whether there was any batch of this epoch
 
-    def __next__(self) -> Batch:
-        if self._asked:
-            raise concurrent_next_error()
-        try:
-            self._asked = True
-            run = self._run
-            asked = time.perf_counter()
-            while True:
-                if self._results is None:
-                    raise (
-                        PoolClosedError("the loader was closed")
-                        if run.closed
-                        else RuntimeError("this loop has ended: another one has begun since, or a state was loaded")
-                    )
-                if self._held is None:
-                    for self._held in self._results:  # noqa: B020 - behind next(), Ctrl-C could lose the batch
-                        break
-                    else:
-                        self._finish(asked)
-                        raise StopIteration
-                batch, epoch, step, worker, marks, skipped = self._held
-                if skipped:
-                    run.note((epoch, step), skipped)
-                if batch is not None:
-                    run.trace.add(epoch, step, asked, time.perf_counter(), worker, marks)
-                # no calls from here on, so Ctrl-C finds the batch either held or delivered
-                run.epoch, run.step = epoch, step + 1
-                self._held = None
-                if batch is not None:
-                    self._delivered = True
-                    return batch
-        finally:
-            self._asked = False
+    def _next(self) -> Batch:
+        run = self._run
+        asked = time.perf_counter()
+        while True:
+            if self._source is None:
+                raise (
+                    PoolClosedError("the loader was closed")
+                    if run.closed
+                    else RuntimeError("this loop has ended: another one has begun since, or a state was loaded")
+                )
+            try:
+                batch, epoch, step, worker, marks, skipped = self._pull()
+            except StopIteration:
+                self._finish(asked)
+                raise
+            if skipped:
+                run.note((epoch, step), skipped)
+            if batch is not None:
+                run.trace.add(epoch, step, asked, time.perf_counter(), worker, marks)
+            # no calls from here on (see engine.pulled)
+            run.epoch, run.step = epoch, step + 1
+            self._held = NOTHING
+            if batch is not None:
+                self._delivered = True
+                return batch
 
     def close(self) -> None:
         """Nobody will ask for more."""
-        results, self._results = self._results, None
+        results, self._source = self._source, None
         if hasattr(results, "close"):
             results.close()
 
     def _finish(self, now: float) -> None:
         self._run.trace.pause(now)
-        self._results = iter(())
+        self._source = iter(())
         if self._epoch is not None and self._run.epoch == self._epoch:
             self._run.epoch, self._run.step = self._epoch + 1, 0
         self._epoch = None

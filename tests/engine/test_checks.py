@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchup.engine.checks import index_array, no_keywords, whole
+from batchup.engine.checks import all_in_range, index_array, no_keywords, whole
 
 HUGE = 2**70
 
@@ -105,3 +105,9 @@ def test_an_unknown_keyword_is_named_and_the_known_ones_are():
         no_keywords("f", {"colour": 1}, ["size", "shuffle"])
     with pytest.raises(TypeError, match=r"f\(\) does not take 'shufle'; did you mean 'shuffle'\?"):
         no_keywords("f", {"shufle": 1}, ["size", "shuffle"])
+
+
+@given(st.lists(st.integers(-3, 12), min_size=1), st.integers(0, 10))
+def test_indices_are_in_range_at_both_ends(indices, n):
+    """Just if all of them are from 0 to n - 1."""
+    assert all(0 <= index < n for index in indices) == all_in_range(np.array(indices, np.intp), n)

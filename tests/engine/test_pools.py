@@ -8,11 +8,10 @@ import os
 import pickle
 import threading
 import weakref
-from concurrent.futures import CancelledError
 
 import pytest
 
-from batchup.engine.pools import Outcome, SerialPool, ThreadPool
+from batchup.engine.pools import SerialPool, ThreadPool
 from batchup.engine.process.pool import ProcessPool
 from batchup.errors import PoolClosedError
 
@@ -79,7 +78,7 @@ def test_closing_fails_what_has_not_begun():
 def test_threads_that_nobody_holds_end():
     """A pool that is collected takes its threads with it."""
     pool = ThreadPool(2)
-    threads, gone = pool._crew.threads, weakref.ref(pool)
+    threads, gone = pool._state.threads, weakref.ref(pool)
     del pool
     gc.collect()
     for thread in threads:
@@ -140,33 +139,6 @@ def test_arguments_are_not_kept_after_their_task():
         gc.collect()
 
         assert gone() is None
-
-
-def test_an_outcome_is_decided_once():
-    """By the worker that begins the task, or by who cancels it before; not by both."""
-    begun, cancelled = Outcome(), Outcome()
-
-    assert (True, False, False) == (begun.begin(), begun.begin(), begun.cancel())
-    begun.end(3)
-    assert (3, None, True) == (begun.result(), begun.exception(), begun.done())
-    assert (True, False, False) == (cancelled.cancel(), cancelled.cancel(), cancelled.begin())
-    with pytest.raises(CancelledError):
-        cancelled.result(timeout=10)
-
-
-def test_all_who_wait_for_an_outcome_are_told():
-    """And whoever asks later; one with a timeout waits no longer than that."""
-    outcome, told = Outcome(), []
-    with pytest.raises(TimeoutError):
-        outcome.result(timeout=0.01)
-    waiting = [threading.Thread(target=lambda: told.append(outcome.result(timeout=30))) for _ in range(4)]
-    for thread in waiting:
-        thread.start()
-    outcome.end("done")
-    for thread in waiting:
-        thread.join(30)
-
-    assert ["done"] * 5 == [*told, outcome.result()]
 
 
 def test_what_is_done_cannot_be_cancelled():

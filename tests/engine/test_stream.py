@@ -227,7 +227,7 @@ def test_an_abandoned_stream_is_collected_though_its_plan_failed(depth):
         raise OSError("no such file")
 
     pool = ThreadPool(2)
-    threads = pool._crew.threads
+    threads = pool._state.threads
     stream = WorkStream(pool, plan(), depth)
     gone = weakref.ref(stream)
     assert 1 == next(stream)
@@ -264,7 +264,7 @@ def test_a_thread_that_does_not_end_keeps_nobody_waiting_once_its_pool_is_closed
 
     assert [PoolClosedError] == outcomes(stream)
     gate.set()
-    pool._crew.threads[0].join(30)
+    pool._state.threads[0].join(30)
 
 
 def test_two_streams_share_a_pool(pool):

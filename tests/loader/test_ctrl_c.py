@@ -201,7 +201,7 @@ def test_an_interrupted_plan_does_not_end_the_epoch_in_silence():
         with pytest.raises(KeyboardInterrupt):
             next(loop)
         for _ in range(2):
-            with pytest.raises(BatchUpError, match="the plan was interrupted while it drew this; begin a new iterator"):
+            with pytest.raises(BatchUpError, match="Ctrl-C interrupted what this iterator draws from"):
                 next(loop)
 
 

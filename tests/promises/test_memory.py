@@ -84,7 +84,7 @@ with WorkerProcessPool(2) as pool:
     print(exact(batches), batches.stats().restarts)
     print(exact(pool.parallel_data_source(source.map(refusing), 4).batch_iterator(1)))
     print([warning.category.__name__ for warning in warned])
-    print(all("shared memory cannot be had" in str(w.message) or "mapped" in str(w.message) for w in warned))
+    print(all("shared memory cannot be allocated" in str(w.message) or "mapped" in str(w.message) for w in warned))
     print(all(w.filename == __file__ for w in warned))
 """,
         tmp_path,

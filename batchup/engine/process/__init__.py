@@ -1,1 +1,1 @@
-"""Worker processes: the pool, the processes of it, what goes through their pipes, and the memory that they share."""
+"""Worker processes: the pool, its processes, what goes through their pipes, and the memory that they share."""

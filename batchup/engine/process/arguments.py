@@ -1,7 +1,7 @@
-"""Large arguments of tasks, through shared memory that is used again when their task is done.
+"""Large arguments of tasks: sent through shared memory, which is used again when the task is done.
 
-A pipe takes an argument of some megabytes in many small pieces, with a copy at each end of each. Here it is copied once
-into memory that the worker maps, and once from there, so that it is the worker's own.
+A pipe takes an argument of some megabytes in many small pieces, each of which is copied at both ends. Here it is copied
+once to memory that the worker maps, and once from there, so that the worker may write to it and keep it.
 """
 
 from __future__ import annotations
@@ -9,22 +9,24 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ...errors import SharedMemoryError
 from . import pickling
-from .shared_memory import Segment, Span, laid_out, total_size
+from .shared_memory import ByteRange, Segment, laid_out, total_size
 
 __all__ = ["SMALL", "Outbox", "Parcel", "opened"]
 
-SMALL = 1 << 16  # what goes through the pipe, in bytes
-Parcel = tuple[int, str, int, bytes, list[Span]]  # number, path and size of the memory, the header, where buffers are
+SMALL = 1 << 16  # arguments of fewer bytes go through the pipe
+
+# The number, path and size of the memory, the header, and where the buffers are.
+Parcel: TypeAlias = tuple[int, str, int, bytes, list[ByteRange]]
 
 
 class Outbox:
-    """The memory that the parent sends arguments in.
+    """The shared memory in which the parent sends arguments.
 
     Examples
     --------
@@ -42,7 +44,7 @@ class Outbox:
         self._sent: dict[int, _Box] = {}
 
     def packed(self, obj: Any) -> Parcel | None:
-        """What stands for `obj` in a task; None where it is small, or there is no memory, and it goes as it is.
+        """A parcel to send in place of `obj`; None if `obj` should be sent itself: it is small, or memory is short.
 
         Raises
         ------
@@ -56,17 +58,17 @@ class Outbox:
             header, buffers = pickling.dumps(obj)
         if sum(buffer.nbytes for buffer in buffers) < SMALL:
             return None
-        spans = laid_out(buffers)
+        ranges = laid_out(buffers)
         with contextlib.suppress(SharedMemoryError):
-            box = self._box(total_size(spans))
-            for (offset, n), buffer in zip(spans, buffers, strict=True):
+            box = self._box(total_size(ranges))
+            for (offset, n), buffer in zip(ranges, buffers, strict=True):
                 box.memory[offset : offset + n] = np.frombuffer(buffer, np.uint8)
             self._sent[box.number] = box
-            return box.number, box.segment.path, box.segment.size, header, spans
+            return box.number, box.segment.path, box.segment.size, header, ranges
         return None
 
     def take_back(self, parcel: Parcel | None) -> None:
-        """The task is done, and the memory free."""
+        """The task is done: the memory can be used again."""
         if parcel is not None:
             self._free.append(self._sent.pop(parcel[0]))
 
@@ -74,12 +76,12 @@ class Outbox:
         while self._free:
             box = self._free.pop()
             if box.segment.size >= size:
-                return box  # and a smaller one is let go
+                return box  # smaller ones are freed
         return _Box(size)
 
 
 class _Box:
-    numbers = itertools.count()  # of all boxes: a path may come to be that of another one
+    numbers = itertools.count()  # unique, as paths are not: that of a closed one may be used again
 
     def __init__(self, size: int) -> None:
         self.number = next(self.numbers)
@@ -87,13 +89,13 @@ class _Box:
         self.memory = np.frombuffer(self.segment.map(), np.uint8)
 
 
-_mapped: dict[str, tuple[int, Any]] = {}  # in a worker, by path: the number of what was there, and its memory
+_mapped: dict[str, tuple[int, Any]] = {}  # in a worker, by path: the number and memory of the box
 
 
 def opened(parcel: Parcel) -> Any:
-    """In a worker: what was packed, in memory of its own."""
-    number, path, size, header, spans = parcel
+    """In a worker: the object that was packed, in memory of its own."""
+    number, path, size, header, ranges = parcel
     known = _mapped.get(path)
     if known is None or known[0] != number:
         known = _mapped[path] = number, np.frombuffer(Segment.mapped(path, size), np.uint8)
-    return pickle.loads(header, buffers=[known[1][offset : offset + n].copy() for offset, n in spans])
+    return pickle.loads(header, buffers=[known[1][offset : offset + n].copy() for offset, n in ranges])

@@ -1,4 +1,4 @@
-"""Objects that several processes share: their arrays are copied into shared memory once, and mapped by the others."""
+"""Objects that all workers share: their arrays are copied to shared memory once, and mapped by the workers."""
 
 from __future__ import annotations
 
@@ -12,53 +12,54 @@ import numpy as np
 
 from ...errors import SharedMemoryError
 from .pickling import ATOMS, dumps
-from .shared_memory import Memory, Segment, address, after, equal, laid_out, write_all
+from .shared_memory import Memory, Segment, address, aligned_end, equal, laid_out, write_all
 
 __all__ = ["Constant", "constant", "forget"]
 
 
 class Constant:
-    """An object that the workers of a pool share: its arrays are in memory once, and each worker maps them read-only.
+    """An object that the workers of a pool share. Its arrays are in memory once, and each worker maps them read-only.
 
-    Pickled, it is a reference of some hundred bytes, which becomes the object where it is loaded.
+    Its pickle is a reference of some hundred bytes. Unpickled in a worker, that is the object.
     """
 
     serials = iter(range(1 << 62))
-    seconds = math.inf  # that it took, as the function of a task, the last time
+    seconds = math.inf  # that the last task took that has it as its function
 
     def __init__(self, obj: Any) -> None:
         self.serial = next(self.serials)
-        outer, _referred.constants = getattr(_referred, "constants", None), []
+        outer, _pickling.constants = getattr(_pickling, "constants", None), []
         try:
             header, buffers = dumps(obj)
-            self._within = _referred.constants  # other constants that are part of the object, and must not go before it
+            self._parts = _pickling.constants  # constants that are part of the object: they live as long as it does
         finally:
-            _referred.constants = outer
+            _pickling.constants = outer
         parts = [memoryview(header), *buffers]
-        spans = self.spans = laid_out(parts)
-        # what cannot change is held, so that nothing else can come to be where it is
+        ranges = self.ranges = laid_out(parts)
+        # what cannot change is held, so that nothing else can be allocated at its address
         self._fixed = [part if _is_of_bytes(part) else None for part in parts]
-        spans_of = memoryview(pickle.dumps(spans))  # there may be thousands: they travel with the data
-        self.end = after(spans)
-        self.segment = Segment(self.end + spans_of.nbytes, reserve=False)
+        ranges_pickled = memoryview(pickle.dumps(ranges))  # there may be thousands, so they are stored with the data
+        self.end = aligned_end(ranges)
+        self.segment = Segment(self.end + ranges_pickled.nbytes, reserve=False)
         try:
-            for (offset, _), part in zip([*spans, (self.end, 0)], [*parts, spans_of], strict=True):
+            for (offset, _), part in zip([*ranges, (self.end, 0)], [*parts, ranges_pickled], strict=True):
                 write_all(self.segment.fd, part, offset)
         except OSError as error:
             self.segment.close()
-            raise SharedMemoryError(f"{self.segment.size} bytes of shared memory cannot be had: {error}") from error
+            n = self.segment.size
+            raise SharedMemoryError(f"{n} bytes of shared memory cannot be allocated: {error}") from error
         self.reference = pickle.dumps(self, 5)
         self._memory: Memory | None = None
 
     def holds(self, obj: Any) -> bool:
         """Whether `obj` still is, byte for byte, what was copied.
 
-        All of its memory is compared, at some gigabytes a second; but not that of arrays over `bytes`, which cannot
-        change. An array that is only marked as not writeable can: through an earlier view, or when the mark is undone.
+        All of its memory is compared, at some gigabytes per second, but for arrays over `bytes`, which cannot change.
+        An array with ``flags.writeable = False`` can: through an earlier view, or when the flag is set again.
         """
         header, buffers = dumps(obj)
         parts = [memoryview(header), *buffers]
-        if [part.nbytes for part in parts] != [n for _, n in self.spans] or self.segment.fd < 0:
+        if [part.nbytes for part in parts] != [n for _, n in self.ranges] or self.segment.fd < 0:
             return False
         if self._memory is None:
             self._memory = self.segment.map()
@@ -66,16 +67,16 @@ class Constant:
         return all(
             (fixed is not None and _is_of_bytes(part) and address(fixed) == address(part))
             or equal(memory[offset : offset + n], part)
-            for part, fixed, (offset, n) in zip(parts, self._fixed, self.spans, strict=True)
+            for part, fixed, (offset, n) in zip(parts, self._fixed, self.ranges, strict=True)
         )
 
     @property
     def nbytes(self) -> int:
-        """The shared memory that it takes."""
+        """The size of its shared memory."""
         return self.segment.size
 
     def __reduce__(self) -> tuple[Any, ...]:
-        within = getattr(_referred, "constants", None)
+        within = getattr(_pickling, "constants", None)
         if within is not None:
             within.append(self)
         return constant, (self.serial, self.segment.path, self.segment.size, self.end)
@@ -86,23 +87,23 @@ class Constant:
         self.segment.close()
 
 
-ATOMS.add(Constant)  # ordinary pickling makes a reference of it
+ATOMS.add(Constant)  # `pickle` pickles it as a reference
 
 
 def _is_of_bytes(part: memoryview) -> bool:
-    """Whether this is the memory of an array over `bytes`, which nobody writes to."""
+    """Whether this is the memory of an array over `bytes`, which nobody can write to."""
     owner: Any = part.obj
     while isinstance(owner, np.ndarray):
         owner = owner.base
     return isinstance(owner, bytes) and isinstance(part.obj, np.ndarray)
 
 
-_referred = threading.local()  # the constants that were met while another one was made
-_constants: dict[int, Any] = {}
+_pickling = threading.local()  # of each thread: the constants that it has met while it pickles another one
+_constants: dict[int, Any] = {}  # in a worker, by serial number: the objects
 
 
 def constant(serial: int, path: str, size: int, end: int) -> Any:
-    """In a worker: the object of a `Constant`, mapped when it is first asked for."""
+    """In a worker: the object of a `Constant`. It is mapped at the first call."""
     if serial not in _constants:
         with open(path, "rb") as file:
             memory = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
@@ -112,5 +113,5 @@ def constant(serial: int, path: str, size: int, end: int) -> Any:
 
 
 def forget(serial: int) -> None:
-    """In a worker: let go of a constant that is not used any more."""
+    """In a worker: free a constant that is not used any more."""
     _constants.pop(serial, None)

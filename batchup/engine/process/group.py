@@ -1,4 +1,7 @@
-"""The processes of a pool: how they are started, fed, heard and ended. Which task goes where is not known here."""
+"""The processes of a pool: how they are started, written to, read from and ended.
+
+Which task goes to which process is said in `schedule`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from .shared_memory import Memory, Segment
 
 __all__ = ["GRACE", "WorkerGroup", "WorkerProcess", "end_group"]
 
-GRACE = 0.5  # seconds that a worker has to end its task when the pool is closed
+GRACE = 0.5  # seconds that workers have to end their tasks when the pool is closed
 START = (
     "import sys; n = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + n]; "
     "from batchup.engine.process.worker import main; main(*map(int, sys.argv[2 + n : -1]), sys.argv[-1])"
@@ -37,27 +40,37 @@ class WorkerProcess:
     Attributes
     ----------
     answers : dict
-        The replies that it owes, by number, in the order in which their tasks were sent.
-    greeted : bool
+        The replies to the tasks that it has, by number, in the order in which these were sent.
+    has_started : bool
         Whether it has begun to work.
-    spared : bool
-        Whether it was ended by this process, so that no task is to blame.
+    killed_by_parent : bool
+        Whether this process has killed it, so that no task is to blame.
+    ended : bool
+        Whether the system says that it has ended.
+    maps : dict
+        The slots that are mapped here, by number.
+    shelf : ndarray or None
+        The memory of the slot that its small results are in, one after the other.
+    unsent : bytearray
+        Messages that wait for the next `flush`, or for room in the pipe.
+    tasks, results, ending : int
+        Descriptors of the pipe to it, of the pipe from it, and of the process itself; -1 for none.
     """
 
-    def __init__(self, place: int, life: int, marks: Segment, environment: dict[str, str]) -> None:
-        self.place = place
+    def __init__(self, index: int, lifeline: int, marks: Segment, environment: dict[str, str]) -> None:
+        self.index = index
         self.answers: dict[int, Any] = {}
-        self.greeted = False
-        self.spared = False
+        self.has_started = False
+        self.killed_by_parent = False
         self.ended = False
         self.maps: dict[int, Memory] = {}
         self._leases: dict[int, weakref.ref[Any]] = {}
-        self._when_freed: dict[int, Callable[[Any], None]] = {}
-        self._freed: collections.deque[int] = collections.deque()
-        self.shelf: Any = None  # the slot that small results are put in, one behind the other
-        self._mapped: list[int] = []  # and the worker does not know it yet
+        self._on_freed: dict[int, Callable[[Any], None]] = {}
+        self._freed: collections.deque[int] = collections.deque()  # slots that are free, which it does not know yet
+        self.shelf: Any = None
+        self._mapped: list[int] = []  # slots that were mapped, which the worker does not know yet
         self.unsent = bytearray()
-        self._held_back = 0  # tasks that are not sent
+        self._held_back = 0  # how many tasks are in `unsent`, to go in one message with others
         self.tasks = self.results = self.ending = -1
         opened: list[int] = []
         try:
@@ -67,7 +80,7 @@ class WorkerProcess:
             self.inbox = Inbox(self.results)
             os.set_blocking(self.tasks, False)
             os.set_blocking(self.results, False)
-            self.process = _started([tasks_out, results_in, life], marks, place, environment)
+            self.process = _start_process([tasks_out, results_in, lifeline], marks, index, environment)
         except BaseException:
             for fd in opened:
                 os.close(fd)
@@ -79,16 +92,19 @@ class WorkerProcess:
                 self.ending = os.pidfd_open(self.process.pid)
 
     def send(self, message: tuple[Any, ...]) -> None:
-        """Put a message on its way. It goes with the next call of `flush`, as far as the pipe takes it then."""
+        """Have a message sent by the next `flush`."""
         self.unsent += framed(message)
 
     def send_now(self, message: tuple[Any, ...]) -> None:
-        """Send a message, and all that were held back."""
+        """Send a message, and all that wait."""
         self.send(message)
         self.flush()
 
     def send_task(self, frame: bytes, quick: bool) -> None:
-        """Send a task, soon: while the worker has enough to do, a few may go in one message; of quick ones, more."""
+        """Send a task, at once or in one message with the next ones.
+
+        A quarter of the tasks that the worker has may wait for that, or half of them if they are `quick`.
+        """
         if self._mapped:
             self.send((MAPPED, self._mapped))
             self._mapped = []
@@ -100,18 +116,18 @@ class WorkerProcess:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is unsent, as far as the pipe takes it."""
+        """Write what waits, as far as there is room in the pipe."""
         self._held_back = 0
         if self.unsent and self.tasks >= 0:
             try:
                 del self.unsent[: os.write(self.tasks, self.unsent)]
             except BlockingIOError:
                 pass
-            except BrokenPipeError:  # it is dead, which will be heard
+            except BrokenPipeError:  # it is dead, and `ready` will say so
                 self.unsent.clear()
 
     def lease(self, slot: int, path: str, size: int) -> Any:
-        """The memory of a slot, as the one array that all others will be views of; when it goes, the slot is free.
+        """A new array over all of a slot, for one result. When it is collected, with its last view, the slot is free.
 
         Raises
         ------
@@ -122,23 +138,23 @@ class WorkerProcess:
             self.maps[slot] = Segment.mapped(path, size)
             self._mapped.append(slot)
             freed = self._freed
-            self._when_freed[slot] = lambda _: freed.append(slot)
+            self._on_freed[slot] = lambda _: freed.append(slot)
         lease = np.frombuffer(self.maps[slot], dtype=np.uint8)
-        self._leases[slot] = weakref.ref(lease, self._when_freed[slot])
+        self._leases[slot] = weakref.ref(lease, self._on_freed[slot])
         return lease
 
     def refuse(self, slot: int) -> None:
-        """It cannot be mapped here: the worker may use it for something else."""
+        """The slot cannot be mapped here. The worker may use it again."""
         self._freed.append(slot)
 
     def forget(self, slots: list[int]) -> None:
-        """The worker has given back their memory."""
+        """The worker has given back these slots."""
         for slot in slots:
-            for known in (self.maps, self._leases, self._when_freed):
+            for known in (self.maps, self._leases, self._on_freed):
                 known.pop(slot, None)
 
     def close(self) -> None:
-        """Close the pipes. The process sees the end of its tasks, and ends."""
+        """Close the pipes. The process ends when it has read to the end of its tasks."""
         fds, self.tasks, self.results, self.ending = [self.tasks, self.results, self.ending], -1, -1, -1
         self.inbox.fd = -1
         for fd in fds:
@@ -146,7 +162,7 @@ class WorkerProcess:
                 os.close(fd)
 
     def end(self, until: float) -> int | None:
-        """Wait for the process to end, kill it at `until`; how it ended."""
+        """Wait for the process to end, and kill it at `until`. Its exit code."""
         try:
             return self.process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -154,14 +170,14 @@ class WorkerProcess:
             return self.process.wait()
 
 
-def _started(fds: list[int], marks: Segment, place: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A worker process, by exec: clean, with this interpreter's options and path."""
-    # the path is given: nothing is looked for in the working directory, which may be gone
+def _start_process(fds: list[int], marks: Segment, index: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A worker process, started by exec: clean, with this interpreter's options and path."""
+    # with the path as arguments: nothing is searched for in the working directory, which may be gone
     options = ["-P", *getattr(subprocess, "_args_from_interpreter_flags", list)()]
     path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
-    numbers = [*fds, marks.size, place]
+    numbers = [*fds, marks.size, index]
     command = [sys.executable, *options, "-c", START, str(len(path)), *path, *map(str, numbers), marks.path]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until it takes Ctrl-C without a word
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until `worker.main` sets what Ctrl-C does
     try:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=fds, env=environment)
     finally:
@@ -169,12 +185,19 @@ def _started(fds: list[int], marks: Segment, place: int, environment: dict[str, 
 
 
 class WorkerGroup:
-    """The processes of a pool, and what they share; knows nothing of the pool, which can thus be collected."""
+    """The processes of a pool, and what they share. It holds no reference to the pool, so that this can be collected.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    """
 
     def __init__(self, n: int) -> None:
+        self.size = n
         self.marks = Segment(8 * MARK * n)
         self._marks = np.frombuffer(self.marks.map(), dtype=np.int64).reshape(n, MARK)
-        self._life, self._keep_alive = os.pipe()  # ends when this process does, and all workers with it
+        self._lifeline, self._keep_alive = os.pipe()  # ends when this process does: see `worker.die_with_parent`
         self.constants: weakref.WeakSet[Constant] = weakref.WeakSet()
         self._poll = select.poll()
         self._by_fd: dict[int, WorkerProcess] = {}
@@ -183,21 +206,21 @@ class WorkerGroup:
             self.environment.setdefault(name, str(max(1, cores() // n)))
         self.workers: list[WorkerProcess] = []
         try:
-            for place in range(n):
-                self.start(place)
+            for index in range(n):
+                self.start(index)
         except BaseException:
             self.end(0.0)
             raise
 
-    def start(self, place: int) -> None:
-        """Begin a worker; `place` is that of its mark."""
-        worker = WorkerProcess(place, self._life, self.marks, self.environment)
+    def start(self, index: int) -> None:
+        """Start a worker; its mark is the one at `index`."""
+        worker = WorkerProcess(index, self._lifeline, self.marks, self.environment)
         self.workers.append(worker)
         for fd in (worker.results, worker.ending):
             self._listen(worker, fd, select.POLLIN)
 
     def remove(self, worker: WorkerProcess) -> None:
-        """Forget a worker, and close its pipes. May be called again."""
+        """Remove a worker, and close its pipes. May be called again."""
         for fd in (worker.tasks, worker.results, worker.ending):
             self._ignore(fd)
         if worker in self.workers:
@@ -205,7 +228,7 @@ class WorkerGroup:
         worker.close()
 
     def flush(self) -> None:
-        """Send what was held back; what a full pipe does not take waits until it does."""
+        """Write what waits; `ready` returns when a full pipe has room again."""
         for worker in self.workers:
             worker.flush()
             if worker.unsent:
@@ -214,7 +237,7 @@ class WorkerGroup:
                 self._ignore(worker.tasks)
 
     def ready(self, timeout: float | None, most: float = 0.1) -> list[WorkerProcess]:
-        """The workers that have something to say, have ended, or can take more; waits no longer than `most` seconds."""
+        """The workers that have sent something, have ended, or have room in their pipe. Waits for up to `most` s."""
         seconds = most if timeout is None else min(most, timeout)
         found = {}
         for fd, _ in self._poll.poll(max(0, 1000 * seconds)):
@@ -224,18 +247,18 @@ class WorkerGroup:
                 worker.ended = worker.ended or fd == worker.ending
         return list(found.values())
 
-    def mark(self, place: int) -> int:
-        """The number of the task that the worker with this place is at; 0 for none."""
-        return int(self._marks[place, 0])
+    def mark(self, index: int) -> int:
+        """The number of the task that the worker at `index` runs; 0 for none."""
+        return int(self._marks[index, 0])
 
-    def clear_mark(self, place: int) -> None:
-        self._marks[place] = 0
+    def clear_mark(self, index: int) -> None:
+        self._marks[index] = 0
 
     def drop(self, worker: WorkerProcess, numbers: list[int]) -> None:
-        """Have a worker forget tasks: it begins none but one that it is about to (or more, if its pipe is full)."""
+        """Have a worker drop tasks. It may still run the one that it is about to begin, or more if its pipe is full."""
         worker.send_now((DROP, numbers))
-        if worker in self.workers:  # and its mark is not that of the one in its place
-            self._marks[worker.place, 1] += 1  # it looks for the message before it begins another task
+        if worker in self.workers:  # or the mark is that of its successor
+            self._marks[worker.index, 1] += 1  # it looks for the message before it begins another task
 
     def end(self, grace: float) -> None:
         """End all processes, and free what they shared."""
@@ -245,20 +268,20 @@ class WorkerGroup:
         until = time.monotonic() + grace
         for worker in workers:
             worker.end(until)
-        self._close_life()
+        self._close_lifeline()
         for constant in list(self.constants):
             constant.close()
         self.marks.close()
 
-    def leave_to_parent(self) -> None:
-        """In a fork: close the pipes, whose end tells the workers that they are not needed, or their parent is gone."""
+    def after_fork(self) -> None:
+        """In a fork: close the pipes, or workers would not see their end when the parent closes them or is gone."""
         for worker in self.workers:
             worker.close()
-            worker.process.returncode = 0  # nobody here waits for them
-        self._close_life()
+            worker.process.returncode = 0  # this process need not wait for them
+        self._close_lifeline()
 
-    def _close_life(self) -> None:
-        fds, self._life, self._keep_alive = [self._life, self._keep_alive], -1, -1
+    def _close_lifeline(self) -> None:
+        fds, self._lifeline, self._keep_alive = [self._lifeline, self._keep_alive], -1, -1
         for fd in fds:
             if fd >= 0:
                 os.close(fd)

@@ -1,4 +1,4 @@
-"""How objects become bytes: a small header, and large buffers that are left out of it (pickle protocol 5)."""
+"""Objects as bytes: a small header, and large buffers that are left out of it (pickle protocol 5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import io
 import pickle
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,9 +20,9 @@ except ImportError:  # joblib before 1.6 brings its own
 
 from ...errors import DataSourcePicklingError
 from .file_maps import FileMaps, file_mapped, in_a_file
-from .shared_memory import Span
+from .shared_memory import ByteRange
 
-for module in ("numpy.rec", "numpy.char"):  # where their classes say they are from; of others, cloudpickle sends a copy
+for module in ("numpy.rec", "numpy.char"):  # or cloudpickle pickles their classes by value, as it finds no module
     with contextlib.suppress(ImportError):
         importlib.import_module(module)
 
@@ -41,12 +41,12 @@ __all__ = [
 
 
 def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
-    """A header and the buffers it left out; functions and classes of ``__main__`` travel by value.
+    """A header, and the buffers that were left out of it. Functions and classes of ``__main__`` are pickled by value.
 
     Raises
     ------
     DataSourcePicklingError
-        If something in `obj` cannot be pickled; it says which attribute, where that can be found out.
+        If something in `obj` cannot be pickled. The message names the attribute, where it can be found.
     """
     buffers: list[pickle.PickleBuffer] = []
     try:
@@ -60,7 +60,7 @@ def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
 
 
 def inline(obj: Any) -> bytes:
-    """All of `obj` in one piece, for what is small: picks and other arguments.
+    """The pickle of something small in one piece: of picks and other arguments.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def inline(obj: Any) -> bytes:
     try:
         if plain(obj):
             return pickle.dumps(obj, 5)
-    except RecursionError:  # a list that holds itself, perhaps: the pickler knows what to do
+    except RecursionError:  # perhaps a list that contains itself, which a pickler can handle
         pass
     try:
         _describe_main()
@@ -80,7 +80,7 @@ def inline(obj: Any) -> bytes:
 
 
 def _describe_main() -> None:
-    """Have the main program travel by value also where `multiprocessing` has started it, under a name of its own."""
+    """Have the main program pickled by value also if `multiprocessing` has started it, as ``__mp_main__``."""
     if "__mp_main__" in sys.modules:
         cloudpickle.register_pickle_by_value(sys.modules["__mp_main__"])
 
@@ -93,7 +93,7 @@ def _unpicklable(obj: Any, error: Exception) -> DataSourcePicklingError:
 
 
 def arguments_dumps(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The arguments of a task, for `marshal`: arrays of indices, numbers, and tuples of them as they are in memory."""
+    """The arguments of a task, for `marshal`. For index arrays, numbers and tuples it is faster than `pickle`."""
     if not kwargs:
         try:
             return _flat(args)
@@ -103,7 +103,7 @@ def arguments_dumps(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def arguments_loads(arguments: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What `arguments_dumps` was given."""
+    """The arguments that `arguments_dumps` was given."""
     if type(arguments) is tuple:
         return _unflat(arguments), {}
     args, kwargs = pickle.loads(arguments)
@@ -111,11 +111,11 @@ def arguments_loads(arguments: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 class _NotFlat(Exception):
-    """There is something in it that `marshal` does not know."""
+    """Something in it has to be pickled."""
 
 
 _NUMBERS = frozenset([int, float, bool, type(None)])
-FEW = 32  # parts of a tuple; with more, pickling is faster
+FEW = 32  # parts of a tuple; with more, pickle is faster
 
 
 def _flat(x: Any) -> Any:
@@ -136,31 +136,31 @@ def _unflat(x: Any) -> Any:
     return tuple([_unflat(part) for part in x]) if kind is tuple else x
 
 
-def result_in(memory: Any, header: Header, spans: list[Span]) -> Any:
-    """What `result_dumps` was given; its arrays lie in the memory, an array of bytes."""
+def result_in(memory: Any, header: Header, ranges: list[ByteRange]) -> Any:
+    """The result that `result_dumps` was given. Its arrays are views of `memory`, an array of bytes."""
     if isinstance(header, bytes):
         view = memoryview(memory)
-        return pickle.loads(header, buffers=[view[offset : offset + n] for offset, n in spans])
-    places = iter(spans)
+        return pickle.loads(header, buffers=[view[offset : offset + n] for offset, n in ranges])
+    places = iter(ranges)
     return _filled(header, lambda head: np.ndarray(head[1], head[0], memory, next(places)[0]))
 
 
 def result_loads(header: Header, buffers: list[Any]) -> Any:
-    """What `result_dumps` was given; its arrays lie in the buffers."""
+    """The result that `result_dumps` was given. Its arrays are views of the buffers."""
     if isinstance(header, bytes):
         return pickle.loads(header, buffers=buffers)
     each = iter(buffers)
     return _filled(header, lambda head: np.ndarray(head[1], head[0], next(each)))
 
 
-Header = Any  # a pickle, or for `marshal` the same tree of tuples, with [type, shape] for each array
+Header: TypeAlias = Any  # a pickle; or the result itself, with [dtype, shape] in place of each array
 
 
 def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
-    """What a worker sends back: a header, and the buffers that it left out.
+    """What a worker sends back: a header, and the buffers that were left out of it.
 
-    Of arrays, numbers, and tuples of them, the header has the types and shapes of the arrays. Else it is a pickle, in
-    which a class of ``__main__`` is named, not described, so that the parent uses its own.
+    For arrays, numbers, and tuples of them, the header is the same tree with the dtypes and shapes of the arrays. Else
+    it is a pickle, in which classes of ``__main__`` are pickled by name, so that the parent uses its own.
     """
     if type(obj) is tuple:
         views: list[memoryview] = []
@@ -198,15 +198,15 @@ def _filled(header: Any, array: Callable[[list[Any]], Any]) -> Any:
 
 
 def error_dumps(error: Exception) -> bytes:
-    """An error, for `pickle.loads`; a class of ``__main__`` is named, so that ``except`` in the program finds it."""
+    """The pickle of an error. Classes of ``__main__`` are pickled by name, so that ``except`` catches it."""
     file = io.BytesIO()
     _ResultPickler(file, 5).dump(error)
     return file.getvalue()
 
 
 class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Leaves the data of memory-mapped files where it is: the path travels, and the file is mapped again. Refuses open
-    files, as each worker would read a copy of its own, from the beginning."""
+    """Pickles arrays of memory-mapped files by path, so that workers map the file again. Refuses open files, as each
+    worker would read a copy of its own, from the beginning."""
 
     @functools.cached_property
     def maps(self) -> FileMaps:
@@ -215,11 +215,11 @@ class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, io.TextIOWrapper) and obj not in (sys.stdout, sys.stderr):
             raise pickle.PicklingError("an open file")
-        if type(obj) in (np.ndarray, np.memmap):  # one of another class, with a mask perhaps, is more than its data
+        if type(obj) in (np.ndarray, np.memmap):  # subclasses may have more than data, such as a mask
             mapped = in_a_file(obj, self.maps)
             if mapped is not None:
                 return file_mapped, mapped
-            if type(obj) is np.memmap:  # or its data would be in the header
+            if type(obj) is np.memmap:  # otherwise its data would be in the header
                 return obj.view(np.ndarray).__reduce_ex__(5)
         return super().reducer_override(obj)
 
@@ -228,7 +228,7 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type) and obj.__module__ in ("__main__", "__mp_main__") and "<" not in obj.__qualname__:
             return _of_main, (obj.__qualname__,)
-        if type(obj) is np.ndarray and not obj.flags.writeable:  # it is only here that nobody should write to it
+        if type(obj) is np.ndarray and not obj.flags.writeable:  # it is read-only in the worker alone
             return obj.copy().__reduce_ex__(5)
         return super().reducer_override(obj)
 
@@ -244,8 +244,8 @@ ATOMS: set[type] = {int, float, complex, bool, str, bytes, type(None)}
 
 
 def plain(obj: Any, writeable: bool = False) -> bool:
-    """Whether ordinary pickling will do: arrays (perhaps only those that can be written to), numbers, strings, and
-    tuples, lists and dicts of them.
+    """Whether `pickle` can be used, which is faster than cloudpickle: for arrays, numbers and strings, and for tuples,
+    lists and dicts of them. With `writeable`, only for arrays that can be written to.
 
     >>> plain((np.arange(3), {"y": [1.0]})), plain(len), plain(np.array([len]))
     (True, False, False)
@@ -261,7 +261,7 @@ def plain(obj: Any, writeable: bool = False) -> bool:
 
 
 def _culprit(obj: Any, within: str = "") -> str:
-    """The innermost attribute or item that cannot be pickled, as a path from the object."""
+    """The path from the object to the innermost attribute or item that cannot be pickled."""
     obj = getattr(obj, "__self__", obj)  # of a method, what it is bound to
     name = within or type(obj).__name__
     if isinstance(obj, dict):

@@ -1,17 +1,33 @@
 """What goes through the pipes between the parent and a worker.
 
-Messages are marshalled tuples behind their length. To the worker: ``(TASK, number, constant, arguments, piped)``,
-``(CALL, number, function, arguments, piped)``, where `piped` says that the result may not be in shared memory; ``(DROP,
-numbers)``, ``(FORGET, constants)``, ``(FREE, slots)``, ``(MAPPED, slots)``. From it: ``(number, seconds, kind, header,
-...)``, and behind the header of a result
+Messages are tuples, marshalled, behind their length. Marshal takes plain tuples only, so their parts have no names in
+the code. They are, to a worker:
 
-========  ==============  ==============================================================================================
-IN_PIPE   buffers, why    they are few; or, as `why` says, there is no shared memory for them
-IN_SLOT   spans, slot     the buffers are in a piece of shared memory of the worker's: its number, path and size
-ON_SHELF  spans, slot     the same, but several results are in one slot; None stands for that of the last
-========  ==============  ==============================================================================================
+==============================================  ======================================================================
+``(TASK, number, constant, arguments, piped)``  run a task; its function is shared, and here is the reference to it
+``(CALL, number, function, arguments, piped)``  run a task; here is its function, pickled
+``(DROP, numbers)``                             nobody waits for these tasks
+``(FORGET, constants)``                         these constants are not used any more
+``(FREE, slots)``                               these slots are free: no array lies in them any more
+``(MAPPED, slots)``                             the parent has mapped these slots: their descriptors can be closed
+==============================================  ======================================================================
 
-What must be seen at once, and even if the other side is dead or at work, is in shared memory: a `MARK` for each worker.
+With ``piped`` the result may not be in shared memory.
+
+From a worker they are ``(number, seconds, kind, header, where, more)``:
+
+========  ====================  =======  ===============================================================================
+kind      header                where    more
+========  ====================  =======  ===============================================================================
+HELLO                                    the worker has begun to work
+GONE      numbers of slots               they were given back
+ERROR     error                          the header has its pickle, the name of its type, its message and its traceback
+IN_PIPE   of `result_dumps`     buffers  why there is no shared memory for them, or mostly nothing
+IN_SLOT   of `result_dumps`     ranges   a `SlotReference`: the slot in which the buffers are
+ON_SHELF  of `result_dumps`     ranges   the same, for several results; None for the slot of the last one
+========  ====================  =======  ===============================================================================
+
+What must be seen at once, even if the other side is dead or busy, is in shared memory: a `MARK` for each worker.
 """
 
 from __future__ import annotations
@@ -19,7 +35,7 @@ from __future__ import annotations
 import marshal
 import os
 import struct
-from typing import Any
+from typing import Any, TypeAlias
 
 __all__ = [
     "CALL",
@@ -31,20 +47,25 @@ __all__ = [
     "HELLO",
     "IN_PIPE",
     "IN_SLOT",
+    "KIND",
     "MAPPED",
     "MARK",
     "ON_SHELF",
     "PIPE",
     "TASK",
     "Inbox",
+    "SlotReference",
     "framed",
     "piped",
 ]
 
 TASK, CALL, DROP, FORGET, FREE, MAPPED = range(6)
 HELLO, GONE, ERROR, IN_PIPE, IN_SLOT, ON_SHELF = range(6)
+KIND = 2  # where in a message from a worker its kind is
 PIPE = 1 << 20  # bytes of messages that may wait in a pipe
-MARK = 2  # numbers of 64 bit: of the task that the worker is at, 0 for none; and how many DROP were sent to it
+MARK = 2  # integers of 64 bits: the number of the task that the worker runs, or 0; and how many DROP were sent to it
+
+SlotReference: TypeAlias = tuple[int, str, int]  # the number, path and size of a slot
 _length = struct.Struct("<Q")
 
 
@@ -55,7 +76,7 @@ def framed(message: tuple[Any, ...]) -> bytes:
 
 
 def piped(frame: bytes) -> bytes:
-    """The same task, but with a result that is not in shared memory."""
+    """The same task, with its result sent through the pipe."""
     return framed((*marshal.loads(frame[_length.size :])[:-1], True))
 
 
@@ -65,21 +86,21 @@ class Inbox:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.ended = False  # whether the other side has closed the pipe
-        self.dry = False  # whether, by then, all had been read that was there
+        self.drained = False  # whether the last read found nothing
         self._bytes = bytearray()
 
     def read(self) -> list[tuple[Any, ...]]:
-        """The messages of one read; none at all if nothing is there, or `ended`."""
+        """The messages of one read; none if nothing is there, or `ended`."""
         try:
             some = os.read(self.fd, PIPE)
         except BlockingIOError:
-            self.dry = True
+            self.drained = True
             return []
-        self.ended, self.dry = not some, False
+        self.ended, self.drained = not some, False
         self._bytes += some
-        return list(self._whole_ones())
+        return list(self._complete())
 
-    def _whole_ones(self) -> Any:
+    def _complete(self) -> Any:
         start = 0
         with memoryview(self._bytes) as view:
             while start + 8 <= len(view):

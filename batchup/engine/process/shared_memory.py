@@ -1,4 +1,4 @@
-"""Memory that several processes map, and where in it what lies."""
+"""Memory that several processes map, and the layout of buffers in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -17,11 +17,11 @@ from ...errors import SharedMemoryError
 from ..arena import ALIGNMENT
 
 __all__ = [
+    "ByteRange",
     "Memory",
     "Segment",
-    "Span",
     "address",
-    "after",
+    "aligned_end",
     "equal",
     "laid_out",
     "total_size",
@@ -29,27 +29,28 @@ __all__ = [
     "write_all",
 ]
 
-Memory = Any  # a ctypes array of bytes: weakly referable, without a descriptor
-Span = tuple[int, int]  # offset and size, in bytes
+Memory: TypeAlias = Any  # a ctypes array of bytes: weakly referable, without a descriptor
+ByteRange: TypeAlias = tuple[int, int]  # offset and size, in bytes
 
 
 class Segment:
-    """Memory that several processes map. On Linux it has no name, and is gone when its last user is.
+    """Memory that several processes map.
 
-    Elsewhere it is an unlinked temporary file's worth of pages, and goes when its maker lets it go.
+    On Linux it is a memory file: it has no name, and is freed when nobody has it open or mapped any more. Elsewhere it
+    is a temporary file, which is unlinked when the segment is closed.
 
     Parameters
     ----------
     size : int
         In bytes.
     reserve : bool, default True
-        Whether to take the memory now. Not needed where it is filled by writing to the descriptor, which fails if there
-        is no more; touching memory that is not there would end the process.
+        Whether to allocate the memory now. Not needed if it is filled by writing to the descriptor, which fails if
+        there is no memory left; to touch mapped memory that is not there would end the process.
 
     Raises
     ------
     SharedMemoryError
-        If the system has not so much left.
+        If the system has too little memory left.
     """
 
     def __init__(self, size: int, reserve: bool = True) -> None:
@@ -72,7 +73,7 @@ class Segment:
                 self.close()
                 raise
         except OSError as error:
-            raise SharedMemoryError(f"{self.size} bytes of shared memory cannot be had: {error}") from error
+            raise SharedMemoryError(f"{self.size} bytes of shared memory cannot be allocated: {error}") from error
 
     def map(self) -> Memory:
         """The memory, to read and to write.
@@ -88,18 +89,18 @@ class Segment:
             raise SharedMemoryError(f"{self.size} bytes of shared memory cannot be mapped: {error}") from error
 
     def close(self) -> None:
-        """Let go of it; who has mapped it keeps it. Done too when the segment is collected."""
+        """Close the descriptor. Whoever has mapped the memory keeps it. A segment that is collected is closed."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
-            if os.getpid() == self._maker:  # and not a fork of it
+            if os.getpid() == self._maker:  # not in a fork of it
                 self._unlink()
 
     def __del__(self) -> None:
         if getattr(self, "fd", -1) >= 0:
             self.close()
 
-    def __reduce__(self) -> NoReturn:  # two of them would close one descriptor
+    def __reduce__(self) -> NoReturn:  # both would close one descriptor
         raise TypeError("a segment cannot be copied or pickled")
 
     @staticmethod
@@ -139,38 +140,42 @@ def _once(fn: Callable[[str], None], path: str) -> Callable[[], None]:
     return lambda: fn(left.pop()) if left else None
 
 
-def laid_out(buffers: Sequence[memoryview], begin: int = 0) -> list[Span]:
-    """Where in one segment, behind `begin`, the buffers go, each at a multiple of `ALIGNMENT`.
+def laid_out(buffers: Sequence[memoryview], begin: int = 0) -> list[ByteRange]:
+    """Where the buffers go in one segment, from `begin` on, each at a multiple of `ALIGNMENT`.
 
     >>> laid_out([memoryview(bytes(100)), memoryview(bytes(8))])
     [(0, 100), (128, 8)]
     """
-    spans = []
+    ranges = []
     offset = -(-begin // ALIGNMENT) * ALIGNMENT
     for buffer in buffers:
-        spans.append((offset, buffer.nbytes))
+        ranges.append((offset, buffer.nbytes))
         offset += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
-    return spans
+    return ranges
 
 
-def after(spans: Sequence[Span]) -> int:
-    """Where the next one behind them begins."""
-    return -(-total_size(spans) // ALIGNMENT) * ALIGNMENT
+def aligned_end(ranges: Sequence[ByteRange]) -> int:
+    """Where the next buffer would begin.
+
+    >>> aligned_end([(0, 100), (128, 8)])
+    192
+    """
+    return -(-total_size(ranges) // ALIGNMENT) * ALIGNMENT
 
 
-def total_size(spans: Sequence[Span]) -> int:
-    """How much memory the spans need, in bytes."""
-    return spans[-1][0] + spans[-1][1] if spans else 0
+def total_size(ranges: Sequence[ByteRange]) -> int:
+    """How many bytes of memory the ranges need."""
+    return ranges[-1][0] + ranges[-1][1] if ranges else 0
 
 
 def address(buffer: Any) -> int:
-    """Where in memory the buffer begins."""
+    """The address of the buffer in memory."""
     address: int = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0] if len(buffer) else 0
     return address
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Whether two pieces of memory hold the same bytes. Other threads run meanwhile."""
+    """Whether two pieces of memory hold the same bytes. The GIL is released meanwhile."""
     return len(a) == len(b) and _libc().memcmp(address(a), address(b), len(a)) == 0
 
 

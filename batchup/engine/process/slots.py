@@ -1,4 +1,4 @@
-"""The shared memory that the results of a worker lie in, in the worker: made when needed, used again when free."""
+"""Slots: the shared memory that the results of a worker lie in. The worker makes them, and uses them again."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import numpy as np
 
 from ...errors import SharedMemoryError
 from ..arena import Arena
-from .shared_memory import Segment, Span, laid_out, total_size
-
-Lent = tuple[int, str, int]  # number, path and size
+from .protocol import SlotReference
+from .shared_memory import ByteRange, Segment, laid_out, total_size
 
 __all__ = ["SHELVED", "Slot", "Slots"]
 
-WINDOW = 64  # results, after which memory that was not needed in the meantime is given back
-SHELVED = 1 << 16  # results up to here lie several to a slot, in bytes
-SHELF = 1 << 18  # the size of such a slot
+WINDOW = 64  # results; slots that were not needed for so many are closed
+SHELVED = 1 << 16  # results of up to so many bytes lie several to a slot, on the shelf
+SHELF = 1 << 18  # the size of that slot
 
 
 class Slot:
@@ -38,43 +37,43 @@ class Slot:
 
 
 class Slots:
-    """The slots of one worker: free ones, and those that the parent has."""
+    """The slots of one worker: free ones, and those that the parent uses."""
 
     def __init__(self) -> None:
         self._free: list[Slot] = []
         self._lent: dict[int, Slot] = {}
-        self._gone: list[int] = []  # closed, and the parent does not know it yet
-        self._made = 0
-        self._unmapped = 0  # slots that have a descriptor, as the parent has not mapped them yet
+        self._closed: list[int] = []  # numbers of slots that were closed, and the parent does not know it yet
+        self._made = 0  # how many slots, which is also the number of the last one
+        self._unmapped = 0  # how many slots have a descriptor, as the parent has not mapped them yet
         self._most_unmapped = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
-        self._done = 0  # results
-        self._spare = 0  # the fewest that were free, and not needed, since the window began
-        self._shelf: Slot | None = None  # that small results are put in, one behind the other
-        self._filled = 0  # bytes of it
+        self._results = 0  # how many there were
+        self._idle = 0  # the minimum number of free slots in the current window of results
+        self._shelf: Slot | None = None  # where small results are put, one after the other
+        self._shelf_used = 0  # bytes of it
 
     def take(self, size: int, most: float = math.inf) -> Slot:
-        """A free slot of at least `size` bytes, and `most` at most. It is the caller's until `give` or `lend`.
+        """A free slot of `size` to `most` bytes. It is the caller's until `give` or `lend`.
 
         Raises
         ------
         SharedMemoryError
-            If one must be made, and cannot be.
+            If there is none, and none can be made.
         """
         slot = self._fitting(size, most) or self._another(size)
-        self._spare = min(self._spare, len(self._free))
+        self._idle = min(self._idle, len(self._free))
         return slot
 
     def _fitting(self, size: int, most: float) -> Slot | None:
-        fitting = [slot for slot in self._free if size <= slot.size <= most and not slot.arena.kept]
+        fitting = [slot for slot in self._free if size <= slot.size <= most and not slot.arena.has_views()]
         if not fitting:
             return None
-        slot = min(reversed(fitting), key=_size)  # of those of one size the last that was used: it is in the cache
+        slot = min(reversed(fitting), key=_size)  # of those of one size the one used last: it is in the cache
         self._free.remove(slot)
         return slot
 
     def _another(self, size: int) -> Slot:
         if self._unmapped >= self._most_unmapped:
-            raise SharedMemoryError("too many descriptors are open that the parent has not seen yet")
+            raise SharedMemoryError("too many descriptors are open of slots that the parent has not mapped yet")
         small = [slot for slot in self._free if slot.size < size]
         if small:
             self._close(min(small, key=_size))
@@ -84,17 +83,17 @@ class Slots:
         return slot
 
     def give(self, slot: Slot) -> None:
-        """It was not needed after all."""
+        """The slot was not needed."""
         slot.arena.forget()
         self._free.append(slot)
 
-    def lend(self, slot: Slot) -> Lent:
-        """Have the parent use it: its number, path and size."""
+    def lend(self, slot: Slot) -> SlotReference:
+        """Have the parent use the slot."""
         self._lent[slot.number] = slot
         return slot.number, slot.segment.path, slot.size
 
     def take_back(self, numbers: list[int]) -> None:
-        """The parent does not use these any more, or could not map them."""
+        """The parent does not use these slots any more, or could not map them."""
         for number in numbers:
             slot = self._lent.pop(number)
             if slot is self._shelf:
@@ -102,77 +101,77 @@ class Slots:
             self._free.append(slot)
 
     def mapped(self, numbers: list[int]) -> None:
-        """The parent has mapped these: their descriptors have done their work."""
+        """The parent has mapped these slots: their descriptors are not needed any more."""
         for number in numbers:
             self._lent[number].segment.close()
             self._unmapped -= 1
 
-    def pack(self, slot: Slot | None, buffers: list[memoryview]) -> tuple[Slot, list[Span]]:
-        """A slot with all buffers in it, and where. Those that are in `slot` already are not copied, if all fit there.
+    def pack(self, slot: Slot | None, buffers: list[memoryview]) -> tuple[Slot, list[ByteRange]]:
+        """A slot with all buffers in it, and where they are. Those that are in `slot` are not copied, if all fit.
 
-        It is another one too where somebody here holds on to an array in `slot`, which the parent may write to.
+        If somebody here keeps an array that lies in `slot`, it is another slot, as the parent may write to it.
         `buffers` is emptied.
 
         Raises
         ------
         SharedMemoryError
-            If another slot is needed and cannot be made; `buffers` holds the same bytes then.
+            If another slot is needed and cannot be made. Then `buffers` still holds the same bytes.
         """
         if slot is not None:
-            spans = slot.arena.gather(buffers)
-            if spans is not None:
+            ranges = slot.arena.gather(buffers)
+            if ranges is not None:
                 buffers.clear()
-                if not slot.arena.kept:
-                    return slot, spans
-                memory = slot.arena.lease.data
-                buffers += [memory[offset : offset + n] for offset, n in spans]
-        spans = laid_out(buffers)
-        other = self.take(total_size(spans))
-        for (offset, n), buffer in zip(spans, buffers, strict=True):
+                if not slot.arena.has_views():
+                    return slot, ranges
+                memory = slot.arena.bytes.data
+                buffers += [memory[offset : offset + n] for offset, n in ranges]
+        ranges = laid_out(buffers)
+        other = self.take(total_size(ranges))
+        for (offset, n), buffer in zip(ranges, buffers, strict=True):
             if n:
-                other.arena.lease[offset : offset + n] = np.frombuffer(buffer, np.uint8)
+                other.arena.bytes[offset : offset + n] = np.frombuffer(buffer, np.uint8)
         buffers.clear()
         if slot is not None:
             self.give(slot)
-        return other, spans
+        return other, ranges
 
-    def shelve(self, buffers: list[memoryview]) -> tuple[list[Span], Lent | None]:
-        """Put a small result behind the others: where, and what `lend` says of the slot if it is not that of the last.
+    def shelve(self, buffers: list[memoryview]) -> tuple[list[ByteRange], SlotReference | None]:
+        """Put a small result after the others. Where it is, and what `lend` returns if the slot is a new one.
 
         Raises
         ------
         SharedMemoryError
             If another slot is needed and cannot be made.
         """
-        spans, lent = laid_out(buffers, self._filled), None
-        if self._shelf is None or total_size(spans) > SHELF:
+        ranges, lent = laid_out(buffers, self._shelf_used), None
+        if self._shelf is None or total_size(ranges) > SHELF:
             self._shelf = None
             self._shelf = self.take(SHELF, 4 * SHELF)
-            spans, lent = laid_out(buffers), self.lend(self._shelf)
+            ranges, lent = laid_out(buffers), self.lend(self._shelf)
         memory = self._shelf.memory
-        for (offset, n), buffer in zip(spans, buffers, strict=True):
+        for (offset, n), buffer in zip(ranges, buffers, strict=True):
             memory[offset : offset + n] = buffer
-        self._filled = total_size(spans)
-        return spans, lent
+        self._shelf_used = total_size(ranges)
+        return ranges, lent
 
-    def given_back(self) -> list[int]:
-        """Called after each result: gives back memory that is not needed; the numbers of slots that are no more."""
-        self._done += 1
-        if self._done % WINDOW == 0:
-            for slot in self._free[: self._spare]:
+    def closed_slots(self) -> list[int]:
+        """Call after each result: closes slots that are not needed. The numbers of those that were closed."""
+        self._results += 1
+        if self._results % WINDOW == 0:
+            for slot in self._free[: self._idle]:
                 self._close(slot)
-            self._spare = len(self._free)
-        gone = self._gone
-        if gone:
-            self._gone = []
-        return gone
+            self._idle = len(self._free)
+        closed = self._closed
+        if closed:
+            self._closed = []
+        return closed
 
     def _close(self, slot: Slot) -> None:
         self._free.remove(slot)
         if slot.segment.fd >= 0:
             slot.segment.close()
             self._unmapped -= 1
-        self._gone.append(slot.number)
+        self._closed.append(slot.number)
 
 
 def _size(slot: Slot) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ...engine.checks import INTEGERS, Indices
+from ...engine.checks import INTEGERS, Indices, all_in_range
 from ...engine.shuffle import Shuffle, as_rng
 from ..pipeline.plan import NextBatch, PipelinePlan
 
@@ -235,9 +235,9 @@ class DatasetIndex:
 
 
 def _all_below(n: int, index: Any) -> bool:
-    """Whether `index` is an array of positions from 0 to n - 1. As unsigned numbers, negative ones are large."""
+    """Whether `index` is an array of positions from 0 to n - 1."""
     is_array = type(index) is np.ndarray and index.dtype == np.intp and index.ndim == 1 and len(index) > 0
-    return bool(is_array and index.view(np.uintp).max() < n)
+    return is_array and all_in_range(index, n)
 
 
 def _ids_of(index: Any) -> Any:

@@ -40,15 +40,15 @@ class Pair(NamedTuple):
 def test_what_is_sent_arrives(dumps, obj):
     """The same values, types and shapes, from a header and buffers laid out in one piece of memory."""
     header, buffers = dumps(obj)
-    spans = shared_memory.laid_out(buffers)
-    memory = bytearray(shared_memory.total_size(spans))
-    for (offset, n), buffer in zip(spans, buffers, strict=True):
+    ranges = shared_memory.laid_out(buffers)
+    memory = bytearray(shared_memory.total_size(ranges))
+    for (offset, n), buffer in zip(ranges, buffers, strict=True):
         memory[offset : offset + n] = buffer
-    loaded = pickle.loads(header, buffers=[memoryview(memory)[offset : offset + n] for offset, n in spans])
+    loaded = pickle.loads(header, buffers=[memoryview(memory)[offset : offset + n] for offset, n in ranges])
 
     np.testing.assert_equal(loaded, obj)
     assert type(obj) is type(loaded)
-    assert all(0 == offset % arena.ALIGNMENT for offset, _ in spans)
+    assert all(0 == offset % arena.ALIGNMENT for offset, _ in ranges)
 
 
 def test_arrays_of_any_size_leave_the_header_small():
@@ -112,11 +112,11 @@ def test_results_arrive_as_they_were(result, where):
     header, views = pickling.result_dumps(result)
     header = marshal.loads(marshal.dumps(header))
     if where == "in memory":
-        spans = shared_memory.laid_out(views)
-        memory = np.zeros(shared_memory.total_size(spans) + 1, np.uint8)
-        for (offset, n), view in zip(spans, views, strict=True):
+        ranges = shared_memory.laid_out(views)
+        memory = np.zeros(shared_memory.total_size(ranges) + 1, np.uint8)
+        for (offset, n), view in zip(ranges, views, strict=True):
             memory[offset : offset + n] = view
-        arrived = pickling.result_in(memory, header, spans)
+        arrived = pickling.result_in(memory, header, ranges)
     else:
         arrived = pickling.result_loads(header, [bytearray(view) for view in views])
 

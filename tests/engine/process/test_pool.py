@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import itertools
 import os
-import platform
 import random
 import signal
 import subprocess
@@ -22,12 +20,9 @@ import psutil
 import pytest
 
 import batchup
-from batchup import ArrayDataSource, WorkerProcessPool, WorkStream
-from batchup.engine.process import pickling, shared_memory
+from batchup import ArrayDataSource, WorkerProcessPool
 from batchup.engine.process.constants import Constant
-from batchup.engine.process.group import WorkerGroup
-from batchup.engine.process.pool import ProcessPool
-from batchup.errors import BatchTimeoutError, DataSourcePicklingError, PoolClosedError, WorkerDiedError, WorkerError
+from batchup.errors import DataSourcePicklingError, PoolClosedError
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
 
@@ -52,22 +47,6 @@ def test_lambdas_and_local_classes_work(pool):
             self.x = x / 2
 
     assert [1.5] == [half.x for half in pool.work_stream([(lambda x: Half(x), (3,))])]
-
-
-@pytest.mark.parametrize("columns", [1000, 101, 7], ids=["large", "several to a slot", "through the pipe"])
-def test_a_batch_is_the_consumers_own(pool, columns):
-    """Batches are writable, and writing to one changes no other, though their memory is used again."""
-    X = np.arange(400 * columns, dtype=np.float64).reshape(400, columns)
-    par = pool.parallel_data_source(ArrayDataSource([X]), 4)
-
-    kept = []
-    for i, (batch,) in enumerate(par.batch_iterator(10)):
-        if i % 3:
-            batch[:] = -1
-        else:
-            kept.append((i, batch))
-    assert all((batch == X[10 * i : 10 * i + 10]).all() for i, batch in kept)
-    assert 14 == len(kept)
 
 
 def test_memory_is_used_again(pool):
@@ -112,25 +91,6 @@ def test_what_a_worker_holds_on_to_stays_as_it_is():
             x[:] = -1
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc here")
-def test_memory_that_cannot_be_mapped_is_used_again(monkeypatch):
-    """Whatever the parent refuses, the worker does not make more and more of it."""
-
-    def refused(path, size):
-        raise OSError(errno.ENOMEM, "no more of it")
-
-    with WorkerProcessPool(1) as pool:
-        (pid,) = pids_of(pool)
-        monkeypatch.setattr(shared_memory.Segment, "mapped", staticmethod(refused))
-        stream = pool.work_stream(((np.full, (100_000, n)) for n in range(40)), 4)
-        with pytest.warns(RuntimeWarning, match="no shared memory"):
-            found = [int(array[-1]) for array in stream]
-        fds = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-
-    assert list(range(40)) == found
-    assert sum("memfd:batchup" in target for target in fds) <= 12
-
-
 def test_a_function_makes_its_batch_where_it_is_sent_from(tmp_path):
     """`empty` finds room in the slot, though the samples that the function was given lie there too."""
 
@@ -146,21 +106,6 @@ def test_a_function_makes_its_batch_where_it_is_sent_from(tmp_path):
 
         assert [4 * n for n in range(20)] == [int(image[0, 0]) for (image,) in batches]
     assert ["False", "False"] + ["True"] * 18 == (tmp_path / "made").read_text().split()
-
-
-def test_small_batches_lie_several_to_a_slot():
-    """So that they cost little memory and little time; a slot goes back when all that lie in it are gone."""
-    with WorkerProcessPool(1) as pool:
-        batches = pool.work_stream((np.full, (1000, n)) for n in range(200))
-        kept = list(batches)
-        all_kept = batches.stats()
-        del kept[:150], kept[1:]
-        for _ in pool.work_stream((np.full, (1000, n)) for n in range(600)):
-            pass
-
-        assert 200 * 8000 <= all_kept.shared_bytes <= 1.2 * 200 * 8000
-        assert (kept[0] == 150).all()
-        assert batches.stats().slots <= 5
 
 
 def test_arrays_are_shared_not_copied(pool):
@@ -183,151 +128,6 @@ def test_a_constant_is_freed_with_its_last_use(pool):
     del stream
     gc.collect()
     assert (None, None) == (gone[0](), gone[1]())
-
-
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
-@pytest.mark.parametrize("at", [0, 3, 9])
-def test_a_killed_worker_costs_nothing_but_time(pool, kind, at):
-    """Every batch arrives, in order, once."""
-    X = np.arange(4000).reshape(200, 20)
-    batches = pool.parallel_data_source(ArrayDataSource([X]), 6).batch_iterator(10, shuffle=7)
-    expected = list(ArrayDataSource([X]).batch_iterator(10, shuffle=7))
-
-    got = []
-    victims = pids_of(pool)
-    for i, (batch,) in enumerate(batches):
-        if i == at:
-            os.kill(victims.pop(), kind)
-        got.append(batch)
-    assert len(expected) == len(got)
-    assert all((e == g).all() for (e,), g in zip(expected, got, strict=True))
-
-
-def test_all_workers_killed_while_idle_are_replaced(pool):
-    """The next epoch does not notice."""
-    for pid in pids_of(pool):
-        os.kill(pid, signal.SIGKILL)
-
-    assert [n**2 for n in range(20)] == list(pool.work_stream((pow, (n, 2)) for n in range(20)))
-
-
-def test_a_task_that_kills_its_worker_is_named(pool):
-    """Three workers, then an error with the batch and its samples; the others are not harmed."""
-
-    def deadly(x):
-        if x[0] == 20:
-            os._exit(7)
-        return (x,)
-
-    batches = pool.parallel_data_source(ArrayDataSource([np.arange(60)]).map(deadly), 4).batch_iterator(10)
-    first = [next(batches)[0][0] for _ in range(2)]
-    with pytest.raises(WorkerDiedError, match="exit codes 7, 7, 7") as died:
-        next(batches)
-
-    assert [0, 10] == first
-    assert (2, 3, (7, 7, 7)) == (died.value.batch_number, died.value.attempts, died.value.exit_codes)
-    assert list(range(20, 30)) == died.value.indices.tolist()
-    assert [30, 40, 50] == [x[0] for (x,) in batches]
-
-
-def killed_by(number):
-    os.kill(os.getpid(), number)
-
-
-@pytest.mark.parametrize(
-    ("number", "hint"),
-    [(signal.SIGKILL, "too little memory"), (signal.SIGSEGV, "which is read-only here: make a copy first")],
-)
-def test_how_a_worker_ended_hints_at_why(number, hint):
-    """By the system, or by a write to where it may not."""
-    with ProcessPool(1, retries=0) as pool, pytest.raises(WorkerDiedError, match=hint) as died:
-        pool.submit(killed_by, number).result()
-
-    assert 1 == str(died.value).count("; -")
-
-
-def test_a_worker_that_dies_beside_a_slow_task_does_not_accuse_it(tmp_path):
-    """Only the task that was under way in the dead worker is charged."""
-    slow_may_end = tmp_path / "end"
-
-    def task(n):
-        if n == 0:
-            while not slow_may_end.exists():
-                pass
-            return "slow"
-        if n == 5:
-            slow_may_end.touch()
-        os._exit(1)
-
-    with WorkerProcessPool(2, retries=0) as pool:
-        stream = pool.work_stream(((task, (n,)) for n in range(6)), 6)
-        assert "slow" == next(stream)
-        for _ in range(5):
-            with pytest.raises(WorkerDiedError):
-                next(stream)
-
-
-def test_the_tasks_of_others_are_not_accused():
-    """Two streams take turns in a worker: the one whose task kills it is to blame, not who has waited for longer."""
-    with WorkerProcessPool(1, retries=0) as pool:
-        innocent = pool.work_stream((time.sleep, (0.05,)) for _ in range(10))
-        guilty = pool.work_stream([(os._exit, (7,))])
-
-        assert [None] * 10 == list(innocent)
-        with pytest.raises(WorkerDiedError):
-            next(guilty)
-
-
-def test_a_timeout_accuses_nobody_else(tmp_path):
-    """What another stream's task was at when its worker was ended is done again, and charged with nothing."""
-    opened = tmp_path / "opened"
-    with WorkerProcessPool(1, retries=0) as pool:
-        pids_of(pool)
-        slow = pool.work_stream([(wait_until_there, (opened,))])
-        hasty = WorkStream(pool.engine, [(pow, (2, 2))], timeout=0.2)
-
-        with pytest.raises(BatchTimeoutError):
-            next(hasty)
-        opened.touch()
-        assert [None] == list(slow)
-        assert 1 == slow.stats().restarts
-
-
-def wait_until_there(path):
-    while not path.exists():
-        time.sleep(0.005)
-
-
-def test_an_error_comes_back_as_itself(pool):
-    """Its type, its message, the traceback of the worker as the cause, and where it was."""
-    with pytest.raises(ZeroDivisionError) as raised:
-        next(pool.work_stream([(lambda: 1 / 0,)]))
-
-    assert "in <lambda>" in str(raised.value.__cause__)
-    assert any(note.startswith("in worker pid") for note in raised.value.__notes__)
-
-
-def test_an_error_that_cannot_be_pickled_is_told(pool):
-    """As a `WorkerError` with its type, its message and its traceback."""
-
-    class Odd(Exception):
-        def __init__(self, a, b):
-            super().__init__(f"{a} and {b}")
-
-    def fail():
-        raise Odd(1, 2)
-
-    with pytest.raises(WorkerError, match="Odd: 1 and 2") as raised:
-        next(pool.work_stream([(fail,)]))
-    assert "Odd" == raised.value.type_name
-    assert "in fail" in raised.value.remote_traceback
-
-
-def test_a_result_that_cannot_be_pickled_is_an_error(pool):
-    """The pool goes on."""
-    with pytest.raises((WorkerError, TypeError), match="cannot pickle"):
-        next(pool.work_stream([(threading.Lock,)]))
-    assert [8] == list(pool.work_stream([(pow, (2, 3))]))
 
 
 def test_a_source_that_cannot_be_pickled_is_refused_at_the_call(pool):
@@ -568,43 +368,6 @@ def test_a_caught_ctrl_c_leaves_the_pool_usable(tmp_path):
     assert ("True\n", "") == (done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("n", [3, 100_000], ids=["through the pipe", "in shared memory"])
-def test_an_interruption_while_a_result_is_opened_loses_nothing(pool, monkeypatch, n):
-    """Ctrl-C in the midst of unpickling a batch: caught, the batch comes, and not None in its place."""
-    name = "result_loads" if n == 3 else "result_in"
-    opened, calls = getattr(pickling, name), []
-
-    def interrupted(*args):
-        calls.append(args)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        return opened(*args)
-
-    monkeypatch.setattr(pickling, name, interrupted)
-    stream = pool.work_stream((np.full, (n, i)) for i in range(2))
-    with pytest.raises(KeyboardInterrupt):
-        next(stream)
-
-    assert [[i] * n for i in range(2)] == [array.tolist() for array in stream]
-
-
-def test_numbers_of_threads_are_shared_out(pool):
-    """Workers together use no more threads for linear algebra than there are cores."""
-    import joblib
-
-    threads = max(1, joblib.cpu_count() // 2)
-    assert [os.environ.get("OMP_NUM_THREADS", str(threads))] == list(
-        pool.work_stream([(lambda: os.environ["OMP_NUM_THREADS"],)])
-    )
-
-
-def test_workers_that_cannot_begin_are_an_error(monkeypatch):
-    """Not a loop that starts processes for ever."""
-    monkeypatch.setattr("batchup.engine.process.group.START", "import sys; sys.exit(3)")
-    with ProcessPool(1) as pool, pytest.raises(WorkerDiedError, match="exit code 3"):
-        pool.submit(pow, 2, 3).result()
-
-
 def test_the_reference_to_a_constant_is_small():
     """Whatever is behind it: each task carries one."""
     constant = Constant(list(range(100_000)))
@@ -658,77 +421,3 @@ def test_an_error_of_the_program_comes_back_as_its_own(tmp_path):
     )
 
     assert ("a bad sample True\n", "") == (done.stdout, done.stderr)
-
-
-@pytest.mark.parametrize(
-    ("gone", "code", "said"),
-    [("os.close(writer)", 0, ""), ("pass", 1, "FileNotFoundError: no such memory\n")],
-    ids=["gone", "there"],
-)
-def test_a_worker_whose_parent_goes_while_it_begins_says_nothing(gone, code, said):
-    """Its memory is not there any more; if the parent still is, that is an error."""
-    body = f"""
-    import os
-    from batchup.engine.process import worker
-
-    def mapped(path, size):
-        {gone}
-        raise FileNotFoundError("no such memory")
-
-    worker.shared_memory.Segment.mapped = mapped
-    reader, writer = os.pipe()
-    worker.main(*os.pipe(), reader, 8, 0, "/proc/1/fd/3")
-    """
-    command = [sys.executable, "-c", textwrap.dedent(body)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-    assert (code, said) == (ended.returncode, ended.stderr[ended.stderr.find("FileNotFoundError:") :])
-
-
-def kept_after(nbytes: int) -> float:
-    """How much of the memory of an array the process still has when the array is gone, as a part."""
-    process = psutil.Process()
-    before = process.memory_info().rss
-    array = np.ones(nbytes, np.uint8)
-    del array
-    return (process.memory_info().rss - before) / nbytes
-
-
-@pytest.mark.skipif(
-    platform.libc_ver() < ("glibc", "2.36") or "LD_PRELOAD" in os.environ, reason="a newer glibc keeps so much"
-)
-@pytest.mark.parametrize(
-    ("settings", "kept"),
-    [
-        ({}, True),
-        ({"MALLOC_MMAP_THRESHOLD_": "1000000"}, False),
-        ({"MALLOC_ARENA_MAX": "2"}, True),
-        ({"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1000000"}, False),
-    ],
-)
-def test_workers_keep_the_memory_of_large_arrays(monkeypatch, settings, kept):
-    """It is used again for the next batch, rather than had from the system anew; up to a limit, and if you let them."""
-    for name in [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]:
-        monkeypatch.delenv(name)
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    with WorkerProcessPool(1) as pool:
-        large, too_large = pool.work_stream((kept_after, (n,)) for n in (50 << 20, 400 << 20))
-
-    assert kept == (large > 0.9)
-    assert too_large < 0.1
-
-
-def test_what_is_dropped_by_a_worker_that_is_gone_is_not_by_its_successor():
-    """A cancellation that comes late does not have the new worker wait for a message that was sent to the old one."""
-    group = WorkerGroup(1)
-    try:
-        (old,) = group.workers
-        group.remove(old)
-        old.end(0.0)
-        group.start(0)
-        group.drop(old, [1])
-
-        assert [0, 0] == group._marks[0].tolist()
-    finally:
-        group.end(0.0)

@@ -22,7 +22,7 @@ def test_no_memory_left_is_an_error_of_ours(monkeypatch):
 
     monkeypatch.setattr("os.posix_fallocate", full)
     before = set(os.listdir("/proc/self/fd"))
-    with pytest.raises(SharedMemoryError, match="4096 bytes of shared memory cannot be had: .*no space"):
+    with pytest.raises(SharedMemoryError, match="4096 bytes of shared memory cannot be allocated: .*no space"):
         shared_memory.Segment(4096)
     assert before == set(os.listdir("/proc/self/fd"))
 

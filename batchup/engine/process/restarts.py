@@ -1,0 +1,92 @@
+"""What happens when a worker dies: another one is started, and its tasks are done again, but for one that killed it."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from ...errors import WorkerDiedError
+from .group import GRACE, WorkerProcess
+from .results import Answer
+from .schedule import Schedule
+
+__all__ = ["Restarts"]
+
+LIKELY_CAUSES = {  # by exit code
+    -signal.SIGKILL: "-9 is often the system's answer to too little memory",
+    -signal.SIGSEGV: "-11 is that of code in C, often where it writes into a tensor that shares the memory of an array "
+    "of the source, which is read-only here: make a copy first",
+}
+
+
+class Restarts:
+    """Replaces workers that died.
+
+    A worker notes in shared memory which task it works on (`protocol`), so the parent knows the one to blame. A task
+    that `retries` + 1 workers died of is not tried again.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    workers : int
+    retries : int
+
+    Attributes
+    ----------
+    count : int
+        How many workers were replaced.
+    """
+
+    def __init__(self, schedule: Schedule, workers: int, retries: int) -> None:
+        self._schedule = schedule
+        self._most_failed_starts = 2 * workers
+        self._retries = retries
+        self._failed_starts = 0  # in a row
+        self.count = 0
+
+    def note_start(self, worker: WorkerProcess) -> None:
+        """The worker has begun to work."""
+        worker.has_started = True
+        self._failed_starts = 0
+
+    def replace(self, dead: WorkerProcess) -> None:
+        """Start another worker in place of a dead one, and have its tasks done again."""
+        group = self._schedule.group
+        exit_code = dead.end(time.monotonic() + GRACE)
+        running = dead.answers.get(group.mark(dead.index))
+        group.clear_mark(dead.index)
+        group.remove(dead)
+        if not dead.killed_by_parent:
+            self._blame(dead, running, exit_code)
+        if self._failed_starts > self._most_failed_starts:
+            self._fail_all(dead, exit_code)
+        group.start(dead.index)
+        self.count += 1
+        for answer in dead.answers.values():
+            if answer.state == "waiting":
+                answer.retried += 1
+                self._schedule.assign(answer)
+
+    def _blame(self, dead: WorkerProcess, running: Answer | None, exit_code: int | None) -> None:
+        if not dead.has_started:
+            self._failed_starts += 1
+        if running is not None and exit_code != -signal.SIGINT:  # Ctrl-C is no fault of the data
+            running.exit_codes += (exit_code,)
+            if len(running.exit_codes) > self._retries:
+                self._schedule.fail(dead.answers.pop(running.number), _died(running))
+
+    def _fail_all(self, dead: WorkerProcess, exit_code: int | None) -> None:
+        for answer in dead.answers.values():
+            why = f"worker processes end before they begin to work, with exit code {exit_code}"
+            self._schedule.fail(answer, WorkerDiedError(why))
+        dead.answers = {}
+        self._failed_starts = 0
+
+
+def _died(answer: Answer) -> WorkerDiedError:
+    attempts = len(answer.exit_codes)
+    codes = ", ".join(map(str, answer.exit_codes))
+    hints = "".join(f"; {cause}" for code, cause in LIKELY_CAUSES.items() if code in answer.exit_codes)
+    error = WorkerDiedError(f"{attempts} worker processes in a row died at this task (exit codes {codes}{hints})")
+    error.attempts, error.exit_codes = attempts, answer.exit_codes
+    return error
