@@ -62,7 +62,6 @@ MISSING: set[str] = {
     "flow/state.py",
     "flow/steps.py",
     "loader/arguments.py",
-    "loader/job.py",
     "loader/loader.py",
     "loader/loop.py",
     "loader/picture.py",
