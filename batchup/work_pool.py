@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .data_source import AbstractDataSource, Batch, Pick, Plan, Traits
-from .data_source.combined import coerced
+from .data_source.coerce import as_data_source
 from .data_source.replay import Epoch
 from .engine.checks import whole
 from .engine.global_rng import seed_globals
@@ -206,7 +206,7 @@ class ParallelDataSource(AbstractDataSource):
     """
 
     def __init__(self, ds: Any, batch_buffer_size: int, pool: AbstractWorkerPool, timeout: float | None = None) -> None:
-        self._ds = coerced(ds, "ds")
+        self._ds = as_data_source(ds, "ds")
         if not self._ds.is_random_access:
             raise TypeError(
                 f"{type(self._ds).__name__} cannot fetch by index, so its batches cannot be fetched in parallel; "

@@ -12,7 +12,7 @@ from typing import Any, Literal, Never, Self
 import numpy as np
 
 from ..data_source import Batch, BatchIterator
-from ..data_source.combined import coerced
+from ..data_source.coerce import as_data_source
 from ..data_source.replay import should_agree
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
@@ -114,7 +114,7 @@ class Loader:
         **others: Never,
     ) -> None:
         no_keywords("Loader", others, KEYWORDS)
-        self.source = coerced(source, "source")
+        self.source = as_data_source(source, "source")
         self.batch_size = whole("batch_size", batch_size)
         self._plan = RunPlan(
             self.source.plan(self.batch_size),
