@@ -270,7 +270,7 @@ def runs(draw):
     world = draw(st.integers(1, 3))
     shard = draw(st.none() | st.tuples(st.integers(0, world - 1), st.just(world)))
     weighted = seed is not None  # draws by weight have no order to keep
-    chance = weighted or shard is None  # what trainers share out has a seed
+    chance = weighted or shard is None  # what ranks share has a seed
     source = sources(weighted=weighted, chance=chance, batch_size=batch_size)
     return {
         "source": draw(source | named_sources()),

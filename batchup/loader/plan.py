@@ -1,4 +1,4 @@
-"""The plan of a run: which picks an epoch is made of, what becomes of short ones, and which belong to one rank."""
+"""The plan of a run: the picks of each epoch, what happens to short ones, and which ones belong to this rank."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class PaddedPick(NamedTuple):
     ----------
     pick : pick
     valid : int or tuple
-        How many samples, from the first, are not there only to fill it up. A tuple with one count for each source,
-        where sources stand side by side and are not trimmed to one length.
+        The number of samples before the filling. A tuple with one number per source, if they are not trimmed to one
+        length.
     counts : int or tuple
-        How many samples there are, the others included; like `valid`.
+        The number of samples with the filling; of the same form as `valid`.
     """
 
     pick: Pick
@@ -40,7 +40,18 @@ class PaddedPick(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunPlan:
-    """What decides which samples are in which batch of a run."""
+    """The plan of a source, and the options of a loader that decide which samples make which batch of a run.
+
+    Parameters
+    ----------
+    plan : Plan
+    batch_size : int
+    shuffled : bool
+    last, remainder : str
+        As for `Loader`.
+    shard : (int, int) or None
+        Rank and world size.
+    """
 
     plan: Plan
     batch_size: int
@@ -58,7 +69,7 @@ class RunPlan:
         return self._own(self._finished(seed, epoch, self._drawn(seed, epoch)))
 
     def length(self) -> int | float | None:
-        """How many batches of an epoch belong to this rank; None where that is not known before it is drawn."""
+        """The number of batches of this rank in an epoch; None if it depends on random numbers."""
         n = self.plan.length(self.last == "drop", self.shuffled)
         if n is None or n == np.inf or self.shard is None:
             return n
@@ -67,7 +78,7 @@ class RunPlan:
         return (int(n) + more) // world
 
     def follows_the_seed(self) -> bool:
-        """Whether another seed gives another order."""
+        """Whether the order of the batches depends on the seed."""
         return self.shuffled or self.plan.weighted
 
     def _drawn(self, seed: Seed, epoch: int) -> Iterator[Pick]:
@@ -75,7 +86,7 @@ class RunPlan:
         return self.plan.picks(rng, SeedPath(entropy_of(seed), (epoch,)) if self.plan.draws else None)
 
     def _finished(self, seed: Seed, epoch: int, picks: Iterator[Pick]) -> Iterator[Pick]:
-        """The picks, none of them short (but for "keep")."""
+        """The picks, with short ones treated as `last` says."""
         plan = self.plan
         match self.last:
             case "drop":
@@ -113,7 +124,7 @@ class RunPlan:
 
 
 def _share_of(picks: Iterator[Pick], rank: int, world: int, remainder: Remainder) -> Iterator[Pick]:
-    """The picks of one rank: of each round of `world` picks, the one at its place."""
+    """The picks of one rank: number `rank` of each round of `world` picks."""
     while some := list(itertools.islice(picks, world)):
         if rank < len(some) and (len(some) == world or remainder != "drop"):
             yield some[rank]

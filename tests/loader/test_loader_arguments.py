@@ -103,11 +103,11 @@ def test_a_keyword_that_it_does_not_take(given, said):
         ({"max_skipped": None}, TypeError, ["max_skipped should be an integer of at least 0", "None"]),
         ({"timeout": 0}, ValueError, ["timeout should be None or more than 0 seconds", "0"]),
         ({"timeout": "10"}, TypeError, ["timeout should be None or a number of seconds", "'10'"]),
-        ({"shard": 3}, TypeError, ["shard should be (rank, world)", "3"]),
-        ({"shard": (0, 1, 2)}, TypeError, ["shard should be (rank, world)", "(0, 1, 2)"]),
-        ({"shard": (2, 2)}, ValueError, ["the rank of shard should be below its world, 2, not 2"]),
+        ({"shard": 3}, TypeError, ["shard should be (rank, world_size)", "3"]),
+        ({"shard": (0, 1, 2)}, TypeError, ["shard should be (rank, world_size)", "(0, 1, 2)"]),
+        ({"shard": (2, 2)}, ValueError, ["the rank of shard should be below its world size, 2, not 2"]),
         ({"shard": (-1, 2)}, ValueError, ["the rank of shard should be an integer of at least 0", "-1"]),
-        ({"shard": (0, 0)}, ValueError, ["the world of shard should be an integer of at least 1", "0"]),
+        ({"shard": (0, 0)}, ValueError, ["the world size of shard should be an integer of at least 1", "0"]),
         ({"shard": (0.5, 2)}, TypeError, ["the rank of shard should be an integer", "0.5"]),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_number_of_steps_is_an_integer_of_0_or_more(n, error):
     ids=["shuffled", "by weight"],
 )
 @pytest.mark.parametrize("shuffle", [np.random.RandomState(1), np.random.default_rng(1), True, None])
-def test_what_trainers_share_out_follows_from_a_seed(source, shuffle):
+def test_what_ranks_share_follows_from_a_seed(source, shuffle):
     """Each of them might have another generator, or have it elsewhere. In order, there is nothing to agree on."""
     if shuffle is None and isinstance(source, ArrayDataSource):
         assert 1 == len(Loader(source, 2, shuffle=shuffle, shard=(0, 2)))
