@@ -231,7 +231,7 @@ class ParallelDataSource(AbstractDataSource):
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self._ds.num_samples(**kwargs)
 
-    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> BatchStream:
         """The batches of one pass over the source. The pool starts to prefetch them at once.
 
         Parameters

@@ -56,7 +56,7 @@ def choose_seed(shuffle: Shuffle) -> tuple[Seed, bool]:
 
 def check_seed(shuffle: Shuffle, plan: RunPlan, is_seed: bool) -> None:
     """Refuse a `shuffle` that is no seed, if several ranks need the same random numbers."""
-    if world_size(plan.shard) > 1 and plan.follows_the_seed() and not is_seed:
+    if world_size(plan.shard) > 1 and plan.depends_on_seed() and not is_seed:
         raise ValueError(
             f"with a shard, shuffle should be a seed (an int or a SeedSequence), not {shuffle!r}: the same seed on all "
             "ranks, or their orders may differ, so that samples are repeated and missed"

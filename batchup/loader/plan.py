@@ -66,7 +66,7 @@ class RunPlan:
 
     def picks(self, seed: Seed, epoch: int) -> Iterator[Pick]:
         """The picks of one epoch that belong to this rank."""
-        return self._own(self._finished(seed, epoch, self._drawn(seed, epoch)))
+        return self._of_this_rank(self._without_short(seed, epoch, self._picks_of_plan(seed, epoch)))
 
     def length(self) -> int | float | None:
         """The number of batches of this rank in an epoch; None if it depends on random numbers."""
@@ -77,15 +77,15 @@ class RunPlan:
         more = {"drop": 0, "pad": world - 1, "uneven": world - 1 - rank}[self.remainder]
         return (int(n) + more) // world
 
-    def follows_the_seed(self) -> bool:
+    def depends_on_seed(self) -> bool:
         """Whether the order of the batches depends on the seed."""
         return self.shuffled or self.plan.weighted
 
-    def _drawn(self, seed: Seed, epoch: int) -> Iterator[Pick]:
+    def _picks_of_plan(self, seed: Seed, epoch: int) -> Iterator[Pick]:
         rng = rng_at(seed, epoch) if self.shuffled else None
         return self.plan.picks(rng, SeedPath(entropy_of(seed), (epoch,)) if self.plan.draws else None)
 
-    def _finished(self, seed: Seed, epoch: int, picks: Iterator[Pick]) -> Iterator[Pick]:
+    def _without_short(self, seed: Seed, epoch: int, picks: Iterator[Pick]) -> Iterator[Pick]:
         """The picks, with short ones treated as `last` says."""
         plan = self.plan
         match self.last:
@@ -97,11 +97,11 @@ class RunPlan:
                 return (self._wrapped(pick, seed, epoch) if plan.is_short(pick) else pick for pick in picks)
         return picks
 
-    def _own(self, picks: Iterator[Pick]) -> Iterator[Pick]:
+    def _of_this_rank(self, picks: Iterator[Pick]) -> Iterator[Pick]:
         if self.shard is None:
             return picks
         rank, world = self.shard
-        return _share_of(picks, rank, world, self.remainder)
+        return _picks_of_rank(picks, rank, world, self.remainder)
 
     def _padded(self, pick: Pick) -> PaddedPick:
         def filled(leaf: Any, n: int) -> Any:
@@ -115,7 +115,7 @@ class RunPlan:
         def filled(leaf: Any, n: int, more: Any) -> Any:
             return np.concatenate([leaf, more[: n - len(leaf)]]) if _is_array(leaf) else leaf
 
-        following = (other for later in itertools.count(epoch + 1) for other in self._drawn(seed, later))
+        following = (other for later in itertools.count(epoch + 1) for other in self._picks_of_plan(seed, later))
         wanted = self.plan.sizes(pick)
         while self.plan.is_short(pick):
             other = next(other for other in following if self.plan.are_alike(pick, other))
@@ -123,7 +123,7 @@ class RunPlan:
         return pick
 
 
-def _share_of(picks: Iterator[Pick], rank: int, world: int, remainder: Remainder) -> Iterator[Pick]:
+def _picks_of_rank(picks: Iterator[Pick], rank: int, world: int, remainder: Remainder) -> Iterator[Pick]:
     """The picks of one rank: number `rank` of each round of `world` picks."""
     while some := list(itertools.islice(picks, world)):
         if rank < len(some) and (len(some) == world or remainder != "drop"):
