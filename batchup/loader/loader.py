@@ -55,8 +55,8 @@ class Loader:
         epoch. A generator draws such a seed once, when the loader is made; with True, NumPy's global generator does.
         None and False keep the order.
     pool : None, "threads", "processes", int, or a pool, default None
-        What prefetches the batches. None: nothing, the loop itself fetches each batch. "threads" or "processes": one
-        worker per core. An int: that many threads. A pool of your own stays open when the loader is closed.
+        What prefetches the batches. "threads" or "processes": one worker per core. An int: that many threads. A pool of
+        your own stays open when the loader is closed. None: the loop itself fetches each batch when it needs it.
     depth : int, optional
         How many batches may be in flight: being fetched, or ready and not yet taken. By default twice the number of
         workers.
