@@ -1,6 +1,6 @@
-"""Work pools: batches prepared ahead, in threads or in processes.
+"""Work pools: prefetch batches in threads or in processes.
 
-The batches are the same as without a pool, in the same order: only the work is done elsewhere.
+The batches and their order are the same as without a pool.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .data_source import AbstractDataSource, Batch, Pick, Plan, Traits
-from .data_source.combined import coerced
+from .data_source.coerce import as_data_source
 from .data_source.replay import Epoch
 from .engine.checks import whole
 from .engine.closing import Closing
@@ -47,40 +47,40 @@ __all__ = [
 
 
 class AbstractWorkerPool(Closing):
-    """What both kinds of pool can do. A pool may serve several loops at once, and lives until it is closed.
+    """The base class of pools. A pool can serve several loops at once, and runs until it is closed.
 
-    A context manager: the end of ``with`` closes it. Pools that are open are closed when the interpreter ends.
+    Use it in a ``with`` statement, which closes it at the end. The end of the program closes all open pools.
     """
 
     @property
     def engine(self) -> Pool:
-        """The pool underneath."""
+        """The pool of the engine that runs the tasks."""
         raise NotImplementedError(f"{type(self).__name__} has no workers; WorkerThreadPool and WorkerProcessPool have")
 
     def shared_constant(self, x: Any) -> Any:
-        """What stands for `x` among the arguments of tasks, so that it is sent to the workers once.
+        """Send a large object to the workers only once. Pass the result to tasks in place of `x`.
 
         Parameters
         ----------
         x : object
-            Large, and not changed from now on.
+            Do not change it from now on.
 
         Returns
         -------
         object
-            Where a task gets this as an argument, its function gets `x`.
+            If a task has this among its arguments, its function gets `x`.
         """
         return self.engine.share(x)
 
     def work_stream(self, task_generator: Iterable[Task], task_buffer_size: int = DEPTH) -> WorkStream:
-        """The results of tasks, in their order, worked on ahead of whoever asks for them.
+        """Run tasks ahead of the consumer, and return their results in order.
 
         Parameters
         ----------
         task_generator : iterable of tuples
             ``(fn,)``, ``(fn, args)`` or ``(fn, args, kwargs)``.
         task_buffer_size : int, default 20
-            How many tasks may be under way, or done and not asked for. So many begin at once.
+            How many tasks may be in flight: running, or done and not yet taken. This many start at once.
 
         Returns
         -------
@@ -98,16 +98,16 @@ class AbstractWorkerPool(Closing):
     def parallel_data_source(
         self, ds: Any, batch_buffer_size: int = DEPTH, timeout: float | None = None
     ) -> ParallelDataSource:
-        """The same source, with its batches prepared ahead by this pool.
+        """The same source, with its batches prefetched by this pool.
 
         Parameters
         ----------
         ds : data source
             One that fetches by index.
         batch_buffer_size : int, default 20
-            How many batches may be in preparation, or ready and not taken.
+            How many batches may be in flight: being fetched, or ready and not yet taken.
         timeout : float, optional
-            How many seconds a loop waits for one batch.
+            How many seconds a loop may wait for one batch.
 
         Returns
         -------
@@ -132,17 +132,17 @@ class AbstractWorkerPool(Closing):
         return ParallelDataSource(ds, batch_buffer_size, self, timeout)
 
     def close(self) -> None:
-        """End all workers. What has not begun is cancelled; a loop that still runs gets a `PoolClosedError`."""
+        """End all workers. Tasks that wait are cancelled, and a loop that still runs gets a `PoolClosedError`."""
         self.engine.close()
 
 
 class WorkerThreadPool(AbstractWorkerPool):
-    """A pool of threads: right for reading and decoding files, and for NumPy, which let other threads run meanwhile.
+    """A pool of threads. Use it for work that releases the GIL: reading and decoding files, and NumPy.
 
     Parameters
     ----------
     processes : int, default 1
-        How many threads.
+        The number of threads.
     """
 
     def __init__(self, processes: int = 1) -> None:
@@ -157,21 +157,21 @@ class WorkerThreadPool(AbstractWorkerPool):
 
 
 class WorkerProcessPool(AbstractWorkerPool):
-    """A pool of processes: right for work in Python itself, which threads cannot do side by side.
+    """A pool of processes. Use it for work in pure Python, which holds the GIL and so gains nothing from threads.
 
-    Functions and classes may be lambdas, or be defined in a notebook. A worker that dies is replaced, and what it had
-    is done again.
+    Functions may be lambdas, and functions and classes may be defined in a notebook. A worker that dies is replaced,
+    and its tasks run again.
 
     Parameters
     ----------
     processes : int, default 1
-        How many processes.
+        The number of processes.
     retries : int, default 2
-        How often a batch is tried again after the worker that had it died.
+        How often to retry a batch after its worker died.
     """
 
     def __init__(self, processes: int = 1, retries: int = 2) -> None:
-        from .engine.process.pool import ProcessPool  # joblib and the rest are imported where they are used
+        from .engine.process.pool import ProcessPool  # imports joblib, which threads do not need
 
         self._engine = ProcessPool(whole("processes", processes), retries)
 
@@ -184,21 +184,21 @@ class WorkerProcessPool(AbstractWorkerPool):
 
 
 class ParallelDataSource(AbstractDataSource):
-    """A data source whose batches are prepared ahead by a pool; made by `AbstractWorkerPool.parallel_data_source`.
+    """A data source whose batches a pool prefetches; `AbstractWorkerPool.parallel_data_source` makes it.
 
     Parameters
     ----------
     ds : data source
         One that fetches by index.
     batch_buffer_size : int
-        How many batches may be in preparation, or ready and not taken.
+        How many batches may be in flight: being fetched, or ready and not yet taken.
     pool : AbstractWorkerPool
     timeout : float, optional
-        How many seconds a loop waits for one batch.
+        How many seconds a loop may wait for one batch.
     """
 
     def __init__(self, ds: Any, batch_buffer_size: int, pool: AbstractWorkerPool, timeout: float | None = None) -> None:
-        self._ds = coerced(ds, "ds")
+        self._ds = as_data_source(ds, "ds")
         if not self._ds.is_random_access:
             raise TypeError(
                 f"{type(self._ds).__name__} cannot fetch by index, so its batches cannot be fetched in parallel; "
@@ -207,15 +207,15 @@ class ParallelDataSource(AbstractDataSource):
         self._depth = whole("batch_buffer_size", batch_buffer_size)
         self._pool = pool
         self._timeout = seconds(timeout)
-        self._epochs = 0  # iterators that were made
-        self._fetch: Any = None  # what stands for the fetch in the pool
+        self._epochs = 0  # the number of iterators so far
+        self._fetch: Any = None  # the token of the shared fetch
 
     @property
     def traits(self) -> Traits:
         return self._ds.traits
 
     def plan(self, batch_size: int, **kwargs: Any) -> Plan:
-        return self._ds.plan(batch_size, **kwargs)  # for its length: batches come one after the other
+        return self._ds.plan(batch_size, **kwargs)  # for its length only: this source is sequential
 
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
         return super().batch_indices_iterator(batch_size, shuffle, **kwargs)
@@ -223,8 +223,8 @@ class ParallelDataSource(AbstractDataSource):
     def num_samples(self, **kwargs: Any) -> int | float | None:
         return self._ds.num_samples(**kwargs)
 
-    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
-        """Batches, prepared ahead from now on.
+    def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> BatchStream:
+        """The batches of one pass over the source. The pool starts to prefetch them at once.
 
         Parameters
         ----------
@@ -240,31 +240,31 @@ class ParallelDataSource(AbstractDataSource):
         Raises
         ------
         DataSourcePicklingError
-            If the source should go to processes and cannot be pickled.
+            If the pool has processes and the source cannot be pickled.
         """
         engine = self._pool.engine
         fetch: Any = self._ds.samples_by_indices_nomapping
-        noise = entropy_of(shuffle), self._epochs
+        worker_seed = entropy_of(shuffle), self._epochs
         self._epochs += 1
         epoch = Epoch(self._ds.plan(batch_size, **kwargs), batch_size, shuffle, self._ds.num_samples)
-        picks = epoch.picks()  # before the data are sent: what is wrong with the arguments is said first
+        picks = epoch.picks()  # before the data are sent, so that wrong arguments are refused first
         seeded = engine.isolated and self._ds.traits.may_use_global_rng
         fetch = self._fetch = engine.share(SeededFetch(fetch) if seeded else fetch, self._fetch)
-        return BatchStream(engine, fetch, picks, epoch, noise if seeded else None, self._depth, self._timeout)
+        return BatchStream(engine, fetch, picks, epoch, worker_seed if seeded else None, self._depth, self._timeout)
 
 
 class BatchStream(WorkStream):
-    """The batches of one go through a source, prepared by a pool; a `WorkStream` that can be resumed.
+    """The batches of one pass over a source, prefetched by a pool: a `WorkStream` that can be resumed.
 
     Parameters
     ----------
     engine : Pool
-    fetch : callable, or what stands for it in the pool
+    fetch : callable, or the token of a shared one
     picks : iterator of picks
     epoch : Epoch
-        Draws the plan again.
-    noise : (int, int) or None
-        What seeds the global generators of workers: an entropy and an epoch.
+        Replays the plan.
+    worker_seed : (int, int) or None
+        Seeds the global generators of workers: an entropy and an epoch.
     depth : int
     timeout : float or None
     """
@@ -275,47 +275,47 @@ class BatchStream(WorkStream):
         fetch: Any,
         picks: Iterator[Pick],
         epoch: Epoch,
-        noise: tuple[int, int] | None,
+        worker_seed: tuple[int, int] | None,
         depth: int,
         timeout: float | None,
     ) -> None:
-        self._fetch, self._epoch, self._noise = fetch, epoch, noise
-        super().__init__(engine, _tasks(fetch, noise, picks, 0), depth, timeout, _at_batch)
+        self._fetch, self._epoch, self._worker_seed = fetch, epoch, worker_seed
+        super().__init__(engine, _tasks(fetch, worker_seed, picks, 0), depth, timeout, _at_batch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this iterator is, as `BatchIterator.state_dict` says it. Batches count when they are delivered.
+        """The position of this iterator, as in `BatchIterator.state_dict`. Batches count when they are delivered.
 
         Returns
         -------
         dict
         """
-        return {**self._epoch.state(self._number + 1), "noise": self._noise and list(self._noise)}
+        return {**self._epoch.state(self._number + 1), "noise": self._worker_seed and list(self._worker_seed)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was made, here or by the source itself without a pool.
+        """Go on where `state` was saved, with this source or without a pool.
 
         Raises
         ------
         ValueError
-            If the state is of other data, another batch size, …; it says which.
+            If the state does not fit: other data, another batch size, …. The error says which.
         """
         picks, step = self._epoch.picks_from(state)
-        if self._noise and state.get("noise"):
+        if self._worker_seed and state.get("noise"):
             entropy, epoch = state["noise"]
-            self._noise = whole("noise", entropy, least=0), whole("noise", epoch, least=0)
-        self._begin_at(step, _tasks(self._fetch, self._noise, picks, step))
+            self._worker_seed = whole("noise", entropy, least=0), whole("noise", epoch, least=0)
+        self._begin_at(step, _tasks(self._fetch, self._worker_seed, picks, step))
 
 
-def _tasks(fetch: Any, noise: tuple[int, int] | None, picks: Iterator[Pick], step: int) -> Iterator[Task]:
-    """One for each pick. It does not hold the stream, which is to be collected as soon as its loop has been left."""
-    if noise is None:
+def _tasks(fetch: Any, worker_seed: tuple[int, int] | None, picks: Iterator[Pick], step: int) -> Iterator[Task]:
+    """One task per pick. They do not refer to the stream, so breaking out of its loop frees it at once."""
+    if worker_seed is None:
         return ((fetch, (pick,)) for pick in picks)
-    entropy, epoch = noise
+    entropy, epoch = worker_seed
     return ((fetch, (pick, entropy, epoch, i)) for i, pick in enumerate(picks, step))
 
 
 class SeededFetch:
-    """A fetch that seeds the global generators first, so that what is drawn from them depends on the batch alone."""
+    """A fetch that first seeds the global generators, so that what it draws from them depends on the batch alone."""
 
     def __init__(self, fetch: Callable[[Pick], Batch]) -> None:
         self.fetch = fetch

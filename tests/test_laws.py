@@ -103,12 +103,12 @@ def test_law_1_a_parallel_source_is_its_source(any_pool, ds, batch_size, fresh, 
     )
 
 
-# 2. Never more than `depth` picks are under way or waiting.
+# 2. Never more than `depth` picks are in flight or ready.
 
 
 @given(n=st.integers(0, 40), depth=depths, takes=st.integers(0, 40))
 @settings(max_examples=30, deadline=None)
-def test_law_2_never_more_than_depth_under_way(any_pool, n, depth, takes):
+def test_law_2_never_more_than_depth_in_flight(any_pool, n, depth, takes):
     """What was drawn from the plan and not delivered is `depth`, or what is left of the plan."""
     drawn = []
 
@@ -169,8 +169,8 @@ def test_law_3_holds_with_weights(ds, batch_size, fresh):
 
 @given(st.data(), batch_sizes(), shuffles(in_order=False))
 @settings(deadline=None)
-def test_law_3_holds_with_chance(data, batch_size, fresh):
-    """Also where a transform draws, or whose turn it is: their chance is in the pick."""
+def test_law_3_holds_with_random_transforms(data, batch_size, fresh):
+    """Also with random transforms, and with weights of a choice: their random numbers follow from the pick."""
     ds = data.draw(sources(random=True, batch_size=batch_size) | named_sources())
     plan = ds.batch_indices_iterator(batch_size, shuffle=fresh())
 
@@ -270,7 +270,7 @@ def runs(draw):
     world = draw(st.integers(1, 3))
     shard = draw(st.none() | st.tuples(st.integers(0, world - 1), st.just(world)))
     weighted = seed is not None  # draws by weight have no order to keep
-    chance = weighted or shard is None  # what trainers share out has a seed
+    chance = weighted or shard is None  # what ranks share has a seed
     source = sources(weighted=weighted, random=chance, batch_size=batch_size)
     return {
         "source": draw(source | named_sources()),

@@ -764,7 +764,7 @@ def test_shuffles_are_of_every_kind(strategy, kinds):
 
 @given(st.sampled_from(["RandomState", "Generator"]), st.integers(0, 99))
 def test_a_shuffled_is_fresh_at_each_call(kind, seed):
-    """The same chance each time, whatever was drawn from the last one."""
+    """The same random numbers each time, whatever was drawn from the last one."""
     fresh = Shuffled(kind, seed)
 
     assert fresh() is not fresh()

@@ -1,8 +1,8 @@
 """Data sources: where batches come from.
 
-A source that can fetch samples by index splits the work in two: a *plan*, which yields picks (small: which samples),
-and a *fetch*, which turns one pick into a batch. The plan is drawn in order, in one thread, and holds all chance; a
-fetch depends on its pick alone, so it can run anywhere.
+A source that fetches samples by index splits the work in two. A *plan* yields picks: small objects that say which
+samples make each batch. A *fetch* turns one pick into a batch. The plan runs in order in one thread, and all random
+choices are made there. A fetch depends on its pick alone, so any worker can run it.
 """
 
 from ..engine import tree as _tree
@@ -10,7 +10,9 @@ from ..engine.tree import Batch, Pick
 from .arrays import ArrayDataSource, RandomAccessDataSource
 from .base import AbstractDataSource, MapDataSource, RandomMapDataSource
 from .batches import BatchIterator
-from .combined import ChoiceDataSource, CompositeDataSource, coerce_data_source
+from .choice import ChoiceDataSource
+from .coerce import coerce_data_source
+from .composite import CompositeDataSource
 from .items import ParallelItems
 from .iterators import CallableDataSource, IteratorDataSource
 from .plan import ChoiceBatch, IndexPlan, Plan, RandomPick, Traits

@@ -1,4 +1,4 @@
-"""Sources that fetch by index: from arrays, or as a class of yours says."""
+"""Sources that fetch samples by index: from arrays, or by a method of your own class."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ __all__ = ["ArrayDataSource", "RandomAccessDataSource"]
 
 
 class RandomAccessDataSource(AbstractDataSource):
-    """A source that fetches samples by index. Abstract: a class made from it says how, in
-    `samples_by_indices_nomapping`.
+    """The base class of sources that fetch samples by index. A subclass defines `samples_by_indices_nomapping`.
 
     Parameters
     ----------
     length : int
-        How many samples there are.
+        The number of samples.
     indices : array of int, 1-D, optional
-        Use these samples only.
+        Use only these samples.
     repeats : int, default 1
-        How many times to go through them; -1 is for ever.
+        How many times to iterate over them; -1 is for ever.
     sampler : AbstractSampler, optional
-        Draws the indices, in place of `indices` and `repeats`.
+        Draws the indices, instead of `indices` and `repeats`.
     include_indices : bool, default False
-        Whether each batch begins with the array of its indices. It is up to `samples_by_indices_nomapping` to put it
-        there.
+        Whether each batch begins with the array of its indices. The `samples_by_indices_nomapping` of the subclass has
+        to put it there.
 
     Examples
     --------
@@ -67,7 +66,7 @@ class RandomAccessDataSource(AbstractDataSource):
             sampler = sampling.SubsetSampler(indices, repeats)
         else:
             sampler = sampling.StandardSampler(self.length, repeats)
-        if isinstance(sampler, sampling.AbstractSampler):  # any object with the same methods will do
+        if isinstance(sampler, sampling.AbstractSampler):  # any object with the same methods is fine
             sampler._should_fit(self.length)
         elif not hasattr(sampler, "num_indices_generated"):
             raise TypeError(
@@ -113,18 +112,18 @@ class ArrayDataSource(RandomAccessDataSource):
     Parameters
     ----------
     data : list or dict of array-like
-        All of one length. NumPy arrays, memory maps, lists, pandas columns, h5py datasets, or objects of your own with
-        ``__len__`` and a ``__getitem__`` that takes an array of indices and returns samples: an array, a list, …
-        A list gives batches that are tuples, a dict gives dicts. Of a list, or a ``Dataset`` of PyTorch's, a batch has
-        a list of samples.
+        The fields of the data, all of the same length: NumPy arrays, memory maps, lists, pandas columns, h5py datasets,
+        or your own objects with ``__len__`` and a ``__getitem__`` that takes an array of indices and returns samples
+        (an array, a list, …). If `data` is a list, batches are tuples; if it is a dict, batches are dicts. For a field
+        that is a list or a PyTorch ``Dataset``, a batch holds a list of samples.
     indices : array of int, 1-D, optional
-        Use these samples only.
+        Use only these samples.
     repeats : int, default 1
-        How many times to go through them; -1 is for ever.
+        How many times to iterate over them; -1 is for ever.
     sampler : AbstractSampler, optional
-        Draws the indices, in place of `indices` and `repeats`.
+        Draws the indices, instead of `indices` and `repeats`.
     include_indices : bool, default False
-        Begin each batch with the array of its indices; in a dict it is called ``"indices"``.
+        Whether each batch begins with the array of its indices; in a dict its name is ``"indices"``.
 
     Raises
     ------
@@ -133,7 +132,7 @@ class ArrayDataSource(RandomAccessDataSource):
     ValueError
         If `data` is empty, if the lengths differ, or if a sampler does not fit.
     IndexError
-        If `indices` are not those of samples.
+        If `indices` are out of range.
 
     Examples
     --------
@@ -194,7 +193,7 @@ def _described(array: Any) -> str:
 
 
 def _should_be_fields(data: list[Any] | dict[str, Any]) -> None:
-    """Refuse a list of samples, where it can be told from a list of array-likes."""
+    """Refuse a list of samples, if it is recognisably not a list of array-likes."""
     if isinstance(data, list) and data and (_is_sample(data[0]) or _are_samples(data[:2])):
         raise TypeError(
             "data should be a list of array-likes, one for each field, with a length and items by index, but data[0] "
@@ -208,7 +207,7 @@ def _is_sample(x: Any) -> bool:
 
 
 def _are_samples(some: list[Any]) -> bool:
-    """Whether they cannot be indexed, or are tuples such as (image, label)."""
+    """Whether the items are samples: they cannot be indexed, or are tuples such as (image, label)."""
     if not all(isinstance(x, tuple) for x in some):
         return len(some) > 1 and not any(map(is_array_like, some))
     one, *others = [[type(part) for part in x] for x in some]
@@ -216,7 +215,7 @@ def _are_samples(some: list[Any]) -> bool:
 
 
 def _one_length(fields: dict[str, Any]) -> int:
-    """How many samples there are: the length that all fields have."""
+    """The number of samples: the length that all fields share."""
     if not fields:
         raise ValueError("data should hold at least one array-like, but it is empty")
     for name, array in fields.items():

@@ -1,4 +1,4 @@
-"""All data sources can be mapped: by a function of a batch, or by one that draws random numbers, too."""
+"""The base class of data sources, and the sources that `map` and `random_map` make."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ __all__ = ["AbstractDataSource", "MapDataSource", "RandomMapDataSource"]
 
 
 class AbstractDataSource(SourceInterface):
-    """What all data sources can do. A class of your own needs `num_samples` and `batch_iterator`; derive one that can
-    fetch by index from `RandomAccessDataSource`.
+    """The base class of all data sources.
+
+    A class of your own defines `num_samples` and `batch_iterator`. If it can fetch samples by index, derive it from
+    `RandomAccessDataSource`.
     """
 
     def map(self, fn: Callable[..., Batch]) -> MapDataSource:
-        """The same source with `fn` applied to each batch.
+        """Apply a function to each batch.
 
         Parameters
         ----------
@@ -47,18 +49,19 @@ class AbstractDataSource(SourceInterface):
         return MapDataSource(self, fn)
 
     def random_map(self, fn: Callable[..., Batch], seed: int | None = None) -> RandomMapDataSource:
-        """The same source with `fn`, which draws, applied to each batch.
+        """Apply a random transform to each batch, such as an augmentation.
 
-        The generator that `fn` gets depends on the seed, the name of `fn`, and the place of the batch in the run, and
-        on nothing else: the batches are the same with any pool, and when a run is resumed.
+        `fn` gets a random generator that depends only on the seed, the name of `fn` and the position of the batch in
+        the run. So the batches are the same with any pool, and when a run is resumed.
 
         Parameters
         ----------
         fn : callable, ``fn(*batch, rng) -> batch``
             Gets the arrays of a batch and, by keyword, a `numpy.random.Generator`; returns a tuple of arrays.
         seed : int, optional
-            A seed for this transform alone. By default it is that of `shuffle`, or without one, what NumPy's global
-            generator draws. A seed gives the same noise each time; a generator for `shuffle`, other noise at each go.
+            A seed for this transform alone. By default the seed is that of `shuffle`; without a shuffle, NumPy's global
+            generator draws one. With a seed, each pass over the source draws the same random numbers. With a generator
+            as `shuffle`, each pass draws new ones.
 
         Returns
         -------
@@ -67,7 +70,7 @@ class AbstractDataSource(SourceInterface):
         Raises
         ------
         TypeError
-            If the source does not fetch by index.
+            If the source cannot fetch by index.
 
         Examples
         --------
@@ -84,7 +87,7 @@ class AbstractDataSource(SourceInterface):
 
 
 class MapDataSource(AbstractDataSource):
-    """A source whose batches have gone through a function.
+    """A source that applies a function to the batches of another one.
 
     Parameters
     ----------
@@ -168,7 +171,7 @@ class MapDataSource(AbstractDataSource):
 
 
 class RandomMapDataSource(AbstractDataSource):
-    """A source whose batches have gone through a function that draws; made by `random_map`.
+    """A source that applies a random transform to the batches of another one; `random_map` makes it.
 
     Parameters
     ----------
@@ -220,7 +223,10 @@ class RandomMapDataSource(AbstractDataSource):
         return BatchIterator.over(self, batch_size, shuffle, kwargs)
 
     def samples_by_indices(self, indices: Pick) -> Batch:
-        """The samples at these positions. A plain pick has no place in a run: NumPy's global generator is asked."""
+        """The samples at these positions.
+
+        Plain indices have no position in a run, so NumPy's global generator draws the seed of the transform.
+        """
         pick, seed_path = indices if isinstance(indices, RandomPick) else RandomPick(indices, SeedPath.of(None))
         return self._mapped(self.source.samples_by_indices(pick), seed_path)
 
@@ -249,5 +255,5 @@ class RandomMapDataSource(AbstractDataSource):
 
 
 def _traits_of_map(source: Any) -> Traits:
-    """Those of the source that is mapped; but what the function draws is its own affair."""
+    """The traits of the mapped source. The function may also draw from the global generator."""
     return dataclasses.replace(getattr(source, "traits", Traits()), may_use_global_rng=True)

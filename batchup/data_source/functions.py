@@ -1,4 +1,4 @@
-"""Functions of a batch, as users give them: what they are called, what they get, and what they should return."""
+"""Functions that users map over batches: their names, their arguments, and what they should return."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["batch_arguments", "batch_of", "function_name", "note_signature_misma
 
 
 def batch_arguments(batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any], str]:
-    """What a function of a batch is called with, and that in words."""
+    """The arguments and keywords for a function of a batch, and a description of them."""
     if isinstance(batch, tuple):
         return batch, {}, f"the arrays of a batch, here {len(batch)}, as so many arguments"
     return (batch,), {}, f"a batch, here {kind_of(batch)}, as one argument"
@@ -23,17 +23,17 @@ def batch_arguments(batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any], str]
 def note_signature_mismatch(
     error: TypeError, fn: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any], what: str
 ) -> None:
-    """Note on an error of `fn`, if these are not the arguments that it takes, what it gets."""
+    """Add a note about what `fn` gets to its error, if `fn` does not accept these arguments."""
     try:
         inspect.signature(fn).bind(*args, **keywords)
     except TypeError:
         noted(error, f"{function_name(fn)} gets {what}")
-    except ValueError:  # some functions in C do not tell
+    except ValueError:  # some functions in C have no signature
         pass
 
 
 def batch_of(fn: Callable[..., Any], result: Any) -> Batch:
-    """What `fn` returned, which should be a batch."""
+    """The result of `fn` as a batch; anything else is refused."""
     if isinstance(result, (tuple, dict)):
         return result
     if isinstance(result, list):  # [X, y] is taken for (X, y)
@@ -45,7 +45,7 @@ def batch_of(fn: Callable[..., Any], result: Any) -> Batch:
 
 
 def function_name(fn: Callable[..., Any]) -> str:
-    """What a function is called.
+    """The name of a function.
 
     >>> import functools
     >>> function_name(functools.partial(sorted)), function_name(lambda: 0)

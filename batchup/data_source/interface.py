@@ -1,4 +1,4 @@
-"""What a data source answers: how many samples it has, which of them make which batch, and what they are."""
+"""The methods of a data source: the number of samples, the plan of batches, the fetch, and maps over all batches."""
 
 from __future__ import annotations
 
@@ -21,41 +21,43 @@ __all__ = ["SourceInterface", "plan_of", "should_be_random_access", "with_shuffl
 
 
 class SourceInterface:
-    """What all data sources answer; `AbstractDataSource` adds `map` and `random_map`."""
+    """The methods of all data sources, apart from `map` and `random_map`, which `AbstractDataSource` adds."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Keep methods that say the same in step: a class that overrides one of them has the other made from it."""
+        """Keep pairs of methods consistent: if a subclass overrides one of a pair, the other is derived from it."""
         super().__init_subclass__(**kwargs)
-        for made, origin in _MADE_FROM.items():
-            if _depth(cls, origin) < _depth(cls, made):
-                setattr(cls, made, _picks_of_plan if made == "batch_indices_iterator" else vars(SourceInterface)[made])
+        for derived, origin in _DERIVED_FROM.items():
+            if _depth(cls, origin) < _depth(cls, derived):
+                is_picks = derived == "batch_indices_iterator"
+                setattr(cls, derived, _picks_of_plan if is_picks else vars(SourceInterface)[derived])
 
     @property
     def is_random_access(self) -> bool:
-        """Whether samples can be fetched by index: then `batch_indices_iterator` and `samples_by_indices` are there,
-        and the batches can be prepared by a work pool."""
+        """Whether samples can be fetched by index. If so, `batch_indices_iterator` and `samples_by_indices` work, and a
+        work pool can prepare the batches.
+        """
         return False
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
-        """How many samples one go through the source gives.
+        """The number of samples in one pass over the source.
 
         Returns
         -------
         int, `numpy.inf` or None
-            None where it is not known.
+            None if it is not known.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how many samples it has")
 
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
-        """Batches, one after the other.
+        """The batches of one pass over the source.
 
         Parameters
         ----------
         batch_size : int
             Samples per batch; the last may have fewer.
         shuffle : None, bool, int, SeedSequence, RandomState or Generator, optional
-            None (the default) and False keep the order. True shuffles by NumPy's global generator. An int or a
-            `SeedSequence` is a seed: the same order each time. A generator draws a new order each time.
+            None (the default) and False keep the order. True shuffles with NumPy's global generator. An int or a
+            `SeedSequence` is a seed, and gives the same order each time. A generator draws a new order each time.
 
         Returns
         -------
@@ -66,20 +68,20 @@ class SourceInterface:
         raise NotImplementedError(f"{type(self).__name__} does not give batches")
 
     def batch_indices_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
-        """The plan: what `batch_iterator` with the same arguments will fetch.
+        """The picks that `batch_iterator` with the same arguments fetches, one per batch.
 
         Returns
         -------
         iterator of picks
-            A pick is an array of indices; a composite has a tuple of them, a choice a `ChoiceBatch`.
+            A pick is an array of indices; for a composite, a tuple of picks; for a choice, a `ChoiceBatch`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no indices: its batches come one after the other")
 
     def plan(self, batch_size: int, **kwargs: Any) -> Plan:
         """Which samples make which batch, for any shuffle.
 
-        A source that wraps another one returns the plan of that. One that has only `batch_indices_iterator` gets a
-        plan made from it, which gives the same picks, and knows nothing else about them.
+        A source that wraps another one returns the plan of the inner source. By default the plan is made from
+        `batch_indices_iterator`: it gives the same picks, but knows nothing else about them.
 
         Parameters
         ----------
@@ -96,20 +98,20 @@ class SourceInterface:
 
     @property
     def traits(self) -> Traits:
-        """What other sources and pools want to know beside the plan. The default is right for any source."""
+        """What other sources and pools need to know besides the plan. The default is safe for any source."""
         return Traits()
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         """The samples at these positions of the source, as one batch.
 
-        Where the source is over a subset, 0 is the first sample of the subset.
+        For a source over a subset, index 0 is the first sample of the subset.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot fetch by index")
 
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
-        """The fetch: the batch for one pick of `batch_indices_iterator`.
+        """The batch for one pick of `batch_indices_iterator`. This is the fetch.
 
-        Where the source is over a subset, the indices are still those of the data.
+        For a source over a subset, the indices are those of the whole data.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot fetch by index")
 
@@ -122,7 +124,7 @@ class SourceInterface:
         prepend_args: tuple[Any, ...] | None = None,
         **kwargs: Any,
     ) -> tuple[npt.NDArray[Any], ...] | None:
-        """Results per sample, computed batch by batch: see the function `batch_map_concat`.
+        """Compute results per sample, batch by batch: see the function `batch_map_concat`.
 
         Parameters
         ----------
@@ -133,7 +135,7 @@ class SourceInterface:
         progress_iter_func : callable, optional
             A function in the style of ``tqdm.tqdm``, called as ``progress_iter_func(batches, total=…, leave=False)``.
         n_batches : int, optional
-            Stop after this many; needed where the source has no end.
+            Stop after this many. Required if the source has no end.
         prepend_args : tuple, optional
             Arguments of `func` before the batch.
         **kwargs
@@ -169,13 +171,13 @@ class SourceInterface:
         prepend_args: tuple[Any, ...] | None = None,
         **kwargs: Any,
     ) -> tuple[Any, ...] | None:
-        """Means over all samples, computed batch by batch: see the function `batch_map_mean`.
+        """Compute means over all samples, batch by batch: see the function `batch_map_mean`.
 
         Parameters
         ----------
         func : callable, ``func(*prepend_args, *batch)``
             Returns the sum over the batch (a number or an array), a tuple of sums, or None. With `sum_axis` it returns
-            what is still to be summed.
+            the values before summing.
         batch_size : int
             Samples per batch.
         progress_iter_func : callable, optional
@@ -183,7 +185,7 @@ class SourceInterface:
         sum_axis : int or tuple of int, optional
             The axis or axes over which to sum what `func` returns; 0 for results per sample.
         n_batches : int, optional
-            Stop after this many; needed where the source has no end.
+            Stop after this many. Required if the source has no end.
         prepend_args : tuple, optional
             Arguments of `func` before the batch.
         **kwargs
@@ -211,7 +213,7 @@ class SourceInterface:
         return mean(results(func, batches, total, progress_iter_func, prepend_args), sum_axis)
 
     def _limited(self, batch_size: int, n_batches: int | None, kwargs: dict[str, Any]) -> Limited:
-        """The batches to go through, and how many they will be (None if that is not known)."""
+        """The batches to process, and how many there will be (None if that is not known)."""
         n = self.num_samples(**{name: value for name, value in kwargs.items() if name != "shuffle"})
         if n_batches is None and n == np.inf:
             raise ValueError("the source has no end: n_batches should say how many batches to go through")
@@ -220,12 +222,12 @@ class SourceInterface:
 
     @property
     def _stages(self) -> tuple[str, ...]:
-        """The names of the steps that a batch is made in: the fetch, and each function that it is mapped by."""
+        """The names of the stages that make a batch: the fetch, and each function that is mapped over it."""
         what = "fetch" if self.is_random_access else "batches"
         return (f"the {what} of {type(self).__name__}",)
 
     def _fetch_timed(self, pick: Pick, times: list[float]) -> Batch:
-        """The batch for a pick; after each of the `_stages`, the time is added to `times`."""
+        """The batch for a pick. After each of the `_stages`, the current time is appended to `times`."""
         batch = self.samples_by_indices_nomapping(pick)
         times.append(time.perf_counter())
         return batch
@@ -240,12 +242,12 @@ _picks_of_plan.__doc__ = SourceInterface.batch_indices_iterator.__doc__
 
 
 def with_shuffle(shuffle: Shuffle, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The keywords to pass on; without a shuffle there is none among them, as not every function takes one."""
+    """The keywords to pass on. `shuffle` is among them only if there is one, since not every function accepts it."""
     return kwargs if shuffle is None else {**kwargs, "shuffle": shuffle}
 
 
 def plan_of(source: Any, batch_size: int, kwargs: dict[str, Any]) -> Plan:
-    """The plan of a source, also of an object that only looks like one."""
+    """The plan of a source, or of an object that has only the older methods of one."""
     plan: Plan = source.plan(batch_size, **kwargs) if hasattr(source, "plan") else MadePlan(source, batch_size, kwargs)
     return plan
 
@@ -255,8 +257,9 @@ def should_be_random_access(source: SourceInterface) -> None:
         raise TypeError(f"{type(source).__name__} should be over sources that fetch by index; one of them cannot")
 
 
-# Each of these methods can be made from the other one; the second rule is for the times of the parts of a fetch.
-_MADE_FROM = {
+# Derived method -> the method that it is derived from. `plan` and `batch_indices_iterator` derive from each other. The
+# last two measure the parts of a fetch, and must not bypass an overridden fetch.
+_DERIVED_FROM = {
     "plan": "batch_indices_iterator",
     "batch_indices_iterator": "plan",
     "_fetch_timed": "samples_by_indices_nomapping",
@@ -265,5 +268,5 @@ _MADE_FROM = {
 
 
 def _depth(cls: type, name: str) -> int:
-    """How far up in the bases of a class the method stands; 0 is in the class itself."""
+    """How far up the method is defined: 0 for the class itself, 1 for its next base, and so on."""
     return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))

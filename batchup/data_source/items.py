@@ -1,4 +1,4 @@
-"""An accessor whose samples are fetched one by one, side by side."""
+"""Fetch the samples of a batch one by one, in several threads."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["ParallelItems"]
 
 
 class ParallelItems:
-    """An array-like that fetches the samples of a batch by several threads, one sample at a time.
+    """An array-like that fetches the samples of a batch in several threads, one sample at a time.
 
-    For data whose samples are slow to come, such as images that are read and decoded: one batch does not wait for one
-    thread. It stands wherever the array-like itself does, with a pool or without, and can be sent to processes. What
-    samples draw from `numpy.random` does not repeat if there are several workers; what `random_map` draws does.
+    Use it for samples that are slow to load, such as images that are read and decoded. It replaces the array-like
+    itself, with or without a pool, and can be sent to worker processes. With several workers, what samples draw from
+    `numpy.random` is not reproducible; what `random_map` draws is.
 
     Parameters
     ----------
     items : array-like
-        Its ``__getitem__`` takes an int, and may be called by several threads at a time.
+        Its ``__getitem__`` takes an int. Several threads call it at a time.
     workers : int
-        How many threads.
+        The number of threads.
     combine : callable, list of samples -> samples of a batch, default list
-        For instance `numpy.stack`, where all samples are of one shape.
+        For instance `numpy.stack`, if all samples have the same shape.
 
     Examples
     --------
@@ -63,11 +63,11 @@ class ParallelItems:
         try:
             return self.combine([reply.result() for reply in replies])
         finally:
-            for reply in replies:  # after an error, nobody waits for the others
+            for reply in replies:  # after an error, the others are not needed
                 reply.cancel()
 
     def _threads(self) -> ThreadPool:
-        """The pool of this process; threads do not go through pickling or a fork."""
+        """The pool of this process. Threads do not survive pickling or a fork."""
         if self._pool is None or self._pool[0] != os.getpid():
             self._pool = os.getpid(), ThreadPool(self.workers)
         return self._pool[1]

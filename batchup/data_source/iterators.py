@@ -1,4 +1,4 @@
-"""Sources whose batches come one after the other, from a function or an iterator."""
+"""Sequential sources: their batches come one after the other, from a function or an iterator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CallableDataSource(AbstractDataSource):
     batch_iterator_fn : callable, ``fn(batch_size, **kwargs) -> iterator of batches``
         Gets what `batch_iterator` gets.
     num_samples_fn : callable, int, `numpy.inf` or None, optional
-        How many samples there are, or a function that says so, given the keywords of `num_samples`.
+        The number of samples, or a function that returns it, called with the keywords of `num_samples`.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class CallableDataSource(AbstractDataSource):
         return self.num_samples_fn(**kwargs) if callable(self.num_samples_fn) else n
 
     def batch_iterator(self, batch_size: int, *shuffle: Shuffle, **kwargs: Any) -> Iterator[Batch]:
-        """What the function returns for the same arguments; a second positional one is handed on as `shuffle`."""
+        """What the function returns for the same arguments. A second positional argument is passed on as `shuffle`."""
         if len(shuffle) > 1:
             raise TypeError(f"batch_iterator() takes a batch size and a shuffle; give {shuffle[1]!r} by its name")
         keywords = {**dict(zip(["shuffle"], shuffle, strict=False)), **kwargs}
@@ -61,14 +61,14 @@ class CallableDataSource(AbstractDataSource):
 
 
 class IteratorDataSource(AbstractDataSource):
-    """Batches from an iterator, as they come; the arguments of `batch_iterator` change nothing.
+    """Batches from an iterator, unchanged. The arguments of `batch_iterator` have no effect.
 
     Parameters
     ----------
     batch_iter : iterator of batches
-        Used up by the first loop over it; an iterable that gives an iterator each time is not.
+        The first loop uses it up. An iterable that returns a new iterator each time can be looped over again.
     n_samples : int, `numpy.inf` or None, optional
-        How many samples there are, if it is known.
+        The number of samples, if it is known.
 
     Examples
     --------

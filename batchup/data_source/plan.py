@@ -1,4 +1,4 @@
-"""Plans: which samples make which batch. One kind for each way in which sources are put together."""
+"""Plans: which samples make which batch. There is one class of plan for each way to combine sources."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["ChoiceBatch", "IndexPlan", "JoinedPlan", "Plan", "RandomPick", "Seed
 
 
 class RandomPick(NamedTuple):
-    """The pick of a `RandomMapDataSource`: which samples, and where their random numbers come from.
+    """The pick of a `RandomMapDataSource`: which samples, and the seed path of their random numbers.
 
     Attributes
     ----------
     pick : pick
-        A pick of the source underneath.
+        A pick of the inner source.
     seed_path : SeedPath
-        Where the generator of this batch comes from.
+        Makes the random generator of this batch.
     """
 
     pick: Pick
@@ -35,14 +35,14 @@ class RandomPick(NamedTuple):
 
 
 class ChoiceBatch(NamedTuple):
-    """The pick of a `ChoiceDataSource`: which samples, of which source.
+    """The pick of a `ChoiceDataSource`: which samples of which source.
 
     Attributes
     ----------
     sample_indices : pick
         A pick of the chosen source.
     ds_index : int
-        Which source.
+        The number of the chosen source.
     """
 
     sample_indices: Pick
@@ -51,16 +51,16 @@ class ChoiceBatch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Traits:
-    """What else one source wants to know about another. The defaults are right for any source, if not the fastest.
+    """What other sources and pools need to know about a source. The defaults are safe for any source, if not fastest.
 
     Attributes
     ----------
     takes_keywords : bool, default True
-        Whether `batch_iterator` passes keywords of the user's on to somebody.
+        Whether `batch_iterator` passes further keywords on, for instance to a function of the user.
     takes_shuffle : bool, default True
-        Whether `shuffle` changes anything.
+        Whether `shuffle` has an effect.
     may_use_global_rng : bool, default True
-        Whether fetching may run code that draws from `numpy.random`: any but that for plain arrays.
+        Whether a fetch may run code that draws from `numpy.random`. Only for plain arrays it surely does not.
     has_unequal_parts : bool, default False
         Whether the parts of a batch differ in length, by `batch_sizes`.
     """
@@ -72,27 +72,28 @@ class Traits:
 
 
 class Plan(abc.ABC):
-    """Which samples make which batch of an epoch: an iterator of picks that knows its own shape.
+    """Which samples make which batch of an epoch.
 
-    ``source.plan(batch_size)`` gives one. A source of your own that wraps another forwards it in one line::
+    A plan gives the picks of an epoch and answers questions about them: how many there are, and which are short.
+    ``source.plan(batch_size)`` returns one. If your own source wraps another one, forward its plan::
 
         def plan(self, batch_size, **kwargs):
             return self.source.plan(batch_size, **kwargs)
 
-    A class of your own derived from `Plan` is needed only for picks of a new kind.
+    Derive a class from `Plan` only if you need a new kind of pick.
 
     Attributes
     ----------
     draws : bool
-        Whether picks depend on random numbers beside the order: on a `random_map`, or on weights of a choice.
+        Whether picks depend on random numbers other than the order: on a `random_map`, or on a choice with weights.
     weighted : bool
-        Whether the order is random even without a shuffle.
+        Whether the order of the batches is random even without a shuffle.
     takes_turns : bool
-        Whether a short batch need not be the last one.
+        Whether a short batch can come before the last one.
     has_unequal_parts : bool
         Whether the parts of a batch differ in length, by `batch_sizes`.
     transforms : tuple of str
-        The names of the random transforms that the batches go through, the first one first.
+        The names of the random transforms of the batches, in order.
     """
 
     draws = False
@@ -103,13 +104,13 @@ class Plan(abc.ABC):
 
     @abc.abstractmethod
     def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
-        """The picks of one epoch, the first one first.
+        """The picks of one epoch, in order.
 
         Parameters
         ----------
         shuffle : as for `batch_iterator`
         seed_path : SeedPath, optional
-            Where all random numbers beside the order come from; by default it follows from `shuffle`.
+            The source of all random numbers other than the order; by default it is derived from `shuffle`.
 
         Returns
         -------
@@ -118,54 +119,55 @@ class Plan(abc.ABC):
 
     @abc.abstractmethod
     def sizes(self, pick: Pick) -> Any:
-        """How many samples each part of a full pick has: a tree of the same shape as the pick."""
+        """The number of samples in each part of a full pick: a tree of the same structure as `pick`."""
 
     @abc.abstractmethod
     def counts(self, pick: Pick) -> Any:
-        """How many samples this pick has; a tuple of counts where its parts may differ in length."""
+        """The number of samples in this pick; a tuple of numbers if its parts may differ in length."""
 
     @abc.abstractmethod
     def length(self, full: bool = False, shuffled: bool = False) -> int | float | None:
-        """How many batches an epoch has.
+        """The number of batches in an epoch.
 
         Parameters
         ----------
         full : bool, default False
             Count only the batches that are not short.
         shuffled : bool, default False
+            Whether the epoch is shuffled.
 
         Returns
         -------
         int, `numpy.inf` or None
-            None where it depends on what is drawn.
+            None if it depends on random numbers.
         """
 
     @abc.abstractmethod
     def signature(self) -> tuple[Any, ...]:
-        """All that the picks depend on beside the shuffle, as plain values: two plans with the same are the same."""
+        """Plain values that the picks depend on, except the shuffle. Plans with equal signatures give equal picks."""
 
     def is_short(self, pick: Pick) -> bool:
-        """Whether some part of the pick has fewer samples than it should."""
+        """Whether a part of the pick has fewer samples than a full one."""
         wanted = tree.leaves(self.sizes(pick))
         return any(_is_array(leaf) and len(leaf) < n for leaf, n in zip(tree.leaves(pick), wanted, strict=True))
 
     def are_alike(self, a: Pick, b: Pick) -> bool:
-        """Whether samples of the pick `b` may fill up the pick `a`: whether they are of the same sources."""
+        """Whether samples of pick `b` may fill up pick `a`, that is, whether both are from the same sources."""
         return True
 
     def should_know(self, what: str) -> None:  # noqa: B027 - most plans know everything
-        """Raise a `TypeError` if this plan does not know enough for `what`."""
+        """Raise a `TypeError` if this plan cannot answer the questions that `what` needs."""
 
 
 class IndexPlan(Plan):
-    """The plan of a source whose samples are drawn by a sampler: its picks are arrays of indices.
+    """The plan of a source with a sampler. Its picks are arrays of indices.
 
     Parameters
     ----------
     sampler : AbstractSampler
     batch_size : int
     *what
-        What the sampler is used for, as plain values such as the name of a class, for `signature`.
+        Plain values for `signature` that say what the sampler is for, such as the name of a class.
 
     Examples
     --------
@@ -204,9 +206,9 @@ class IndexPlan(Plan):
 
 
 class MadePlan(Plan):
-    """A plan for a source that has none of its own, made from its `batch_indices_iterator`.
+    """The plan of a source that has only `batch_indices_iterator`.
 
-    It gives the picks, and does not know what they stand for.
+    It gives the picks, but does not know what they mean.
 
     Parameters
     ----------
@@ -254,7 +256,7 @@ class MadePlan(Plan):
 
 
 class SeededPlan(Plan):
-    """The plan of a random transform: to each pick of another plan it adds where the random numbers come from.
+    """The plan of a random transform. It adds to each pick of an inner plan the seed path of its random numbers.
 
     Parameters
     ----------
@@ -263,7 +265,7 @@ class SeededPlan(Plan):
     kind, name : str
         The class of the source, and the name of the transform.
     seed : int or None
-        The seed of this transform, if it has one of its own.
+        The seed of this transform, if it has its own.
     """
 
     draws = True
@@ -273,7 +275,7 @@ class SeededPlan(Plan):
         self.weighted, self.takes_turns = inner.weighted, inner.takes_turns
         self.has_unequal_parts = inner.has_unequal_parts
         self.transforms = (*inner.transforms, name)
-        # transforms of other names, or added later, do not change what this one draws
+        # so transforms with other names, or added later, do not change what this one draws
         self._keys = name, inner.transforms.count(name)
 
     def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
@@ -306,7 +308,7 @@ class SeededPlan(Plan):
 
 
 class JoinedPlan(Plan):
-    """The plan of a composite: its picks are tuples, with one pick of each member.
+    """The plan of a composite. Its picks are tuples with one pick of each member.
 
     Parameters
     ----------
@@ -314,14 +316,14 @@ class JoinedPlan(Plan):
     kind : str
         The class of the source.
     trim : bool
-        Whether picks are cut to the length of the shortest of their parts.
+        Whether to cut picks to the length of their shortest part.
     batch_sizes : tuple of int or None
-        How many samples each member gives to a batch, if not as many as the others.
+        The number of samples that each member gives to a batch, if these differ.
 
     Raises
     ------
     ValueError
-        If parts that should be trimmed to one length differ in length by intention.
+        If `trim` is True and a member has parts that differ in length by design.
     """
 
     def __init__(self, members: Sequence[Plan], kind: str, trim: bool, batch_sizes: tuple[int, ...] | None) -> None:
@@ -369,7 +371,7 @@ class JoinedPlan(Plan):
 
 
 class TurnsPlan(Plan):
-    """The plan of a choice: each pick is one of one member, whose turn it is.
+    """The plan of a choice. Each pick is a pick of one member.
 
     Parameters
     ----------
@@ -377,11 +379,13 @@ class TurnsPlan(Plan):
     kind : str
         The class of the source.
     turns : callable, ``turns(picks, rng, seed_path) -> iterator of ChoiceBatch``
-        Takes the picks from the iterators of the members, turn by turn.
-    batches : sequence of int, optional
-        Where the members come in proportion to their lengths: how many batches their samples make.
-    weights : tuple of float, optional
-        Where it is drawn whose turn it is.
+        Takes the picks from the iterators of the members, in turn.
+    stratified : bool
+        Whether all batches of all members come.
+    batches : sequence of int or None
+        If so, the number of batches of each member, by its number of samples.
+    weights : tuple of float or None
+        The probabilities of the members, if the turns are drawn.
     """
 
     takes_turns = True
@@ -428,12 +432,12 @@ class TurnsPlan(Plan):
         if len(known) < len(counts) or self.weights is not None:
             return None
         if self.batches is not None:
-            # a member that gives fewer batches than its samples make ends the epoch when its turn comes
+            # a member with fewer batches than its samples make ends the epoch when its turn comes
             given = [plan.length(False, shuffled) for plan in self.members]
             return sum(known) if list(self.batches) == given else None
         if shuffled or full:
             return None if min(known) < np.inf else np.inf
-        return min(n * len(known) + i for i, n in enumerate(known))  # the one whose turn it is has no more
+        return min(n * len(known) + i for i, n in enumerate(known))  # the first member without a batch for its turn
 
     def signature(self) -> tuple[Any, ...]:
         return self.kind, self.stratified, self.weights, *(plan.signature() for plan in self.members)
@@ -444,7 +448,7 @@ class TurnsPlan(Plan):
 
 
 def _picks_of(members: Iterable[Plan], rng: Rng | None, seed_path: SeedPath | None) -> list[Iterator[Pick]]:
-    """The picks of each member: the order of all from one generator, other random numbers from a seed path each."""
+    """The picks of each member: one generator for all orders, a seed path each for other random numbers."""
     return [
         plan.picks(rng, seed_path.child(i) if seed_path is not None and plan.draws else None)
         for i, plan in enumerate(members)

@@ -1,4 +1,4 @@
-"""How an epoch can be gone through again up to some batch, without fetching: what a state has to hold for that."""
+"""Replay the plan of an epoch up to some batch without loading data, and the state that this needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERSION = 1
 
 
 class Epoch:
-    """One go through the picks of a plan, which can be gone through again.
+    """The picks of one epoch of a plan, which can be replayed.
 
     Parameters
     ----------
@@ -30,67 +30,67 @@ class Epoch:
     batch_size : int
     shuffle : as for `batch_iterator`
     num_samples : callable
-        Says how many samples the source has.
+        Returns the number of samples in the source.
     """
 
     def __init__(
         self, plan: Plan, batch_size: int, shuffle: Shuffle, num_samples: Callable[[], int | float | None]
     ) -> None:
         self.plan, self.batch_size, self.shuffle, self.num_samples = plan, batch_size, shuffle, num_samples
-        self._rng = _that_draws(plan, shuffle)
-        self._made_at: Any = None  # the state of the generator when the picks were asked for, and at the first of them
-        self._drawn_from: Any = None
+        self._rng = _advanced_by(plan, shuffle)
+        self._state_when_made: Any = None  # the generator's state when `picks` was called
+        self._state_at_first: Any = None  # and the state to replay from, known at the first pick
 
     def picks(self) -> Iterator[Pick]:
-        """The picks, from the first."""
+        """The picks from the first one on."""
         if self._rng is None:
             return self.plan.picks(self.shuffle)
-        self._made_at, self._drawn_from = _state_of(self._rng), None
-        return self._noted(self.plan.picks(self.shuffle))
+        self._state_when_made, self._state_at_first = _state_of(self._rng), None
+        return self._noting_state(self.plan.picks(self.shuffle))
 
-    def _noted(self, picks: Iterator[Pick]) -> Iterator[Pick]:
-        """The same picks; when the first is drawn, where from. Others may have used the generator since it was made."""
-        self._drawn_from = self._begun_at()
+    def _noting_state(self, picks: Iterator[Pick]) -> Iterator[Pick]:
+        """The same picks. Note the state of the generator at the first one: it may have been used elsewhere before."""
+        self._state_at_first = self._replay_state()
         yield from picks
 
-    def _begun_at(self) -> Any:
-        """The state of the generator from which the plan can be drawn again; "moved" if there is none."""
+    def _replay_state(self) -> Any:
+        """The state of the generator from which the plan can be replayed; "moved" if there is none."""
         assert self._rng is not None
         if not self.shuffle:
-            return self._made_at  # the order is kept, and all other seeds were drawn when the picks were asked for
+            return self._state_when_made  # not shuffled, and all other seeds were drawn when `picks` was called
         now = _state_of(self._rng)
-        # random transforms follow the generator as it was when the picks were asked for, the order as it is now
-        return now if not self.plan.draws or _plain(now) == _plain(self._made_at) else "moved"
+        # random transforms use the generator's state when `picks` was called, the order its state now
+        return now if not self.plan.draws or _plain(now) == _plain(self._state_when_made) else "moved"
 
     def state(self, step: int) -> dict[str, Any]:
-        """What it takes to go on behind the first `step` batches, as plain data, for JSON."""
+        """What is needed to go on after the first `step` batches, as plain data for JSON."""
         return {
             "version": VERSION,
             "step": step,
-            "rng": None if self._rng is None else self._origin(),
+            "rng": None if self._rng is None else self._saved_rng(),
             **self._parameters(),
         }
 
-    def _origin(self) -> Any:
-        begun_at = self._drawn_from or self._begun_at()
-        if begun_at == "moved":
+    def _saved_rng(self) -> Any:
+        state = self._state_at_first or self._replay_state()
+        if state == "moved":
             raise TypeError(
                 "this iterator has no state to go on from: its generator was used elsewhere between the making of the "
                 "iterator and its first batch; give it one of its own"
             )
-        return _plain(begun_at)
+        return _plain(state)
 
     def picks_from(self, state: Mapping[str, Any]) -> tuple[Iterator[Pick], int]:
-        """The picks behind the place that `state` was made at, and how many lie before it.
+        """The picks that remained when `state` was saved, and how many came before them.
 
-        The generator that draws the order is set back to where it was when the epoch began.
+        The generator of the shuffle is reset to its state at the beginning of the epoch.
         """
         should_agree(state, {"version": VERSION, **self._parameters()}, ["step", "rng"])
         step = whole("step", state["step"], least=0)
         if self._rng is not None:
             _set_state(self._rng, state["rng"])
         picks = self.picks()
-        next_one = list(itertools.islice(picks, step, step + 1))  # drawn now: others may set the generator after this
+        next_one = list(itertools.islice(picks, step, step + 1))  # now, since others may set the generator later
         return itertools.chain(next_one, picks), step
 
     def _parameters(self) -> dict[str, Any]:
@@ -98,22 +98,22 @@ class Epoch:
         return {
             "batch_size": int(self.batch_size),
             "length": None if n is None or n == np.inf else int(n),
-            "shuffle": _kind(self.shuffle),
+            "shuffle": _plain_shuffle(self.shuffle),
             "plan": fingerprint(self.plan.signature()),
         }
 
 
 def should_agree(state: Any, now: Mapping[str, Any], others: list[str]) -> None:
-    """Refuse a state that is of something else: it says which entry, both values, and what to do.
+    """Refuse a state that does not fit. The error names the entry, both values, and what to do.
 
     Parameters
     ----------
     state : dict
-        What was saved.
+        The saved state.
     now : dict
-        What its entries should be.
+        Entries that it should have, with these values.
     others : list of str
-        Entries that it should have, whatever they are.
+        Entries that it should have, with any value.
 
     >>> should_agree({"batch_size": 32}, {"batch_size": 64}, [])
     Traceback (most recent call last):
@@ -134,15 +134,15 @@ def should_agree(state: Any, now: Mapping[str, Any], others: list[str]) -> None:
             )
 
 
-def _that_draws(plan: Plan, shuffle: Shuffle) -> Rng | None:
-    """The generator that drawing the plan will advance."""
+def _advanced_by(plan: Plan, shuffle: Shuffle) -> Rng | None:
+    """The generator of the caller that the plan will draw from; None if there is none."""
     if isinstance(shuffle, (*INTEGERS, np.random.SeedSequence)) and not isinstance(shuffle, bool):
         return None
     return as_rng(shuffle) or (global_rng() if plan.draws else None)
 
 
-def _kind(shuffle: Shuffle) -> Any:
-    """What decides the order, in plain values: a seed, or the kind of generator."""
+def _plain_shuffle(shuffle: Shuffle) -> Any:
+    """What decides the order, as plain values: a seed, or the kind of generator."""
     if isinstance(shuffle, np.random.SeedSequence):
         return {"entropy": numbers(shuffle.entropy), "spawn_key": numbers(shuffle.spawn_key)}
     if isinstance(shuffle, (type(None), bool, np.bool_)):
@@ -164,7 +164,7 @@ def _set_state(rng: Rng, state: Any) -> None:
 
 
 def _plain(x: Any) -> Any:
-    """`x` without arrays and scalars of NumPy's."""
+    """`x` with plain Python values instead of NumPy arrays and scalars."""
     if isinstance(x, dict):
         return {key: _plain(value) for key, value in x.items()}
     return x.tolist() if isinstance(x, (np.ndarray, np.generic)) else x

@@ -1,4 +1,4 @@
-"""Functions over all batches: results per sample, and means."""
+"""Apply a function to all batches, and collect its results: per sample, or as means."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def batch_map_concat(
     n_batches: int | None = None,
     prepend_args: tuple[Any, ...] | None = None,
 ) -> tuple[npt.NDArray[Any], ...] | None:
-    """Results per sample, computed batch by batch.
+    """Compute results per sample, batch by batch.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def batch_map_concat(
     progress_iter_func : callable, optional
         A function in the style of ``tqdm.tqdm``, called as ``progress_iter_func(batches, total=…, leave=False)``.
     n_batches : int, optional
-        Take no more than this many from `batch_iter`; the rest stay in it.
+        Take at most this many from `batch_iter`. The rest stay in it.
     prepend_args : tuple, optional
         Arguments of `func` before the batch.
 
@@ -63,20 +63,20 @@ def batch_map_mean(
     n_batches: int | None = None,
     prepend_args: tuple[Any, ...] | None = None,
 ) -> tuple[Any, ...] | None:
-    """Means over all samples, computed batch by batch.
+    """Compute means over all samples, batch by batch.
 
     Parameters
     ----------
     func : callable, ``func(*prepend_args, *batch)``
         Returns the sum over the batch (a number or an array), a tuple of sums, or None. With `sum_axis` it returns
-        what is still to be summed.
+        the values before summing.
     batch_iter : iterator of batches
     progress_iter_func : callable, optional
         A function in the style of ``tqdm.tqdm``, called as ``progress_iter_func(batches, total=…, leave=False)``.
     sum_axis : int or tuple of int, optional
         The axis or axes over which to sum what `func` returns; 0 for results per sample.
     n_batches : int, optional
-        Take no more than this many from `batch_iter`; the rest stay in it.
+        Take at most this many from `batch_iter`. The rest stay in it.
     prepend_args : tuple, optional
         Arguments of `func` before the batch.
 
@@ -103,6 +103,7 @@ Results: TypeAlias = Iterator[tuple[tuple[Any, ...], int]]
 
 
 def first(batches: Iterator[Batch], n_batches: int | None, total: int | None = None) -> Limited:
+    """At most `n_batches` of the batches, and how many there will be (None if that is not known)."""
     if n_batches is None:
         return batches, total
     n_batches = whole("n_batches", n_batches, least=0)
@@ -116,7 +117,7 @@ def results(
     progress: Progress | None,
     prepend_args: tuple[Any, ...] | None,
 ) -> Results:
-    """For each batch: the results of `func`, as a tuple, and the number of samples."""
+    """For each batch, the results of `func` as a tuple, and the number of samples."""
     before = tuple(prepend_args or ())
     for batch in batches if progress is None else progress(batches, total=total, leave=False):
         result = func(*before, *batch) if isinstance(batch, tuple) else func(*before, batch)
@@ -132,6 +133,7 @@ def _number_or_array(func: Callable[..., Any], result: Any) -> Any:
 
 
 def concatenated(results: Results) -> tuple[npt.NDArray[Any], ...] | None:
+    """The results of all batches, joined; None if there are none."""
     columns = list(zip(*(parts for parts, _ in results), strict=True))
     if any(np.ndim(part) == 0 for column in columns for part in column):
         raise TypeError("func should return arrays with a result per sample, not a single number")
@@ -139,6 +141,7 @@ def concatenated(results: Results) -> tuple[npt.NDArray[Any], ...] | None:
 
 
 def mean(results: Results, sum_axis: int | tuple[int, ...] | None) -> tuple[Any, ...] | None:
+    """The sums over all batches, divided by the number of samples; None if there are none."""
     sums: list[Any] = []
     n_samples = 0
     for parts, n in results:

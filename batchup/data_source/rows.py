@@ -1,4 +1,4 @@
-"""Samples from array-likes of all kinds, by index."""
+"""Get samples from array-likes of all kinds by index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ONE_BY_ONE = "if it gives one sample for one index, ParallelItems(it, workers=1)
 
 
 class ArrayLike(Protocol):
-    """What `ArrayDataSource` asks of its data: a length, and samples for an array of indices."""
+    """What `ArrayDataSource` needs of its data: a length, and the samples for an array of indices."""
 
     def __len__(self) -> int: ...
 
@@ -28,32 +28,32 @@ class ArrayLike(Protocol):
 def gather(arrays: Iterable[Any], indices: Any, length: int, include_indices: bool = False) -> list[Any]:
     """The samples at `indices` of each of several array-likes.
 
-    The common case, an array of indices into plain arrays, is written out here: a call of another function for each
-    batch or array costs more than it seems to, as the last batch has driven everything else from the processor's cache.
+    The common case, an array of indices into plain arrays, is written inline. A function call for each batch or array
+    is slower here than it looks, since the previous batch has evicted everything else from the processor's cache.
 
     Parameters
     ----------
     arrays : iterable of array-like
     indices : array of int, slice or int
     length : int
-        How many samples each of the array-likes has.
+        The number of samples in each of the array-likes.
     include_indices : bool, default False
-        Whether the result begins with a copy of the indices.
+        Whether to put a copy of the indices first.
 
     Raises
     ------
     IndexError
         If an index is negative, or not below `length`.
     ValueError
-        If an array-like gives fewer or more samples than it was asked for.
+        If an array-like returns fewer or more samples than it was asked for.
     """
     if type(indices) is np.ndarray and indices.dtype == np.intp and indices.ndim == 1 and indices.size:
-        unsigned = indices.view(np.uintp)  # a negative index becomes a huge one, so that one pass checks both ends
+        unsigned = indices.view(np.uintp)  # a negative index becomes a huge one, so one pass checks both bounds
         if unsigned.item(unsigned.argmax()) >= length:
-            positions(indices, length)  # says which
+            positions(indices, length)  # raises an error that names the index
     else:
         indices = positions(indices, length)
-    # a copy: the batch may be written to, and the pick fetched again
+    # a copy, since the batch may be written to and the pick fetched again
     samples = [copy(indices)] if include_indices else []
     for array in arrays:
         if type(array) is np.ndarray and array.flags.carray and arena.current is None:
@@ -67,32 +67,32 @@ def gather(arrays: Iterable[Any], indices: Any, length: int, include_indices: bo
 
 
 def rows(array: Any, indices: Any) -> Any:
-    """The samples of one array-like at `indices`, which lie within its length."""
+    """The samples of one array-like at `indices`, which are within its length."""
     if type(array) is np.memmap:
         array = array.view(np.ndarray)
     if type(array) is np.ndarray and type(indices) is np.ndarray:
         flags = array.flags
-        if flags.c_contiguous and flags.aligned:  # take would copy any other array whole, at every call
+        if flags.c_contiguous and flags.aligned:  # take would copy any other array as a whole
             out = arena.empty((len(indices), *array.shape[1:]), array.dtype) if arena.in_worker() else None
             return array.take(indices, 0) if out is None else array.take(indices, 0, out, "clip")
         return array[indices]
     if isinstance(indices, np.ndarray) and (isinstance(array, (list, tuple, range)) or is_dataset(array)):
         return [array[i] for i in indices.tolist()]
-    if hasattr(array, "iloc"):  # a pandas column: array[indices] would go by its labels
+    if hasattr(array, "iloc"):  # a pandas column: array[indices] would look up labels
         return array.iloc[indices]
     if isinstance(indices, np.ndarray) and type(array).__module__.startswith("h5py."):
-        return _rising(array, indices)
+        return _sorted_rows(array, indices)
     return array[indices]
 
 
-def _rising(array: Any, indices: Indices) -> Any:
-    """The samples at `indices` of an array-like that takes them in rising order only, without repeats."""
+def _sorted_rows(array: Any, indices: Indices) -> Any:
+    """The samples at `indices` of an array-like that accepts only increasing indices."""
     once, places = np.unique(indices, return_inverse=True)
     return array[once][places]
 
 
 def positions(indices: Any, length: int) -> Any:
-    """Indices that all lie in ``range(length)``: a 1-D array, or one int for a single sample."""
+    """Check that indices are in ``range(length)``; return a 1-D array, or an int for a single sample."""
     if isinstance(indices, slice):
         return np.arange(*indices.indices(length))
     if isinstance(indices, INTEGERS) and not isinstance(indices, bool):
@@ -105,9 +105,9 @@ def is_array_like(x: Any) -> bool:
 
 
 def is_dataset(x: Any) -> bool:
-    """Whether it is a ``Dataset`` of PyTorch's, which gives one sample for one index.
+    """Whether `x` is a PyTorch ``Dataset``, which returns one sample for one index.
 
-    For an array of indices, one over arrays would give an answer as well, with transforms applied to wrong axes.
+    Some datasets accept an array of indices, too, but then apply their transforms to the wrong axes.
     """
     return any(kind.__module__.startswith("torch.utils.data") for kind in type(x).__mro__)
 
@@ -122,11 +122,11 @@ def _rows_with_note(array: Any, indices: Any) -> Any:
 
 
 def _should_be_as_many(some: Any, indices: Any, array: Any) -> None:
-    """Refuse what an array-like gives for `indices`, if it has a length, and another one."""
+    """Raise an error if an array-like returned another number of samples than there are `indices`."""
     if not hasattr(indices, "__len__"):
         return
     counts = [_count(some)]
-    if isinstance(some, tuple) and counts != [len(indices)]:  # fields that belong together, each with all samples
+    if isinstance(some, tuple) and counts != [len(indices)]:  # a tuple of fields, each with all samples
         counts = [_count(leaf) for leaf in tree.leaves(some)]
     for n in counts:
         if n is not None and n != len(indices):

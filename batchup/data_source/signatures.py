@@ -1,4 +1,4 @@
-"""What a plan depends on, in plain values, and a short text that stands for them in a state."""
+"""Signatures and fingerprints: what a plan depends on, as plain values, and a short hash of them for a state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["fingerprint", "signature_of"]
 
 
 def fingerprint(*signature: Any) -> str:
-    """A short text that differs where `signature`, of plain values, does.
+    """A short hash of plain values: equal for equal values, different for others.
 
     >>> fingerprint("a", 1) == fingerprint("a", 1), fingerprint("a", 1) == fingerprint("a", 2)
     (True, False)
@@ -20,7 +20,7 @@ def fingerprint(*signature: Any) -> str:
 
 
 def signature_of(sampler: Any) -> tuple[Any, ...]:
-    """What a sampler is and holds, in plain values; arrays by a digest of their bytes."""
+    """The class of a sampler and its public attributes, as plain values; arrays are hashed."""
     held = sorted(getattr(sampler, "__dict__", {}).items())
     return type(sampler).__name__, *((name, _digest(value)) for name, value in held if not name.startswith("_"))
 

@@ -1,4 +1,4 @@
-"""Whole training runs: one object that can be repeated, resumed, split over trainers, and asked where its time goes."""
+"""Training runs: a loader that is reproducible, can be resumed and sharded over ranks, and shows where time goes."""
 
 from .loader import Loader
 from .skipping import Skipped

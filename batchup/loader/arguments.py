@@ -1,46 +1,49 @@
-"""The arguments of a loader, checked and in one form."""
+"""Check the arguments of a loader, and bring them into one form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
 
+from ..data_source import AbstractDataSource
 from ..engine.checks import INTEGERS, whole
 from ..engine.pools import cores
-from ..engine.rng import entropy_of, numbers
+from ..engine.rng import entropy_of
 from ..engine.shuffle import Shuffle, as_rng
 from ..work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
-from .plan import Seed
+from .plan import RunPlan, Seed
 
-__all__ = ["one_of", "plain_seed", "pool_of", "seed_of", "seed_of_plain", "shard_of", "world_of"]
+__all__ = ["check_option", "check_seed", "check_sequential", "check_shard", "choose_pool", "choose_seed", "world_size"]
 
 
-def one_of(name: str, value: Any, allowed: Any) -> Any:
+def check_option(name: str, value: Any, allowed: Any) -> Any:
+    """The value, which should be one of the strings of the `Literal` type `allowed`."""
     names = get_args(allowed)
     if value not in names:
         raise ValueError(f"{name} should be {', '.join(map(repr, names[:-1]))} or {names[-1]!r}, not {value!r}")
     return value
 
 
-def shard_of(shard: Any) -> tuple[int, int] | None:
+def check_shard(shard: Any) -> tuple[int, int] | None:
+    """The rank and the world size; None without a shard."""
     if shard is None:
         return None
     if not isinstance(shard, (tuple, list)) or len(shard) != 2:
-        raise TypeError(f"shard should be (rank, world), such as (0, 2) for the first of two trainers, not {shard!r}")
-    rank, world = whole("the rank of shard", shard[0], least=0), whole("the world of shard", shard[1])
+        raise TypeError(f"shard should be (rank, world_size), such as (0, 2) for the first of two ranks, not {shard!r}")
+    rank, world = whole("the rank of shard", shard[0], least=0), whole("the world size of shard", shard[1])
     if rank >= world:
-        raise ValueError(f"the rank of shard should be below its world, {world}, not {rank}")
+        raise ValueError(f"the rank of shard should be below its world size, {world}, not {rank}")
     return rank, world
 
 
-def world_of(shard: Any) -> int:
+def world_size(shard: tuple[int, int] | None) -> int:
+    """The number of ranks."""
     return int(shard[1]) if shard else 1
 
 
-def seed_of(shuffle: Shuffle) -> tuple[Seed, bool]:
-    """The seed of a run, and whether it was given as one."""
+def choose_seed(shuffle: Shuffle) -> tuple[Seed, bool]:
+    """The seed of a run, and whether `shuffle` is that seed. Otherwise it is drawn now."""
     if isinstance(shuffle, np.random.SeedSequence):
         return shuffle, True
     if isinstance(shuffle, INTEGERS) and not isinstance(shuffle, bool):
@@ -51,22 +54,30 @@ def seed_of(shuffle: Shuffle) -> tuple[Seed, bool]:
     return int.from_bytes(rng.bytes(16), "little"), False
 
 
-def plain_seed(seed: Seed) -> Any:
-    if isinstance(seed, np.random.SeedSequence):
-        return {
-            "entropy": numbers(seed.entropy),
-            "spawn_key": numbers(seed.spawn_key),
-            "pool_size": seed.pool_size,
-        }
-    return seed
+def check_seed(shuffle: Shuffle, plan: RunPlan, is_seed: bool) -> None:
+    """Refuse a `shuffle` that is no seed, if several ranks need the same random numbers."""
+    if world_size(plan.shard) > 1 and plan.depends_on_seed() and not is_seed:
+        raise ValueError(
+            f"with a shard, shuffle should be a seed (an int or a SeedSequence), not {shuffle!r}: the same seed on all "
+            "ranks, or their orders may differ, so that samples are repeated and missed"
+        )
 
 
-def seed_of_plain(seed: Any) -> Seed:
-    return np.random.SeedSequence(**seed) if isinstance(seed, Mapping) else whole("seed", seed, least=0)
+def check_sequential(source: AbstractDataSource, plan: RunPlan, pool: Any, skips: bool) -> None:
+    """Refuse the options that need a source that fetches by index, if `source` does not."""
+    if source.is_random_access:
+        return
+    given = {"pool": pool is not None, "last": plan.last != "keep", "shard": plan.shard is not None}
+    given["shuffle"] = plan.shuffled and not source.traits.takes_shuffle
+    for name in [name for name, is_given in {**given, "on_error": skips}.items() if is_given]:
+        raise TypeError(
+            f"{name} should be left out: {type(source).__name__} gives its batches one after the other, "
+            "and this takes a source that fetches by index"
+        )
 
 
-def pool_of(pool: Any) -> tuple[AbstractWorkerPool | None, bool]:
-    """The pool, and whether the loader is to close it."""
+def choose_pool(pool: Any) -> tuple[AbstractWorkerPool | None, bool]:
+    """The pool, and whether the loader made it and has to close it."""
     if pool is None or isinstance(pool, AbstractWorkerPool):
         return pool, False
     if pool == "threads":

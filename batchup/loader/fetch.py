@@ -1,4 +1,4 @@
-"""What a worker does for one batch: fetch it, and say how long each step took and which samples were left out."""
+"""The job of a worker for one batch: fetch it, measure each stage, and leave out samples that cannot be fetched."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .skipping import Skipped, SkippedFrom, without_failing
 
 __all__ = ["FetchJob", "FetchResult", "Item"]
 
-Item: TypeAlias = tuple[Pick, int, int]  # a pick, the epoch and the step that it is for
+Item: TypeAlias = tuple[Pick, int, int]  # a pick, its epoch and its step
 
 # A batch (None if all of its samples were left out), its epoch and step, the thread that fetched it, the times when its
-# steps began and ended, and the samples that were left out. A plain tuple: a named one costs a third of a microsecond
-# more to make, and would have to be pickled on its way from a worker process.
+# stages began and ended, and the samples that were left out. A plain tuple: a named one takes a third of a microsecond
+# longer to make, and has to be pickled on its way from a worker process.
 FetchResult: TypeAlias = tuple[Batch | None, int, int, int, tuple[float, ...], tuple[Skipped, ...]]
 
 
 class FetchJob:
-    """The fetch of a source, for one item of a plan.
+    """The fetch of one item of a plan, as a callable that goes to workers.
 
     Parameters
     ----------
     source : data source
     seed : int, optional
-        Seeds `numpy.random` and `random` for each batch, by its epoch and step.
+        If given, `numpy.random` and `random` are seeded for each batch, from this and its epoch and step.
     shard : (int, int), default (0, 1)
         Rank and world size.
     skips : bool, default False
@@ -73,7 +73,7 @@ class FetchJob:
     def _seed_globals(self, epoch: int, step: int) -> None:
         if self.seed is not None:
             rank, world = self.shard
-            seed_globals(self.seed, epoch, step * world + rank)  # no two ranks draw the same numbers
+            seed_globals(self.seed, epoch, step * world + rank)  # different on every rank
 
     def _without_failing(self, item: Item, pick: Pick, valid: Any, error: Exception) -> SkippedFrom:
         def fetched(some: Pick) -> Batch:

@@ -1,4 +1,4 @@
-"""One object per training run, iterated once per epoch."""
+"""The loader: one object for a training run, with one loop per epoch."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from typing import Any, Literal, Never
 import numpy as np
 
 from ..data_source import Batch, BatchIterator
-from ..data_source.combined import coerced
-from ..data_source.replay import should_agree
+from ..data_source.coerce import as_data_source
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
 from ..engine.closing import Closing
 from ..engine.global_rng import globals_kept
 from ..engine.pools import cores
-from ..engine.position import Position
 from ..engine.rng import entropy_of, rng_at
 from ..engine.shuffle import Shuffle, as_rng
 from ..engine.stream import DEPTH_PER_WORKER, WorkStream, seconds
 from ..engine.trace import Trace, verdict
 from ..errors import PoolClosedError, located
 from ..work_pool import AbstractWorkerPool
-from .arguments import one_of, plain_seed, pool_of, seed_of, seed_of_plain, shard_of, world_of
+from . import state as run_state
+from .arguments import check_option, check_seed, check_sequential, check_shard, choose_pool, choose_seed
 from .fetch import FetchJob, FetchResult, Item
 from .in_turn import InTurn
 from .loop import Loop, RunState
@@ -35,51 +34,57 @@ from .stats import LoaderStats
 
 __all__ = ["Loader"]
 
-VERSION = 1
 KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"]
 
 
 class Loader(Closing):
-    """The batches of a whole training run: repeatable, resumable, and the same with any pool.
+    """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
-    Each ``for`` loop over it is one epoch, with an order of its own. A loop that is left early has ended its epoch: the
-    next one begins the next epoch, unless a state was loaded.
+    Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
+    next loop is the next epoch, unless you load a state.
 
     Parameters
     ----------
     source : data source
-        One that fetches by index. Others can be iterated over, but not resumed, shared out or prepared by a pool.
+        A source that fetches samples by index. A sequential source works, too, but cannot be resumed, sharded or
+        prefetched by a pool.
     batch_size : int
         Samples per batch.
     shuffle : None, bool, int, SeedSequence, RandomState or Generator, default None
-        A seed: the order of epoch e depends on the seed and on e, and nothing else. From a generator, or for True from
-        NumPy's global one, a seed is drawn once, now. None and False keep the order.
+        With an int or a `SeedSequence` as seed, the order of each epoch depends only on the seed and the number of the
+        epoch. A generator draws such a seed once, when the loader is made; with True, NumPy's global generator does.
+        None and False keep the order.
     pool : None, "threads", "processes", int, or a pool, default None
-        Who prepares the batches: nobody but the loop itself, as many threads or processes as there are cores, that many
-        threads, or a pool of yours, which stays open when the loader is closed.
+        What prefetches the batches. "threads" or "processes": one worker per core. An int: that many threads. A pool of
+        your own stays open when the loader is closed. None: the loop itself fetches each batch when it needs it.
     depth : int, optional
-        How many batches may be in preparation, or ready and not taken; by default twice the number of workers.
+        How many batches may be in flight: being fetched, or ready and not yet taken. By default twice the number of
+        workers.
     last : {"keep", "drop", "pad", "wrap"}, default "keep"
-        What becomes of a batch with fewer samples than the others. "pad" repeats its last sample, and gives every batch
-        one more field, the boolean array ``valid`` (a tuple of one for each source, where these stand side by side and
-        are not trimmed to one length); "wrap" fills it from the order of the next epoch.
+        What to do with a batch that has fewer samples than the others. "keep" gives it as it is, "drop" leaves it out.
+        "pad" fills it with repeats of its last sample, and adds a field to every batch: the boolean array ``valid``
+        (for a composite that does not trim, a tuple with one array per source). "wrap" fills it with the first samples
+        of the next epoch.
     shard : (int, int), optional
-        ``(rank, world)``: all of `world` trainers draw one plan, and each takes every world-th batch of it. What is
-        drawn takes a seed then, the same for all.
+        ``(rank, world_size)``, for training with several ranks. Each rank gets every world_size-th batch of the same
+        epoch, starting from batch number `rank`. Random orders need the same seed on all ranks.
     remainder : {"drop", "pad", "uneven"}, default "drop"
-        Where the number of batches is no multiple of `world`: leave out the last few; repeat some, so that all are
-        given (with ``last="pad"`` as batches that are not valid); or let some ranks have one batch fewer.
+        What to do with the leftover batches at the end of an epoch, if the number of batches is not a multiple of the
+        world size. "drop" leaves them out, so by default their samples do not come in this epoch. "pad" gives all of
+        them and repeats some, so that all ranks have the same number of batches (with ``last="pad"``, no sample of the
+        repeats is ``valid``). "uneven" gives all of them, so some ranks have one batch fewer.
     on_error : {"raise", "skip"}, default "raise"
-        Whether a sample that cannot be fetched is an error, or is left out of its batch and noted in `skipped`.
+        What to do with a sample that cannot be fetched: raise its error, or leave the sample out of its batch and list
+        it in `skipped`.
     max_skipped : int, default 100
-        How many samples may be left out.
+        How many samples may be left out in the whole run.
     timeout : float, optional
-        How many seconds a loop waits for one batch.
+        How many seconds a loop may wait for one batch.
 
     Raises
     ------
     TooManySkipped
-        While iterating, when more than `max_skipped` samples had to be left out.
+        While iterating, if more than `max_skipped` samples cannot be fetched.
 
     Examples
     --------
@@ -114,54 +119,52 @@ class Loader(Closing):
         **others: Never,
     ) -> None:
         no_keywords("Loader", others, KEYWORDS)
-        self.source = coerced(source, "source")
+        self.source = as_data_source(source, "source")
         self.batch_size = whole("batch_size", batch_size)
         self._plan = RunPlan(
             self.source.plan(self.batch_size),
             self.batch_size,
             as_rng(shuffle) is not None,
-            one_of("last", last, Last),
-            shard_of(shard),
-            one_of("remainder", remainder, Remainder),
+            check_option("last", last, Last),
+            check_shard(shard),
+            check_option("remainder", remainder, Remainder),
         )
-        self._seed, self._seed_is_given = seed_of(shuffle)
-        if world_of(self._plan.shard) > 1 and self._plan.follows_the_seed():
-            _should_be_a_seed(shuffle, self._seed_is_given)
-        self._skips = one_of("on_error", on_error, Literal["raise", "skip"]) == "skip"
+        self._seed, self._seed_is_given = choose_seed(shuffle)
+        check_seed(shuffle, self._plan, self._seed_is_given)
+        self._skips = check_option("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._depth = None if depth is None else whole("depth", depth)
         self._run = RunState(Trace(self.source._stages), whole("max_skipped", max_skipped, least=0))
-        if not self.source.is_random_access:
-            self._should_be_plain(pool)
-        self._shared: Any = None  # what stands for the job in the pool
-        self._under_way: Callable[[], Loop | None] = lambda: None
-        self._plan_is: str | None = None  # the fingerprint, once it was asked for
-        self._pool, self._owns_pool = pool_of(pool)  # last: what is refused has started no workers
+        check_sequential(self.source, self._plan, pool, self._skips)
+        self._shared: Any = None  # the token of the job that is shared with the workers
+        self._current_loop: Callable[[], Loop | None] = lambda: None  # a weak reference
+        self._fingerprint: str | None = None  # of the plan, computed when it is needed
+        self._pool, self._owns_pool = choose_pool(pool)  # last, so that wrong arguments start no workers
 
     @property
     def epoch(self) -> int:
-        """The epoch that is under way, or comes next."""
+        """The number of the current epoch, or of the next one between two epochs."""
         return self._run.epoch
 
     @property
     def step(self) -> int:
-        """How many batches of this epoch were delivered."""
+        """The number of batches of this epoch that were delivered."""
         return self._run.step
 
     @property
     def skipped(self) -> list[Skipped]:
-        """The samples that were left out so far: epoch, step, index and error of each."""
+        """The samples that were left out so far, with the epoch, step, index and error of each."""
         return self._run.skipped
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches of one epoch: of the one whose state was loaded, from there on, or else of the next."""
+        """The batches of the next epoch; after `load_state_dict`, the rest of the epoch of the state."""
         self._should_be_open()
         self._run.begin()
         replays = self.source.is_random_access
         return self._loop(self._items(self._run.epoch, self._run.step) if replays else iter(()), self._run.epoch)
 
     def steps(self, n: int) -> Iterator[Batch]:
-        """The next `n` batches, from where the loader is, across the borders of epochs.
+        """The next `n` batches from the current position, across the ends of epochs.
 
         Parameters
         ----------
@@ -188,21 +191,21 @@ class Loader(Closing):
         n = self._plan.length()
         if n is None or n == np.inf:
             why = "has no end" if n == np.inf else "ends when the source says so"
-            raise TypeError(f"the loader has no len(): its epoch {why}; steps(n) gives so many batches")
+            raise TypeError(f"the loader has no len(): its epoch {why}; steps(n) gives n batches")
         return int(n)
 
     def batch(self, epoch: int, step: int) -> Batch:
-        """One batch of the run, fetched here and now. The loader stays where it is.
+        """Fetch a single batch of the run. The position of the loader does not change.
 
         Parameters
         ----------
         epoch, step : int
-            Which one.
+            The numbers of the epoch, and of the batch in it.
 
         Raises
         ------
         IndexError
-            If the epoch has no such step.
+            If the epoch has fewer batches.
 
         Examples
         --------
@@ -216,14 +219,14 @@ class Loader(Closing):
             n = sum(1 for _ in self._items(epoch, 0))
             raise IndexError(f"step should be below {n}, the number of batches in epoch {epoch}, not {step}")
         with globals_kept():
-            batch, *_, skipped = next(BatchIterator(self._job(self._noise()), iter([item]), located=_at_item))
+            batch, *_, skipped = next(BatchIterator(self._job(self._worker_seed()), iter([item]), located=_at_item))
         if batch is None:
             what = f"batch {step} of epoch {epoch}"
             raise ValueError(f"{what} should have a sample that can be fetched, but it has none: {skipped}")
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the run is, as plain data of a few hundred bytes, for JSON. Batches count when they are delivered.
+        """The state of the run: a few hundred bytes of plain data for JSON. Batches count when they are delivered.
 
         Returns
         -------
@@ -232,40 +235,30 @@ class Loader(Closing):
         Raises
         ------
         TypeError
-            If the source cannot be gone through again.
+            If the source is sequential, so that it cannot be replayed.
         """
         self._should_replay("has no state to go on from")
-        shard = list(self._plan.shard) if self._plan.shard else None
-        here = {"seed": plain_seed(self._seed), "epoch": self.epoch, "step": self.step, "shard": shard}
-        return {**here, **self._parameters()}
+        return run_state.save(self._parameters(), self._seed, self.epoch, self.step, self._plan.shard)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at the exact next batch of the run that `state` was saved in.
+        """Resume a run at the exact next batch after `state` was saved. This replays the shuffle; no data is loaded.
 
-        The pool, its workers and the depth may be others; of several trainers, all may load the state of one. Between
-        two epochs, the number of trainers may be another, too.
+        The pool, its number of workers and `depth` may differ. With several ranks, all can load the state of one of
+        them. A state from between two epochs can be loaded with another world size.
 
         Raises
         ------
         ValueError
-            If the state is of another run: other data, batch size, seed, …; it says which.
+            If the state is of another run: other data, batch size, seed, …. The error says which.
         """
         self._should_replay("has no state to go on from")
-        should_agree(state, self._parameters(), ["seed", "epoch", "step", "shard"])
-        position, seed, shard = Position.of_state(state), seed_of_plain(state["seed"]), shard_of(state["shard"])
-        if self._seed_is_given:
-            should_agree(state, {"seed": plain_seed(self._seed)}, [])
-        if position.step and world_of(shard) != world_of(self._plan.shard):
-            raise ValueError(
-                f"the state is from within an epoch of {world_of(shard)} trainers, but here are "
-                f"{world_of(self._plan.shard)}; their number can change between two epochs only"
-            )
-        self._seed = seed
+        seed = self._seed if self._seed_is_given else None
+        position, self._seed = run_state.restore(state, self._parameters(), seed, self._plan.shard)
         self._run.resume(position)
         self._end_the_loop()
 
     def stats(self) -> LoaderStats:
-        """What was done so far, and where the time went.
+        """What was delivered so far, and where the time went.
 
         Returns
         -------
@@ -286,16 +279,16 @@ class Loader(Closing):
         'no batch was delivered yet'
         """
         workers = 0 if self._pool is None else self._pool.engine.workers
-        apart = self._pool is not None and self._pool.engine.isolated
-        return verdict(self._run.trace, workers, "processes" if apart else "threads", cores())
+        isolated = self._pool is not None and self._pool.engine.isolated
+        return verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """A picture of the last batches: when the loop waited, what each worker did, and how full the buffer was.
+        """Plot the last batches over time: when the loop waited, what each worker did, and how many batches were ready.
 
         Parameters
         ----------
         path : str or path, optional
-            Where to save it.
+            Save the figure to this file.
 
         Returns
         -------
@@ -309,7 +302,7 @@ class Loader(Closing):
         return figure
 
     def close(self) -> None:
-        """End the workers, if they are the loader's own. A loop that is under way ends with an error."""
+        """End the workers, unless the pool is your own. A loop that still runs gets a `PoolClosedError`."""
         self._run.closed = True
         self._end_the_loop()
         if self._pool is not None and self._owns_pool:
@@ -321,8 +314,8 @@ class Loader(Closing):
 
     def __reduce__(self) -> Never:
         raise TypeError(
-            "a Loader cannot be pickled or copied, as it stands for one run and has its workers: make another from the "
-            "same source and arguments; state_dict() says where it is"
+            "a Loader cannot be pickled or copied, since it is one run with its workers: make another one with the "
+            "same source and arguments; state_dict() holds its position"
         )
 
     def _should_be_open(self) -> None:
@@ -332,12 +325,12 @@ class Loader(Closing):
     def _loop(self, items: Iterator[Item], epoch: int | None) -> Iterator[Batch]:
         self._end_the_loop()
         self._run.trace.pause()
-        loop = Loop(self._run, self._made(items), epoch)
-        self._under_way = weakref.ref(loop)
+        loop = Loop(self._run, self._results(items), epoch)
+        self._current_loop = weakref.ref(loop)
         return loop
 
     def _end_the_loop(self) -> None:
-        loop = self._under_way()
+        loop = self._current_loop()
         if loop is not None:
             loop.close()
 
@@ -347,7 +340,7 @@ class Loader(Closing):
             yield pick, epoch, i
 
     def _items_from(self, epoch: int, step: int) -> Iterator[Item]:
-        """The plan of all epochs, from a place on."""
+        """The plan of all epochs, from a position on."""
         for each in itertools.count(epoch):
             n = step if each == epoch else 0
             empty = n == 0
@@ -357,43 +350,33 @@ class Loader(Closing):
             if empty:
                 raise ValueError(f"steps() should be over a source with batches, but epoch {each} has none")
 
-    def _made(self, items: Iterator[Item]) -> Iterator[FetchResult]:
+    def _results(self, items: Iterator[Item]) -> Iterator[FetchResult]:
+        """What the fetch returns for each item, from the pool if there is one."""
         if not self.source.is_random_access:
-            return self._made_by_the_source()
+            return self._sequential_results()
         if self._pool is None:
             return BatchIterator(self._job(None), items, located=_at_item)
         engine = self._pool.engine
-        job = self._shared = engine.share(self._job(self._noise()), self._shared)
+        job = self._shared = engine.share(self._job(self._worker_seed()), self._shared)
         tasks = ((job, (item,)) for item in items)
         return WorkStream(engine, tasks, self._depth or DEPTH_PER_WORKER * engine.workers, self._timeout, _at_task)
 
-    def _noise(self) -> int | None:
-        """What seeds the global generators of workers, where they have some of their own."""
+    def _worker_seed(self) -> int | None:
+        """The seed of the global generators in workers, if the workers have generators of their own."""
         seeded = self._pool is not None and self._pool.engine.isolated and self.source.traits.may_use_global_rng
         return entropy_of(self._seed) if seeded else None
 
     def _job(self, seed: int | None) -> FetchJob:
         return FetchJob(self.source, seed, self._plan.shard or (0, 1), self._skips)
 
-    def _made_by_the_source(self) -> Iterator[FetchResult]:
-        """For a source that gives its batches one after the other."""
+    def _sequential_results(self) -> Iterator[FetchResult]:
+        """The same for a sequential source."""
         rng = {"shuffle": rng_at(self._seed, self._run.epoch)} if self._plan.shuffled else {}
         return InTurn(self.source.batch_iterator(self.batch_size, **rng), self._run.epoch)
 
     def _parameters(self) -> dict[str, Any]:
-        """What a state and the loader that goes on from it have to agree in."""
-        n = self.source.num_samples()
-        plan = self._plan
-        self._plan_is = self._plan_is or fingerprint(self._plan.plan.signature())
-        return {
-            "version": VERSION,
-            "batch_size": self.batch_size,
-            "length": None if n is None or n == np.inf else int(n),
-            "shuffle": plan.shuffled,
-            "last": plan.last,
-            "remainder": plan.remainder,
-            "plan": self._plan_is,
-        }
+        self._fingerprint = self._fingerprint or fingerprint(self._plan.plan.signature())
+        return run_state.parameters(self.source, self._plan, self._fingerprint)
 
     def _should_replay(self, what: str) -> None:
         if not self.source.is_random_access:
@@ -401,24 +384,6 @@ class Loader(Closing):
                 f"a loader over {type(self.source).__name__} {what}: its batches come one after the other, and "
                 "cannot be gone through again; give a source that fetches by index"
             )
-
-    def _should_be_plain(self, pool: Any) -> None:
-        plan = self._plan
-        given = {"pool": pool is not None, "last": plan.last != "keep", "shard": plan.shard is not None}
-        given["shuffle"] = plan.shuffled and not self.source.traits.takes_shuffle
-        for name in [name for name, is_given in {**given, "on_error": self._skips}.items() if is_given]:
-            raise TypeError(
-                f"{name} should be left out: {type(self.source).__name__} gives its batches one after the other, "
-                "and this takes a source that fetches by index"
-            )
-
-
-def _should_be_a_seed(shuffle: Shuffle, is_one: bool) -> None:
-    if not is_one:
-        raise ValueError(
-            f"with a shard, shuffle should be a seed (an int or a SeedSequence), not {shuffle!r}: the same seed for "
-            "all trainers, or they may draw unlike orders, and repeat and miss samples"
-        )
 
 
 def _at_item(error: BaseException, number: int, item: Item) -> BaseException:

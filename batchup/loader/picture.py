@@ -1,4 +1,4 @@
-"""The last batches of a loader as a picture."""
+"""Plot the last batches of a loader over time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["timeline"]
 
 
 def timeline(trace: Trace) -> Any:
-    """A figure over time: when the loop waited, what each worker worked on, and how many batches were ready.
+    """Plot over time when the loop waited, what each worker did, and how many batches were ready.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def _draw_worker(axes: Any, spans: list[Span], row: int, stages: tuple[str, ...]
 
 
 def _ready(spans: list[Span]) -> tuple[list[float], list[int]]:
-    """How many batches were made and not taken, over time."""
+    """The number of batches that were ready and not yet taken, over time."""
     changes = sorted([(span.marks[-1], 1) for span in spans] + [(span.got, -1) for span in spans])
     ready, counts = 0, []
     for _, change in changes:

@@ -1,4 +1,4 @@
-"""The plan of a run: which picks an epoch is made of, what becomes of short ones, and which belong to one rank."""
+"""The plan of a run: the picks of each epoch, what happens to short ones, and which ones belong to this rank."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class PaddedPick(NamedTuple):
     ----------
     pick : pick
     valid : int or tuple
-        How many samples, from the first, are not there only to fill it up. A tuple with one count for each source,
-        where sources stand side by side and are not trimmed to one length.
+        The number of samples before the filling. A tuple with one number per source, if they are not trimmed to one
+        length.
     counts : int or tuple
-        How many samples there are, the others included; like `valid`.
+        The number of samples with the filling; of the same form as `valid`.
     """
 
     pick: Pick
@@ -40,7 +40,18 @@ class PaddedPick(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunPlan:
-    """What decides which samples are in which batch of a run."""
+    """The plan of a source, and the options of a loader that decide which samples make which batch of a run.
+
+    Parameters
+    ----------
+    plan : Plan
+    batch_size : int
+    shuffled : bool
+    last, remainder : str
+        As for `Loader`.
+    shard : (int, int) or None
+        Rank and world size.
+    """
 
     plan: Plan
     batch_size: int
@@ -55,10 +66,10 @@ class RunPlan:
 
     def picks(self, seed: Seed, epoch: int) -> Iterator[Pick]:
         """The picks of one epoch that belong to this rank."""
-        return self._own(self._finished(seed, epoch, self._drawn(seed, epoch)))
+        return self._of_this_rank(self._without_short(seed, epoch, self._picks_of_plan(seed, epoch)))
 
     def length(self) -> int | float | None:
-        """How many batches of an epoch belong to this rank; None where that is not known before it is drawn."""
+        """The number of batches of this rank in an epoch; None if it depends on random numbers."""
         n = self.plan.length(self.last == "drop", self.shuffled)
         if n is None or n == np.inf or self.shard is None:
             return n
@@ -66,16 +77,16 @@ class RunPlan:
         more = {"drop": 0, "pad": world - 1, "uneven": world - 1 - rank}[self.remainder]
         return (int(n) + more) // world
 
-    def follows_the_seed(self) -> bool:
-        """Whether another seed gives another order."""
+    def depends_on_seed(self) -> bool:
+        """Whether the order of the batches depends on the seed."""
         return self.shuffled or self.plan.weighted
 
-    def _drawn(self, seed: Seed, epoch: int) -> Iterator[Pick]:
+    def _picks_of_plan(self, seed: Seed, epoch: int) -> Iterator[Pick]:
         rng = rng_at(seed, epoch) if self.shuffled else None
         return self.plan.picks(rng, SeedPath(entropy_of(seed), (epoch,)) if self.plan.draws else None)
 
-    def _finished(self, seed: Seed, epoch: int, picks: Iterator[Pick]) -> Iterator[Pick]:
-        """The picks, none of them short (but for "keep")."""
+    def _without_short(self, seed: Seed, epoch: int, picks: Iterator[Pick]) -> Iterator[Pick]:
+        """The picks, with short ones treated as `last` says."""
         plan = self.plan
         match self.last:
             case "drop":
@@ -86,11 +97,11 @@ class RunPlan:
                 return (self._wrapped(pick, seed, epoch) if plan.is_short(pick) else pick for pick in picks)
         return picks
 
-    def _own(self, picks: Iterator[Pick]) -> Iterator[Pick]:
+    def _of_this_rank(self, picks: Iterator[Pick]) -> Iterator[Pick]:
         if self.shard is None:
             return picks
         rank, world = self.shard
-        return _share_of(picks, rank, world, self.remainder)
+        return _picks_of_rank(picks, rank, world, self.remainder)
 
     def _padded(self, pick: Pick) -> PaddedPick:
         def filled(leaf: Any, n: int) -> Any:
@@ -104,7 +115,7 @@ class RunPlan:
         def filled(leaf: Any, n: int, more: Any) -> Any:
             return np.concatenate([leaf, more[: n - len(leaf)]]) if _is_array(leaf) else leaf
 
-        following = (other for later in itertools.count(epoch + 1) for other in self._drawn(seed, later))
+        following = (other for later in itertools.count(epoch + 1) for other in self._picks_of_plan(seed, later))
         wanted = self.plan.sizes(pick)
         while self.plan.is_short(pick):
             other = next(other for other in following if self.plan.are_alike(pick, other))
@@ -112,8 +123,8 @@ class RunPlan:
         return pick
 
 
-def _share_of(picks: Iterator[Pick], rank: int, world: int, remainder: Remainder) -> Iterator[Pick]:
-    """The picks of one rank: of each round of `world` picks, the one at its place."""
+def _picks_of_rank(picks: Iterator[Pick], rank: int, world: int, remainder: Remainder) -> Iterator[Pick]:
+    """The picks of one rank: number `rank` of each round of `world` picks."""
     while some := list(itertools.islice(picks, world)):
         if rank < len(some) and (len(some) == world or remainder != "drop"):
             yield some[rank]

@@ -1,4 +1,4 @@
-"""Batches without the samples that cannot be fetched, which are found by fetching parts of the pick again."""
+"""Leave out the samples that cannot be fetched. They are found by fetching parts of the pick again."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Fetch: TypeAlias = Callable[[Pick], Batch]
 
 
 class Skipped(NamedTuple):
-    """A sample that was left out, because it could not be fetched.
+    """A sample that was left out because it could not be fetched.
 
     Attributes
     ----------
     epoch, step : int
-        The batch that it would have been in.
+        The batch that it belongs to.
     sample : int or tuple
-        Its index; with several sources, one per source.
+        Its index; with several sources, one index per source.
     error : str
-        What was raised.
+        The type and message of the error.
     """
 
     epoch: int
@@ -33,26 +33,26 @@ class Skipped(NamedTuple):
     error: str
 
 
-# The batch (None if there is nothing left of it), how many samples of it are valid, and those that were left out.
+# The batch (None if no sample is left), the number of valid samples in it, and the samples that were left out.
 SkippedFrom: TypeAlias = tuple[Batch | None, int | None, tuple[Skipped, ...]]
 
 
 def without_failing(
     fetch: Fetch, epoch: int, step: int, pick: Pick, valid: int | tuple[Any, ...] | None, error: Exception
 ) -> SkippedFrom:
-    """The batch of a pick without the samples that cannot be fetched, and these.
+    """Fetch the batch of a pick without the samples that cannot be fetched.
 
     Parameters
     ----------
     fetch : callable, ``fetch(pick) -> batch``
-        May be called any number of times: a fetch depends on its pick alone.
+        Called several times, with parts of the pick.
     epoch, step : int
-        The batch, for the list of what was left out.
+        The batch, for the list of samples that are left out.
     pick : pick
     valid : int, tuple or None
-        How many samples of a padded pick count; None if the pick is not padded.
+        The number of valid samples in a padded pick; None if the pick is not padded.
     error : Exception
-        What the fetch of the whole pick raised. Raised again if no sample is at fault.
+        The error of the fetch of the whole pick. Raised again if each sample alone can be fetched.
     """
     lengths = {len(leaf) for leaf in tree.leaves(pick) if hasattr(leaf, "__len__")}
     if len(lengths) != 1 or isinstance(valid, tuple):
@@ -63,7 +63,7 @@ def without_failing(
     if not failing:
         raise error
     fetched = [i for i in range(n) if i not in failing]
-    own = range(n if valid is None else valid)  # the samples that do not only fill up the batch
+    own = range(n if valid is None else valid)  # the samples that are not padding
     skipped = tuple(Skipped(epoch, step, _sample(pick, i), _described(failing[i])) for i in own if i in failing)
     if not fetched:
         return None, None, skipped
@@ -73,7 +73,7 @@ def without_failing(
 
 
 def _failing(fetch: Fetch, pick: Pick, samples: Sequence[int]) -> Iterator[tuple[int, Exception]]:
-    """The samples that cannot be fetched, found by halving."""
+    """The samples that cannot be fetched, and their errors, found by bisection."""
     try:
         fetch(_at(pick, samples))
     except Exception as error:
@@ -86,7 +86,7 @@ def _failing(fetch: Fetch, pick: Pick, samples: Sequence[int]) -> Iterator[tuple
 
 
 def _at(pick: Pick, samples: Sequence[int]) -> Pick:
-    """The pick of some of the samples."""
+    """The part of a pick with some of its samples."""
     chosen = list(samples)
     return tree.map_leaves(lambda leaf: leaf[chosen] if hasattr(leaf, "__len__") else leaf, pick)
 

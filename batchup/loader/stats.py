@@ -1,4 +1,4 @@
-"""What a loader says about itself."""
+"""Statistics of a loader."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ __all__ = ["LoaderStats"]
 
 @dataclasses.dataclass(frozen=True)
 class LoaderStats:
-    """What a loader has done, and where the time went.
+    """What a loader has delivered, and where the time went.
 
     Attributes
     ----------
     batches : int
-        How many were delivered.
+        The number of delivered batches.
     seconds : float
-        What the loops over the loader took, from the first batch asked for to the end of each.
+        The time that loops over the loader took, each from its first request for a batch to its end.
     waited : float
-        Seconds of these that the loops waited for batches.
+        The part of `seconds` that the loops waited for batches.
     busy : float
-        Seconds that batches were worked on, all workers together.
+        The time that all workers together spent on batches, in seconds.
     stages : tuple of StageStats
-        What part of `busy` each stage took: the fetch, and each transform.
+        The part of `busy` that each stage took: the fetch, and each transform.
     skipped : int
-        How many samples were left out.
+        The number of samples that were left out.
     workers : int
-        How many the pool has; 0 without one.
+        The number of workers in the pool; 0 without a pool.
     restarts : int
-        How many worker processes the pool has replaced.
+        The number of worker processes that the pool has replaced.
     slots : int
-        How many pieces of shared memory the pool has for batches.
+        The number of slots of shared memory that the pool has for batches.
     shared_bytes : int
-        How much shared memory the pool has.
+        The size of the shared memory of the pool, in bytes.
     """
 
     batches: int

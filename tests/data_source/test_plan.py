@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -13,11 +11,8 @@ from batchup import (
     ChoiceDataSource,
     CompositeDataSource,
     Loader,
-    MapDataSource,
-    RandomAccessDataSource,
 )
-from batchup.data_source import IndexPlan, Plan
-from batchup.sampling import StandardSampler
+from batchup.data_source import Plan
 from batchup.testing import RandomAccessSourceContract, WrapperContract, plain
 
 
@@ -119,85 +114,6 @@ def test_a_made_plan_gives_the_same_batches(shuffle, shard):
     bare, wrapped = (Loader(ds, 4, shuffle=shuffle, shard=shard) for ds in (unequal(), Bare(unequal())))
 
     assert list(map(plain, bare)) == list(map(plain, wrapped))
-
-
-class EverySecond(ArrayDataSource):
-    """A subclass whose plan is in its `batch_indices_iterator`, as programs for batchup 0.2 have it."""
-
-    def batch_indices_iterator(self, batch_size, shuffle=None, **kwargs):
-        given = {} if shuffle is None else {"shuffle": shuffle}
-        return itertools.islice(super().batch_indices_iterator(batch_size, **given), 0, None, 2)
-
-
-class EverySecondMapped(MapDataSource):
-    def batch_indices_iterator(self, batch_size, shuffle=None, **kwargs):
-        given = {} if shuffle is None else {"shuffle": shuffle}
-        return itertools.islice(super().batch_indices_iterator(batch_size, **given), 0, None, 2)
-
-
-@pytest.mark.parametrize("make", [lambda: EverySecond([np.arange(10)]), lambda: EverySecondMapped(arrays(), tuple_of)])
-def test_an_overridden_batch_indices_iterator_is_the_plan(make):
-    """Alone, in a loader, in a composite and in a choice."""
-    expected = [[0, 1], [4, 5], [8, 9]]
-    ds = make()
-
-    assert expected == [x.tolist() for (x,) in ds.batch_iterator(2)]
-    assert expected == [x.tolist() for (x,) in Loader(ds, 2)]
-    assert expected == [x.tolist() for x, _ in CompositeDataSource([make(), arrays()]).batch_iterator(2)]
-    assert expected == [x.tolist() for (x,) in ChoiceDataSource([make()]).batch_iterator(2)]
-    with pytest.raises(TypeError, match="has no method plan"):
-        Loader(ds, 2, last="drop")
-
-
-def tuple_of(*batch):
-    return batch
-
-
-class Backwards(RandomAccessDataSource):
-    """A source with a plan of its own, which `batch_indices_iterator` follows."""
-
-    def plan(self, batch_size, **kwargs):
-        return IndexPlan(_FromTheEnd(self.length), batch_size, "Backwards")
-
-    def samples_by_indices_nomapping(self, indices):
-        return (indices,)
-
-
-class _FromTheEnd(StandardSampler):
-    def in_order_indices_batch_iterator(self, batch_size):
-        return (self.length - 1 - pick for pick in super().in_order_indices_batch_iterator(batch_size))
-
-
-class TestBackwards(RandomAccessSourceContract):
-    def make(self):
-        return Backwards(10)
-
-
-def test_an_overridden_plan_is_followed_everywhere():
-    """By `batch_indices_iterator`, `batch_iterator` and a loader, with its states."""
-    ds = Backwards(5)
-    loader = Loader(ds, 2, last="drop")
-
-    expected = [[4, 3], [2, 1], [0]]
-    assert expected == [pick.tolist() for pick in ds.batch_indices_iterator(2)]
-    assert expected == [x.tolist() for (x,) in ds.batch_iterator(2)]
-    assert (expected[:2], 2) == ([x.tolist() for (x,) in loader], len(loader))
-    assert loader.state_dict()["plan"] != Loader(RandomAccessDataSource(5), 2).state_dict()["plan"]
-
-
-class Doubled(MapDataSource):
-    """A subclass with a fetch of its own."""
-
-    def samples_by_indices_nomapping(self, indices):
-        return tuple(part * 2 for part in super().samples_by_indices_nomapping(indices))
-
-
-def test_an_overridden_fetch_is_what_a_loader_fetches_by():
-    """And it is one stage, named for the class."""
-    loader = Loader(Doubled(arrays(4), tuple_of), 2)
-
-    assert [[0, 2], [4, 6]] == [x.tolist() for (x,) in loader]
-    assert ["the fetch of Doubled"] == [stage.name for stage in loader.stats().stages]
 
 
 def test_a_composite_refuses_to_trim_unequal_parts_behind_a_wrapper():

@@ -1,4 +1,4 @@
-"""Several trainers over one plan: each has its own batches, and together they have the epoch."""
+"""Several ranks share one plan: each has its own batches, and together they have the epoch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ seeds = st.none() | st.integers(0, 99)
 @given(st.integers(0, 40), batch_sizes(9), worlds, seeds)
 @settings(deadline=None, max_examples=60)
 def test_the_union_of_all_ranks_is_the_epoch(n, batch_size, world, seed):
-    """In turns they give the batches that one trainer would get, without repeats and with none lost."""
+    """In turns they give the batches that a single process would get, without repeats and with none lost."""
     found = ranks(world, arrays(n), batch_size, shuffle=seed, remainder="uneven")
 
     assert plain(list(Loader(arrays(n), batch_size, shuffle=seed))) == in_turns(found)
@@ -45,7 +45,7 @@ def test_the_union_of_all_ranks_is_the_epoch(n, batch_size, world, seed):
 @given(st.data(), batch_sizes(25), worlds, st.integers(0, 99))
 @settings(deadline=None, max_examples=60)
 def test_the_union_is_the_epoch_for_any_source(data, batch_size, world, seed):
-    """With noise, with weights, and without an end."""
+    """With random transforms, with weights, and without an end."""
     ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
     loaders = [Loader(ds, batch_size, shuffle=seed, shard=(i, world), remainder="uneven") for i in range(world)]
     found = [plain(list(itertools.islice(loader, 4))) for loader in loaders]
@@ -123,8 +123,8 @@ def test_a_state_of_one_rank_is_one_for_all(remainder):
     ]
 
 
-def test_between_two_epochs_the_number_of_trainers_may_change():
-    """The next epoch is shared out anew, and is the epoch that one trainer would get."""
+def test_between_two_epochs_the_world_size_may_change():
+    """The next epoch is split anew, and is the epoch that a single process would get."""
     loader = Loader(arrays(), 2, shuffle=5, shard=(1, 2))
     list(loader)
     state = loader.state_dict()
@@ -145,9 +145,9 @@ def test_within_an_epoch_it_may_not():
     next(iter(loader))
     state = loader.state_dict()
 
-    with pytest.raises(ValueError, match=r"within an epoch of 2 trainers, but here are 3; .* between two epochs only"):
+    with pytest.raises(ValueError, match=r"a world size of 2, but here it is 3; .* between two epochs only"):
         Loader(arrays(), 2, shard=(0, 3)).load_state_dict(state)
-    with pytest.raises(ValueError, match="within an epoch of 2 trainers, but here are 1"):
+    with pytest.raises(ValueError, match="an epoch with a world size of 2, but here it is 1"):
         Loader(arrays(), 2).load_state_dict(state)
 
 

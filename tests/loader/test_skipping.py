@@ -1,8 +1,7 @@
-"""Samples that cannot be fetched: what an error says of them, and how they are left out."""
+"""Samples that cannot be fetched are left out of their batches."""
 
 from __future__ import annotations
 
-import threading
 import warnings
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchup import ArrayDataSource, ChoiceDataSource, CompositeDataSource, Loader
 from batchup.data_source import ChoiceBatch, RandomAccessDataSource
-from batchup.errors import BatchTimeoutError, TooManySkipped
+from batchup.errors import TooManySkipped
 from batchup.loader import Skipped
 from batchup.testing import plain
 from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
@@ -71,91 +70,10 @@ def quiet(loader):
         return [tuple(field.tolist() for field in batch) for batch in loader]
 
 
-# What an error says.
-
-
 def notes_of(loader):
     with pytest.raises((OSError, ValueError)) as caught:
         list(loader)
     return [note for note in caught.value.__notes__ if "worker pid" not in note]
-
-
-@pytest.mark.parametrize(
-    ("source", "stage"),
-    [
-        (Files(10, [7]), "in the fetch of Files"),
-        (Files(10, [7]).map(lambda x: (x, x)), "in the fetch of Files"),
-        (arrays().map(lambda x: (x, x)).map(failing_on(7)), "in failing_on.<locals>.fn"),
-        (arrays().random_map(with_noise).map(failing_on(7)), "in failing_on.<locals>.fn"),
-        (CompositeDataSource([Files(10), Files(10, [7])]), "in the fetch of CompositeDataSource"),
-    ],
-    ids=["fetch", "fetch below a map", "map", "map over noise", "composite"],
-)
-def test_an_error_says_where_it_was(any_pool, source, stage):
-    """The stage, the batch, the epoch and the samples, on every pool alike."""
-    loader = Loader(source, 4, pool=any_pool)
-    samples = "(4, 5, 6, 7), (4, 5, 6, 7)" if isinstance(source, CompositeDataSource) else "4, 5, 6, 7"
-    stage = stage.replace("failing_on.<locals>.", "")
-
-    assert [stage, f"while fetching batch 1 of epoch 0 (samples {samples})"] == notes_of(loader)
-
-
-def test_an_error_says_which_epoch(any_pool):
-    """The number that the loader has for it."""
-    source = Files(4)
-    loader = Loader(source, 2, pool=any_pool)
-    for _ in range(2):
-        list(loader)
-    source.bad = {2}
-
-    assert "while fetching batch 1 of epoch 2 (samples 2, 3)" == notes_of(loader)[-1]
-
-
-def test_an_error_of_a_single_batch_says_where_it_was():
-    """`loader.batch` names what was asked for."""
-    with pytest.raises(OSError, match="cannot read 3") as caught:
-        Loader(Files(10, [3]), 4).batch(5, 0)
-
-    assert [
-        "in the fetch of Files",
-        "while fetching batch 0 of epoch 5 (samples 0, 1, 2, 3)",
-    ] == caught.value.__notes__
-
-
-def test_an_error_keeps_its_place(any_pool):
-    """The batches before and behind it arrive; the loop that goes on has lost one batch."""
-    loop = iter(Loader(Files(10, [4]), 2, pool=any_pool))
-    found = [next(loop)[0].tolist() for _ in range(2)]
-    with pytest.raises(OSError, match="cannot read 4"):
-        next(loop)
-
-    assert [[0, 10], [20, 30], [60, 70], [80, 90]] == found + [x.tolist() for (x,) in loop]
-
-
-@pytest.mark.timeout(60)
-def test_a_batch_that_takes_too_long_says_which_it_was():
-    """With its epoch; the loop goes on with the one behind it."""
-    opened = threading.Event()
-
-    def gated(x):
-        if 4 in x:
-            opened.wait()
-        return (x,)
-
-    with Loader(arrays(8).map(gated), 2, pool=2, timeout=1.0) as loader:
-        loop = iter(loader)
-        found = [next(loop)[0].tolist() for _ in range(2)]
-        with pytest.raises(BatchTimeoutError) as caught:
-            next(loop)
-        opened.set()
-        found += [x.tolist() for (x,) in loop]
-
-    assert (0, 2, [4, 5]) == (caught.value.epoch, caught.value.batch_number, caught.value.indices.tolist())
-    assert ["while fetching batch 2 of epoch 0 (samples 4, 5)"] == caught.value.__notes__
-    assert [[0, 1], [2, 3], [6, 7]] == found
-
-
-# Leaving samples out.
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.sets(st.integers(0, 39)), st.none() | st.integers(0, 9))

@@ -1,4 +1,4 @@
-"""What a source has to do, as tests that a subclass inherits."""
+"""Contracts of data sources: tests that a subclass inherits."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ __all__ = ["RandomAccessSourceContract", "SequentialSourceContract", "SourceCont
 
 
 class SourceContract:
-    """Tests of any source: `make` says which. Rather subclass `RandomAccessSourceContract` or
-    `SequentialSourceContract`, which have more of them."""
+    """Tests of any data source. Subclass `RandomAccessSourceContract` or `SequentialSourceContract` instead, which have
+    more tests.
+    """
 
     def make(self) -> AbstractDataSource:
-        """A new source, the same each time."""
+        """A new source to test, the same each time."""
         raise NotImplementedError("make should return a new data source")
 
     def batches(self, batch_size: int, **kwargs: Any) -> Iterator[Batch]:
@@ -31,14 +32,14 @@ class SourceContract:
 
     @pytest.mark.parametrize("batch_size", [1, 3, 1000])
     def test_batches_have_between_one_and_batch_size_samples(self, batch_size: int) -> None:
-        """A batch is a tuple or a dict whose parts are of one length, at most `batch_size`."""
+        """A batch is a tuple or a dict of parts of the same length, at most `batch_size`."""
         for batch in itertools.islice(self.batches(batch_size), SOME):
             assert isinstance(batch, (tuple, dict))
             assert 1 == len({len(leaf) for leaf in tree.leaves(batch)})
             assert 1 <= tree.length(batch) <= batch_size
 
     def test_it_gives_as_many_samples_as_it_says(self) -> None:
-        """`num_samples` is how many come, infinity, or None for unknown."""
+        """`num_samples` is the number of samples that come, infinity, or None if it is unknown."""
         said = self.make().num_samples()
         if said is None:
             pytest.skip("the source does not know how many samples it has")
@@ -47,11 +48,11 @@ class SourceContract:
         assert said == came or (said == np.inf and came == 3000)
 
     def test_equal_sources_give_equal_batches(self) -> None:
-        """In order, nothing is left to chance."""
+        """Without a shuffle, nothing is random."""
         assert some(self.batches(3)) == some(self.batches(3))
 
     def test_mapping_changes_no_more_than_the_function_does(self) -> None:
-        """`map` gives what the function makes of each batch."""
+        """`map` gives what the function returns for each batch."""
         expected = [(batch,) for batch in some(self.batches(3))]
         mapped = self.make().map(lambda *batch: (batch[0] if batch and isinstance(batch[0], dict) else batch,))
 
@@ -59,9 +60,9 @@ class SourceContract:
 
 
 class SequentialSourceContract(SourceContract):
-    """Tests of a source whose batches come one after the other: `make` says which.
+    """Tests of a sequential source. Define `make` in a subclass.
 
-    `make` returns a source that gives at least one batch, of at most as many samples as it is asked for.
+    The source that `make` returns gives at least one batch, and its batches have at most `batch_size` samples.
 
     Examples
     --------
@@ -74,7 +75,7 @@ class SequentialSourceContract(SourceContract):
     """
 
     def test_it_does_not_pretend_to_fetch_by_index(self) -> None:
-        """There is no plan and no fetch, and asking for one is an error at the call."""
+        """There are no picks and no fetch: asking for either raises an error at once."""
         ds = self.make()
 
         assert ds.is_random_access is False
@@ -86,7 +87,7 @@ class SequentialSourceContract(SourceContract):
 
 
 class RandomAccessSourceContract(SourceContract):
-    """Tests of a source that fetches by index: `make` says which.
+    """Tests of a source that fetches samples by index. Define `make` in a subclass.
 
     Examples
     --------
@@ -98,7 +99,7 @@ class RandomAccessSourceContract(SourceContract):
     @pytest.mark.parametrize("shuffle", [None, np.random.RandomState, np.random.default_rng])
     @pytest.mark.parametrize("batch_size", [1, 3, 1000])
     def test_batches_are_fetched_picks(self, batch_size: int, shuffle: Callable[[int], Rng] | None) -> None:
-        """The batches are the fetch of each pick of the plan."""
+        """Fetching each pick of the plan gives the batches."""
         ds = self.make()
         new = {} if shuffle is None else {"shuffle": shuffle}
         plan = ds.batch_indices_iterator(batch_size, **{name: rng(5) for name, rng in new.items()})
@@ -120,7 +121,7 @@ class RandomAccessSourceContract(SourceContract):
         assert forwards == backwards[::-1]
 
     def test_source_and_picks_pickle(self) -> None:
-        """A source and a pick that were pickled give the same batch, so that worker processes can have them."""
+        """A source and a pick give the same batch after pickling, so that worker processes can fetch it."""
         ds = self.make()
         plan = list(itertools.islice(ds.batch_indices_iterator(3, shuffle=np.random.RandomState(0)), SOME))
         ds_there, plan_there = pickle.loads(pickle.dumps((ds, plan)))
@@ -131,11 +132,11 @@ class RandomAccessSourceContract(SourceContract):
 
     @bad_batch_sizes
     def test_a_batch_size_that_is_none_is_refused(self, batch_size: Any) -> None:
-        """A `batch_size` that is no positive integer is an error before any batch comes."""
+        """A `batch_size` that is not a positive integer raises an error before the first batch."""
         with pytest.raises((TypeError, ValueError)):
             next(self.batches(batch_size, shuffle=np.random.RandomState(0)))
 
     def test_a_misspelt_keyword_is_refused(self) -> None:
-        """`shufle=True` is an error, at the call, rather than an epoch in order."""
+        """A misspelled keyword such as `shufle=True` raises a `TypeError` at once."""
         with pytest.raises(TypeError, match="shufle"):
             self.batches(3, shufle=True)

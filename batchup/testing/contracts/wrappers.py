@@ -1,4 +1,4 @@
-"""What a source that wraps another one has to do, as tests that a subclass inherits."""
+"""The contract of a source that wraps another one: tests that a subclass inherits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _jittered(x: Any, y: Any, rng: np.random.Generator) -> Batch:
 
 
 class _SomeFail:
-    """An array-like of which two samples cannot be read."""
+    """An array-like with two samples that cannot be read."""
 
     def __len__(self) -> int:
         return 11
@@ -70,7 +70,7 @@ _SETTINGS: list[dict[str, Any]] = [
 
 
 class WrapperContract:
-    """Tests of a source of your own that wraps another one: `wrap` says how. They run it through `Loader`.
+    """Tests of a source of your own that wraps another one, run through a `Loader`. Define `wrap` in a subclass.
 
     Examples
     --------
@@ -98,11 +98,11 @@ class WrapperContract:
         raise NotImplementedError("wrap should return a new data source over the one that it gets")
 
     def expected(self, batch: Batch) -> Batch:
-        """What the wrapper gives where the source gives `batch`: by default the same."""
+        """The batch of the wrapper for a batch of the inner source; by default the same."""
         return batch
 
     def make(self, name: str) -> tuple[AbstractDataSource, AbstractDataSource]:
-        """One of the sources that the contract wraps, and the wrapper around another one like it."""
+        """A source of the contract, and the wrapper around an equal one."""
         return _SOURCES[name](), self.wrap(_SOURCES[name]())
 
     def _expected(self, batch: Batch, last: str = "keep") -> Any:
@@ -116,7 +116,7 @@ class WrapperContract:
     @pytest.mark.parametrize("settings", _SETTINGS, ids=lambda s: f"{s['last']}-{s['shard']}-{s['remainder']}")
     @pytest.mark.parametrize("name", _SOURCES)
     def test_a_loader_gives_the_batches_of_the_source(self, name: str, settings: dict[str, Any]) -> None:
-        """Whatever becomes of short and of leftover batches, on every rank, shuffled and in order."""
+        """For each treatment of short and of leftover batches, on every rank, with and without a shuffle."""
         for shuffle in (7, None) if settings["shard"] is None and name != "choice with weights" else (7,):
             bare, wrapped = (Loader(ds, 4, shuffle=shuffle, **settings) for ds in self.make(name))
             for _ in range(2):
@@ -127,7 +127,7 @@ class WrapperContract:
 
     @pytest.mark.parametrize("name", _SOURCES)
     def test_it_resumes_at_every_step(self, name: str) -> None:
-        """A state goes on with the next batch, in a new loader over a new wrapper."""
+        """A new loader over a new wrapper goes on with the next batch of the state."""
         whole = list(map(plain, Loader(self.make(name)[1], 4, shuffle=7).steps(6)))
         for step in range(6):
             head = Loader(self.make(name)[1], 4, shuffle=7)
@@ -139,7 +139,7 @@ class WrapperContract:
 
     @pytest.mark.parametrize("name", _SOURCES)
     def test_its_states_are_those_of_the_source(self, name: str) -> None:
-        """And a state of other samples is refused, as over the source itself."""
+        """A state of other samples is refused, as without the wrapper."""
         bare, wrapped = (Loader(ds, 4, shuffle=7) for ds in self.make(name))
         other = Loader(self.wrap(_arrays(20, indices=[5, 2, 19, 0, 7, 7, 2])), 4, shuffle=7)
 
@@ -148,7 +148,7 @@ class WrapperContract:
             other.load_state_dict(wrapped.state_dict())
 
     def test_samples_that_cannot_be_read_are_skipped(self) -> None:
-        """They are left out of their batches, and the others come."""
+        """They are left out of their batches; all others come."""
         ds = self.wrap(ArrayDataSource([_SomeFail(), np.arange(11)]))
         loader = Loader(ds, 4, shuffle=7, on_error="skip")
         with pytest.warns(UserWarning, match="cannot be"):
@@ -158,7 +158,7 @@ class WrapperContract:
         assert 3 == len(batches)
 
     def test_samples_with_weights_come_without_an_end(self) -> None:
-        """The loader says that there is no length, and gives as many batches as one asks for."""
+        """The loader has no length, and gives as many batches as you ask for."""
         weights = np.arange(11.0)
         bare = Loader(_arrays(11, sampler=WeightedSampler(weights)), 4, shuffle=7)
         wrapped = Loader(self.wrap(_arrays(11, sampler=WeightedSampler(weights))), 4, shuffle=7)

@@ -1,10 +1,9 @@
-"""What a loader says about itself: numbers that add up, a sentence, a picture, and how far it is."""
+"""The statistics of a loader: numbers that add up, a verdict, and its length for progress bars."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-import sys
 import warnings
 
 import numpy as np
@@ -133,54 +132,6 @@ def test_explain_is_the_verdict_on_what_was_measured(pool, arguments):
     assert verdict(loader._run.trace, *arguments, cores()) == loader.explain()
     if made:
         made.close()
-
-
-# The picture.
-
-
-def test_a_picture_is_a_png(tmp_path, any_pool):
-    """Where it was asked for."""
-    pytest.importorskip("matplotlib")
-    loader = Loader(arrays().map(crop), 2, pool=any_pool)
-    list(loader)
-    loader.plot(tmp_path / "timeline.png")
-
-    assert b"\x89PNG" == (tmp_path / "timeline.png").read_bytes()[:4]
-
-
-def test_a_picture_has_the_loop_and_every_worker(any_pool):
-    """One row each, below it how many batches were ready; the stages are in its legend."""
-    pytest.importorskip("matplotlib")
-    loader = Loader(arrays().map(crop), 2, pool=any_pool)
-    list(loader)
-    lanes, buffer = loader.plot().axes
-    workers = len({span.worker for span in loader._run.trace.last})
-
-    assert ["loop", *(f"worker {i}" for i in range(workers))] == [label.get_text() for label in lanes.get_yticklabels()]
-    assert ["waiting", "the fetch of ArrayDataSource", "crop"] == [
-        text.get_text() for text in lanes.get_legend().get_texts()
-    ]
-    (line,) = buffer.lines
-    assert 0 == line.get_ydata()[-1]
-    assert 2 * 10 == len(line.get_ydata())
-    assert min(line.get_ydata()) >= 0
-
-
-def test_a_picture_of_nothing_is_empty():
-    """Before the first batch."""
-    pytest.importorskip("matplotlib")
-
-    assert 2 == len(Loader(arrays(), 2).plot().axes)
-
-
-def test_a_picture_without_matplotlib_names_it(monkeypatch):
-    """What is missing, and how to get it."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-
-    with pytest.raises(ModuleNotFoundError, match=r"plot\(\) needs matplotlib, .* pip install matplotlib") as caught:
-        Loader(arrays(), 2).plot()
-    assert "matplotlib" == caught.value.name
 
 
 # Progress bars.

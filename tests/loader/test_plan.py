@@ -212,7 +212,7 @@ def counted_or_not(loader):
 @settings(deadline=None, max_examples=150)
 def test_len_is_what_is_delivered(data, batch_size, seed, last, world, remainder):
     """Wherever there is a length, with any source, `last`, shard and remainder."""
-    drawn = seed is not None or not world  # what trainers share has a seed
+    drawn = seed is not None or not world  # what ranks share has a seed
     ds = data.draw(sources(weighted=seed is not None, random=drawn, batch_size=batch_size) | named_sources())
     shard = world and (data.draw(st.integers(0, world - 1)), world)
     loader = Loader(ds, batch_size, shuffle=seed, last=last, shard=shard, remainder=remainder)
@@ -262,7 +262,7 @@ def test_len_is_known_for_what_is_common(name, last, seed):
 )
 def test_where_there_is_no_length_the_error_says_why(source, why):
     """Without an end, or where it is drawn as the epoch goes."""
-    with pytest.raises(TypeError, match=rf"the loader has no len\(\): {why}; steps\(n\) gives so many batches"):
+    with pytest.raises(TypeError, match=rf"the loader has no len\(\): {why}; steps\(n\) gives n batches"):
         len(Loader(source(), 2, shuffle=5))
 
 

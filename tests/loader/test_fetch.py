@@ -1,15 +1,18 @@
-"""Chance: what random transforms draw, and what functions draw from `numpy.random` in worker processes."""
+"""What a worker does for one batch: it seeds the global generators, and says where an error was."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import random
+import threading
 
 import numpy as np
 import pytest
 
-from batchup import ArrayDataSource, Loader
+from batchup import ArrayDataSource, CompositeDataSource, Loader
+from batchup.data_source import RandomAccessDataSource
+from batchup.errors import BatchTimeoutError
 from batchup.testing import plain
 from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 
@@ -22,10 +25,6 @@ def arrays(n=24):
 
 def with_noise(x, rng):
     return x, rng.random(len(x))
-
-
-def cropped(*batch, rng):
-    return *batch, rng.integers(1000)
 
 
 def global_noise(x):
@@ -42,73 +41,46 @@ def epochs(loader, n=2):
     return [[plain(batch) for batch in loader] for _ in range(n)]
 
 
-# Random transforms.
-
-
 def noise(loader, field=1):
     return [plain(batch[field]) for batch in loader]
 
 
-def test_every_batch_of_every_epoch_has_noise_of_its_own():
-    """No two of many are the same, nor the same as with another seed."""
-    loaders = [Loader(arrays().random_map(with_noise), 3, shuffle=seed) for seed in (5, 6)]
-    found = [str(each) for loader in loaders for _ in range(4) for each in noise(loader)]
+class Files(RandomAccessDataSource):
+    """Numbers, some of which cannot be read."""
 
-    assert 2 * 4 * 8 == len(set(found))
+    def __init__(self, length, bad=(), **kwargs):
+        super().__init__(length, **kwargs)
+        self.bad = set(bad)
 
-
-def test_the_noise_of_an_epoch_depends_on_seed_and_epoch_alone():
-    """It is that of epoch 2, however the run came there."""
-    loader, hasty = (Loader(arrays().random_map(with_noise), 3, shuffle=5) for _ in range(2))
-    for _ in range(2):
-        next(iter(hasty))
-
-    assert epochs(loader, 3)[2] == epochs(hasty, 1)[0]
+    def samples_by_indices_nomapping(self, indices):
+        for i in indices.tolist():
+            if i in self.bad:
+                raise OSError(f"cannot read {i}")
+        return (indices * 10,)
 
 
-def test_ranks_do_not_repeat_each_others_noise():
-    """It belongs to the place in the plan, which they share."""
-    loaders = [Loader(arrays().random_map(with_noise), 3, shuffle=5, shard=(rank, 2)) for rank in range(2)]
+def failing_on(*bad):
+    def fn(x, *rest):
+        if set(bad) & set(x.tolist()):
+            raise ValueError(f"{sorted(set(bad) & set(x.tolist()))} in it")
+        return x, *rest
 
-    assert sorted(map(str, noise(Loader(arrays().random_map(with_noise), 3, shuffle=5)))) == sorted(
-        str(each) for loader in loaders for each in noise(loader)
-    )
-
-
-def test_another_transform_does_not_change_the_noise_of_this_one():
-    """Before it or behind it, random or not."""
-    ds = arrays()
-    alone = noise(Loader(ds.random_map(with_noise), 3, shuffle=5))
-    before = noise(Loader(ds.random_map(lambda x, rng: (x + rng.integers(9),)).random_map(with_noise), 3, shuffle=5))
-    behind = noise(Loader(ds.random_map(with_noise).random_map(cropped), 3, shuffle=5))
-    mapped = noise(Loader(ds.map(lambda x: (x,)).random_map(with_noise).map(lambda *b: b), 3, shuffle=5))
-
-    assert [alone] * 3 == [before, behind, mapped]
+    return fn
 
 
-def test_the_same_transform_twice_has_noise_of_its_own_each_time():
-    """It goes by its name, and by how often that came before."""
-    first, second = zip(
-        *(batch[1:] for batch in Loader(arrays().random_map(cropped).random_map(cropped), 3, shuffle=5)), strict=True
-    )
-
-    assert list(first) != list(second)
-    assert [(x,) for x in first] == [batch[1:] for batch in Loader(arrays().random_map(cropped), 3, shuffle=5)]
-
-
-def test_a_seed_of_its_own_decides():
-    """The same for each seed of the run, in order too; another one, other noise; each epoch still has its own."""
-
-    def found(seed, own):
-        loader = Loader(arrays().random_map(with_noise, seed=own), 3, shuffle=seed)
-        return noise(loader), noise(loader)
-
-    assert found(5, 1) == found(6, 1) == found(None, 1)
-    assert found(5, 1) != found(5, 2)
-    assert found(5, 1)[0] != found(5, 1)[1]
+@pytest.fixture(scope="module", params=["serial", "threads", "processes"])
+def any_pool(request):
+    if request.param == "serial":
+        yield None
+    else:
+        with {"threads": WorkerThreadPool, "processes": WorkerProcessPool}[request.param](2) as pool:
+            yield pool
 
 
-# `numpy.random` and `random`, in processes.
+def notes_of(loader):
+    with pytest.raises((OSError, ValueError)) as caught:
+        list(loader)
+    return [note for note in caught.value.__notes__ if "worker pid" not in note]
 
 
 def test_global_noise_repeats(processes):
@@ -211,3 +183,78 @@ def test_the_programs_own_generators_are_left_alone(processes):
                 list(Loader(arrays().random_map(with_noise), 3, shuffle=shuffle, pool=pool))
 
     assert state == (np.random.get_state()[1].tolist(), random.getstate())
+
+
+@pytest.mark.parametrize(
+    ("source", "stage"),
+    [
+        (Files(10, [7]), "in the fetch of Files"),
+        (Files(10, [7]).map(lambda x: (x, x)), "in the fetch of Files"),
+        (arrays().map(lambda x: (x, x)).map(failing_on(7)), "in failing_on.<locals>.fn"),
+        (arrays().random_map(with_noise).map(failing_on(7)), "in failing_on.<locals>.fn"),
+        (CompositeDataSource([Files(10), Files(10, [7])]), "in the fetch of CompositeDataSource"),
+    ],
+    ids=["fetch", "fetch below a map", "map", "map over noise", "composite"],
+)
+def test_an_error_says_where_it_was(any_pool, source, stage):
+    """The stage, the batch, the epoch and the samples, on every pool alike."""
+    loader = Loader(source, 4, pool=any_pool)
+    samples = "(4, 5, 6, 7), (4, 5, 6, 7)" if isinstance(source, CompositeDataSource) else "4, 5, 6, 7"
+    stage = stage.replace("failing_on.<locals>.", "")
+
+    assert [stage, f"while fetching batch 1 of epoch 0 (samples {samples})"] == notes_of(loader)
+
+
+def test_an_error_says_which_epoch(any_pool):
+    """The number that the loader has for it."""
+    source = Files(4)
+    loader = Loader(source, 2, pool=any_pool)
+    for _ in range(2):
+        list(loader)
+    source.bad = {2}
+
+    assert "while fetching batch 1 of epoch 2 (samples 2, 3)" == notes_of(loader)[-1]
+
+
+def test_an_error_of_a_single_batch_says_where_it_was():
+    """`loader.batch` names what was asked for."""
+    with pytest.raises(OSError, match="cannot read 3") as caught:
+        Loader(Files(10, [3]), 4).batch(5, 0)
+
+    assert [
+        "in the fetch of Files",
+        "while fetching batch 0 of epoch 5 (samples 0, 1, 2, 3)",
+    ] == caught.value.__notes__
+
+
+def test_an_error_keeps_its_place(any_pool):
+    """The batches before and behind it arrive; the loop that goes on has lost one batch."""
+    loop = iter(Loader(Files(10, [4]), 2, pool=any_pool))
+    found = [next(loop)[0].tolist() for _ in range(2)]
+    with pytest.raises(OSError, match="cannot read 4"):
+        next(loop)
+
+    assert [[0, 10], [20, 30], [60, 70], [80, 90]] == found + [x.tolist() for (x,) in loop]
+
+
+@pytest.mark.timeout(60)
+def test_a_batch_that_takes_too_long_says_which_it_was():
+    """With its epoch; the loop goes on with the one behind it."""
+    opened = threading.Event()
+
+    def gated(x):
+        if 4 in x:
+            opened.wait()
+        return (x,)
+
+    with Loader(arrays(8).map(gated), 2, pool=2, timeout=1.0) as loader:
+        loop = iter(loader)
+        found = [next(loop)[0].tolist() for _ in range(2)]
+        with pytest.raises(BatchTimeoutError) as caught:
+            next(loop)
+        opened.set()
+        found += [x.tolist() for (x,) in loop]
+
+    assert (0, 2, [4, 5]) == (caught.value.epoch, caught.value.batch_number, caught.value.indices.tolist())
+    assert ["while fetching batch 2 of epoch 0 (samples 4, 5)"] == caught.value.__notes__
+    assert [[0, 1], [2, 3], [6, 7]] == found

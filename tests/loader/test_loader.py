@@ -1,4 +1,4 @@
-"""Loops over a loader: one epoch each, or so many steps; each with its order, its number, and its end."""
+"""A loader: its epochs and steps, their order and seed, single batches, and its pool."""
 
 from __future__ import annotations
 
@@ -75,46 +75,6 @@ def test_a_loader_says_where_it_is():
     assert (2, 0) == (loader.epoch, loader.step)
 
 
-def test_a_loop_that_is_left_has_ended_its_epoch():
-    """The next loop begins the next epoch."""
-    loader, other = (Loader(arrays(), 3, shuffle=5) for _ in range(2))
-    epoch_of(other)
-    for _ in loader:
-        break
-
-    assert (epoch_of(other), 2) == (epoch_of(loader), loader.epoch)
-
-
-def test_a_loop_that_gave_nothing_has_not_begun_its_epoch():
-    """The next one is over the same epoch."""
-    loader = Loader(arrays(), 3, shuffle=5)
-    iter(loader)
-
-    assert epoch_of(Loader(arrays(), 3, shuffle=5)) == epoch_of(loader)
-
-
-def test_a_second_loop_ends_the_first():
-    """The first says so at its next batch; the second is whole."""
-    loader = Loader(arrays(), 3)
-    first = iter(loader)
-    next(first)
-    second = iter(loader)
-
-    with pytest.raises(RuntimeError, match="this loop has ended: another one has begun since"):
-        next(first)
-    assert [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]] == [x.tolist() for (x,) in second]
-
-
-def test_a_loop_that_has_ended_stays_ended():
-    """Asked again, it gives nothing, and the epoch is not counted twice."""
-    loader = Loader(arrays(), 3)
-    loop = iter(loader)
-    list(loop)
-
-    assert [] == list(loop)
-    assert 1 == loader.epoch
-
-
 @given(st.data(), batch_sizes(20), st.integers(0, 99), st.integers(1, 12), st.integers(1, 12))
 @settings(deadline=None, max_examples=50)
 def test_steps_go_across_epochs(data, batch_size, seed, some, more):
@@ -149,16 +109,6 @@ def test_steps_over_no_samples_are_refused():
     """They would never end."""
     with pytest.raises(ValueError, match=r"steps\(\) should be over a source with batches, but epoch 0 has none"):
         next(Loader(arrays(0), 3).steps(1))
-
-
-def test_an_epoch_after_steps_is_the_next():
-    """Of the epoch that the steps ended in, some was delivered."""
-    loader, other = (Loader(arrays(), 3, shuffle=5) for _ in range(2))
-    list(loader.steps(5))
-    for _ in range(2):
-        epoch_of(other)
-
-    assert (epoch_of(other), 3) == (epoch_of(loader), loader.epoch)
 
 
 @given(st.data(), batch_sizes(20), st.none() | st.integers(0, 99), st.sampled_from(["keep", "drop", "pad", "wrap"]))
@@ -239,20 +189,6 @@ def test_nothing_is_drawn_from_the_global_generators():
         loader.batch(0, 1)
 
     assert state == np.random.get_state()[1].tolist()
-
-
-def test_a_closed_loader_says_so():
-    """Its loop, its next loop, and its steps; it can be closed again, and still says where it is."""
-    loader = Loader(arrays(), 3, pool=1)
-    loop = iter(loader)
-    next(loop)
-    loader.close()
-    loader.close()
-
-    for call in (lambda: next(loop), lambda: iter(loader), lambda: loader.steps(1)):
-        with pytest.raises(PoolClosedError, match="the loader (was|is) closed"):
-            call()
-    assert (0, 1) == (loader.epoch, loader.step)
 
 
 def test_the_end_of_with_closes():
@@ -337,56 +273,6 @@ def counted(batch_size, shuffle=None):
         yield (order[first : first + batch_size],)
 
 
-@pytest.mark.parametrize("source", [CallableDataSource(counted, 6), CallableDataSource(counted).map(lambda x: (x,))])
-def test_a_source_without_indices_can_be_looped_over(source):
-    """Each epoch asks it anew, and gives it a generator of its own to shuffle by."""
-    in_order, shuffled = Loader(source, 4), Loader(source, 4, shuffle=5)
-    epochs = [epoch_of(shuffled) for _ in range(2)]
-
-    assert [[[0, 1, 2, 3], [4, 5]]] * 2 == [epoch_of(in_order) for _ in range(2)]
-    assert [list(range(6))] * 2 == [in_order_of_index(epoch) for epoch in epochs]
-    assert epochs[0] != epochs[1]
-    assert epochs == [epoch_of(again) for again in [Loader(source, 4, shuffle=5)] for _ in range(2)]
-
-
-def test_an_iterator_is_used_up_once():
-    """Its second epoch is no silent nothing, but an error."""
-    loader = Loader(IteratorDataSource(iter([(np.array([1]),), (np.array([2]),)])), 1)
-
-    assert [[1], [2]] == epoch_of(loader)
-    with pytest.raises(ValueError, match="epoch 1 has no batches: an iterator is used up by the first epoch"):
-        epoch_of(loader)
-
-
-def test_an_error_of_such_a_source_costs_one_batch():
-    """It says which; the loop can go on where the source can."""
-
-    class Failing:
-        """Not a generator: it goes on after an error."""
-
-        def __init__(self):
-            self.i = -1
-
-        def __iter__(self):
-            return self
-
-        def __next__(self):
-            self.i += 1
-            if self.i == 1:
-                raise OSError("no such line")
-            if self.i == 3:
-                raise StopIteration
-            return (np.array([self.i]),)
-
-    loop = iter(Loader(IteratorDataSource(Failing()), 1))
-    first = next(loop)
-    with pytest.raises(OSError, match="no such line") as caught:
-        next(loop)
-
-    assert ["while asking for batch 1 of epoch 0"] == caught.value.__notes__
-    assert [[0], [2]] == [x.tolist() for (x,) in [first, *loop]]
-
-
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -408,31 +294,3 @@ def test_what_cannot_be_gone_through_again_says_so(source, name, call, said):
     """States, single batches and steps are for sources that fetch by index."""
     with pytest.raises(TypeError, match=f"a loader over {name} {said}.*give a source that fetches by index"):
         call(Loader(source, 2))
-
-
-def test_an_iterator_of_samples_is_no_iterator_of_batches():
-    """What is no batch is refused, and so is a shuffle, which an iterator cannot follow."""
-    with pytest.raises(TypeError, match="a batch should be a tuple of arrays, or a dict, not a int"):
-        list(Loader((i for i in range(3)), 2))
-    with pytest.raises(TypeError, match="shuffle should be left out: IteratorDataSource gives its batches"):
-        Loader(iter([(np.arange(3),)]), 2, shuffle=7)
-
-
-@pytest.mark.parametrize(
-    "sample",
-    [(np.zeros((2, 2)), 1), (np.zeros(3), np.int64(1)), ("a.jpg", 1), {"image": np.zeros(3), "label": np.array(1)}],
-    ids=["image and int", "array and int64", "path and int", "dict"],
-)
-def test_an_iterator_of_samples_is_none_of_batches(sample):
-    """They would go into the loop as if they were some."""
-    with pytest.raises(TypeError, match="a source gives batches, not samples") as caught:
-        next(iter(Loader(iter([sample]), 4)))
-
-    assert "Infinite(samples, batch_size=64" in str(caught.value)
-
-
-def test_a_batch_may_have_a_number_beside_its_arrays():
-    """Such as one for the whole batch."""
-    batches = [(np.zeros(3), np.ones(3), 0.5), (np.zeros(3),), {"x": np.zeros(3)}]
-
-    np.testing.assert_equal(list(Loader(iter(batches), 4)), batches)

@@ -330,7 +330,7 @@ def test_what_is_no_state_is_refused(state):
         ({"version": 2}, "version 2, but here it is 1"),
         ({"step": -1}, "step should be an integer of at least 0, not -1"),
         ({"epoch": "two"}, "epoch should be an integer of at least 0, not 'two'"),
-        ({"shard": "ab"}, r"shard should be \(rank, world\), .* not 'ab'"),
+        ({"shard": "ab"}, r"shard should be \(rank, world_size\), .* not 'ab'"),
     ],
 )
 def test_an_entry_that_is_wrong_is_named(entries, said):

@@ -1,0 +1,59 @@
+"""What composites and choices have in common: sources inside a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..engine.checks import no_keywords
+from ..engine.shuffle import Shuffle, as_rng
+from ..engine.tree import Batch
+from .base import AbstractDataSource
+from .coerce import as_data_source
+from .interface import with_shuffle
+from .plan import Plan, Traits
+
+__all__ = ["as_members", "batches_of", "plans_of", "traits_of_all"]
+
+
+def as_members(datasets: Sequence[Any]) -> list[AbstractDataSource]:
+    """The argument `datasets` of a composite or a choice, as data sources."""
+    members = [as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets)]
+    if not members:
+        raise ValueError("datasets should hold at least one data source, but there is none")
+    return members
+
+
+def traits_of_all(datasets: Sequence[AbstractDataSource]) -> Traits:
+    """A trait of the whole is there if one of the members has it."""
+    each = [ds.traits for ds in datasets]
+    return Traits(
+        takes_keywords=any(traits.takes_keywords for traits in each),
+        may_use_global_rng=any(traits.may_use_global_rng for traits in each),
+        has_unequal_parts=any(traits.has_unequal_parts for traits in each),
+    )
+
+
+def plans_of(datasets: Sequence[AbstractDataSource], sizes: Sequence[int], kwargs: dict[str, Any]) -> list[Plan]:
+    """The plan of each member, for a batch size of its own."""
+    given = _keywords_of_each(datasets, kwargs)
+    return [ds.plan(size, **keywords) for ds, size, keywords in zip(datasets, sizes, given, strict=True)]
+
+
+def batches_of(
+    datasets: Sequence[AbstractDataSource], sizes: Sequence[int], shuffle: Shuffle, kwargs: dict[str, Any]
+) -> list[Iterator[Batch]]:
+    """The batches of each member. One generator shuffles all of them."""
+    rng, given = as_rng(shuffle), _keywords_of_each(datasets, kwargs)
+    return [
+        ds.batch_iterator(size, **with_shuffle(rng, keywords))
+        for ds, size, keywords in zip(datasets, sizes, given, strict=True)
+    ]
+
+
+def _keywords_of_each(datasets: Sequence[AbstractDataSource], kwargs: dict[str, Any]) -> list[dict[str, Any]]:
+    """The keywords for each member. One that takes no keywords gets none; if none takes any, they are refused."""
+    takes = [ds.traits.takes_keywords for ds in datasets]
+    if not any(takes):
+        no_keywords("batch_iterator", kwargs, ["batch_size", "shuffle"])
+    return [kwargs if each else {} for each in takes]

@@ -1,0 +1,142 @@
+"""Methods of a source that say the same: a class may override either."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from batchup import (
+    AbstractDataSource,
+    ArrayDataSource,
+    ChoiceDataSource,
+    CompositeDataSource,
+    Loader,
+    MapDataSource,
+    RandomAccessDataSource,
+)
+from batchup.data_source import IndexPlan
+from batchup.data_source.interface import plan_of, with_shuffle
+from batchup.sampling import StandardSampler
+from batchup.testing import RandomAccessSourceContract
+
+
+def arrays(n=10, start=0, **kwargs):
+    return ArrayDataSource([np.arange(start, start + n)], **kwargs)
+
+
+class EverySecond(ArrayDataSource):
+    """A subclass whose plan is in its `batch_indices_iterator`, as programs for batchup 0.2 have it."""
+
+    def batch_indices_iterator(self, batch_size, shuffle=None, **kwargs):
+        given = {} if shuffle is None else {"shuffle": shuffle}
+        return itertools.islice(super().batch_indices_iterator(batch_size, **given), 0, None, 2)
+
+
+class EverySecondMapped(MapDataSource):
+    def batch_indices_iterator(self, batch_size, shuffle=None, **kwargs):
+        given = {} if shuffle is None else {"shuffle": shuffle}
+        return itertools.islice(super().batch_indices_iterator(batch_size, **given), 0, None, 2)
+
+
+def tuple_of(*batch):
+    return batch
+
+
+class Backwards(RandomAccessDataSource):
+    """A source with a plan of its own, which `batch_indices_iterator` follows."""
+
+    def plan(self, batch_size, **kwargs):
+        return IndexPlan(_FromTheEnd(self.length), batch_size, "Backwards")
+
+    def samples_by_indices_nomapping(self, indices):
+        return (indices,)
+
+
+class _FromTheEnd(StandardSampler):
+    def in_order_indices_batch_iterator(self, batch_size):
+        return (self.length - 1 - pick for pick in super().in_order_indices_batch_iterator(batch_size))
+
+
+class Doubled(MapDataSource):
+    """A subclass with a fetch of its own."""
+
+    def samples_by_indices_nomapping(self, indices):
+        return tuple(part * 2 for part in super().samples_by_indices_nomapping(indices))
+
+
+class TestBackwards(RandomAccessSourceContract):
+    def make(self):
+        return Backwards(10)
+
+
+@pytest.mark.parametrize("make", [lambda: EverySecond([np.arange(10)]), lambda: EverySecondMapped(arrays(), tuple_of)])
+def test_an_overridden_batch_indices_iterator_is_the_plan(make):
+    """Alone, in a loader, in a composite and in a choice."""
+    expected = [[0, 1], [4, 5], [8, 9]]
+    ds = make()
+
+    assert expected == [x.tolist() for (x,) in ds.batch_iterator(2)]
+    assert expected == [x.tolist() for (x,) in Loader(ds, 2)]
+    assert expected == [x.tolist() for x, _ in CompositeDataSource([make(), arrays()]).batch_iterator(2)]
+    assert expected == [x.tolist() for (x,) in ChoiceDataSource([make()]).batch_iterator(2)]
+    with pytest.raises(TypeError, match="has no method plan"):
+        Loader(ds, 2, last="drop")
+
+
+def test_an_overridden_plan_is_followed_everywhere():
+    """By `batch_indices_iterator`, `batch_iterator` and a loader, with its states."""
+    ds = Backwards(5)
+    loader = Loader(ds, 2, last="drop")
+
+    expected = [[4, 3], [2, 1], [0]]
+    assert expected == [pick.tolist() for pick in ds.batch_indices_iterator(2)]
+    assert expected == [x.tolist() for (x,) in ds.batch_iterator(2)]
+    assert (expected[:2], 2) == ([x.tolist() for (x,) in loader], len(loader))
+    assert loader.state_dict()["plan"] != Loader(RandomAccessDataSource(5), 2).state_dict()["plan"]
+
+
+def test_an_overridden_fetch_is_what_a_loader_fetches_by():
+    """And it is one stage, named for the class."""
+    loader = Loader(Doubled(arrays(4), tuple_of), 2)
+
+    assert [[0, 2], [4, 6]] == [x.tolist() for (x,) in loader]
+    assert ["the fetch of Doubled"] == [stage.name for stage in loader.stats().stages]
+
+
+def test_an_abstract_source_says_what_it_lacks():
+    """When a method is called, by the name of the class."""
+
+    class Nothing(AbstractDataSource):
+        pass
+
+    ds = Nothing()
+    for call in (
+        ds.num_samples,
+        lambda: ds.batch_iterator(2),
+        lambda: ds.batch_indices_iterator(2),
+        lambda: ds.samples_by_indices([0]),
+        lambda: ds.samples_by_indices_nomapping([0]),
+    ):
+        with pytest.raises(NotImplementedError, match="Nothing"):
+            call()
+
+
+def test_shuffle_is_passed_on_only_if_there_is_one():
+    """A function that does not accept it works in order."""
+    assert {"a": 1} == with_shuffle(None, {"a": 1})
+    assert {"a": 1, "shuffle": 7} == with_shuffle(7, {"a": 1})
+    assert {"shuffle": False} == with_shuffle(False, {})
+
+
+def test_an_object_with_the_older_methods_has_a_plan():
+    """One that is no data source by its class."""
+
+    class Older:
+        is_random_access = True
+
+        def batch_indices_iterator(self, batch_size, **kwargs):
+            return iter([np.arange(batch_size)])
+
+    assert [[0, 1, 2]] == [pick.tolist() for pick in plan_of(Older(), 3, {}).picks()]
