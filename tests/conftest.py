@@ -33,17 +33,19 @@ TESTS = Path(__file__).parent
 # What `make test-fast` leaves out: whole files, by their path in this folder, and cases that start processes, by the
 # names of their parameters or of their class. A single slow test is marked where it stands.
 SLOW_FILES = [
+    "batch_iter/test_item_rng.py",
     "engine/process/*",
     "flow/test_example.py",
     "flow/test_programs.py",
     "interop/*",
     "loader/test_ctrl_c.py",
+    "loader/test_random_transforms.py",
     "promises/*",
-    "test_determinism.py",
     "test_docs.py",
     "test_examples.py",
     "test_laws.py",
-    "test_testing.py",
+    "testing/test_contracts.py",
+    "testing/test_determinism.py",
 ]
 SLOW_CASES = re.compile(r"[Pp]rocess|\bmpc\b|Loky")
 

@@ -52,7 +52,7 @@ class Outbox:
             If something in it cannot be pickled.
         """
         buffers: list[memoryview] = []
-        if pickling.plain(obj):
+        if pickling.is_plain(obj):
             header = pickle.dumps(obj, 5, buffer_callback=lambda buffer: buffers.append(buffer.raw()))
         else:
             header, buffers = pickling.dumps(obj)

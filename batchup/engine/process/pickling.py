@@ -33,7 +33,7 @@ __all__ = [
     "dumps",
     "error_dumps",
     "inline",
-    "plain",
+    "is_plain",
     "result_dumps",
     "result_in",
     "result_loads",
@@ -68,7 +68,7 @@ def inline(obj: Any) -> bytes:
         If something in it cannot be pickled.
     """
     try:
-        if plain(obj):
+        if is_plain(obj):
             return pickle.dumps(obj, 5)
     except RecursionError:  # perhaps a list that contains itself, which a pickler can handle
         pass
@@ -169,7 +169,7 @@ def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
         except _NotFlat:
             pass
     buffers: list[pickle.PickleBuffer] = []
-    if plain(obj, writeable=True):
+    if is_plain(obj, writeable=True):
         header = pickle.dumps(obj, 5, buffer_callback=buffers.append)
     else:
         file = io.BytesIO()
@@ -243,20 +243,20 @@ def _of_main(qualname: str) -> Any:
 ATOMS: set[type] = {int, float, complex, bool, str, bytes, type(None)}
 
 
-def plain(obj: Any, writeable: bool = False) -> bool:
+def is_plain(obj: Any, writeable: bool = False) -> bool:
     """Whether `pickle` can be used, which is faster than cloudpickle: for arrays, numbers and strings, and for tuples,
     lists and dicts of them. With `writeable`, only for arrays that can be written to.
 
-    >>> plain((np.arange(3), {"y": [1.0]})), plain(len), plain(np.array([len]))
+    >>> is_plain((np.arange(3), {"y": [1.0]})), is_plain(len), is_plain(np.array([len]))
     (True, False, False)
     """
     kind = type(obj)
     if kind is np.ndarray:
         return not obj.dtype.hasobject and (obj.flags.writeable or not writeable)
     if kind is tuple or kind is list or issubclass(kind, tuple) and kind.__module__.startswith("batchup."):
-        return all(plain(part, writeable) for part in obj)
+        return all(is_plain(part, writeable) for part in obj)
     if kind is dict:
-        return all(map(plain, obj)) and all(plain(part, writeable) for part in obj.values())
+        return all(map(is_plain, obj)) and all(is_plain(part, writeable) for part in obj.values())
     return kind in ATOMS or isinstance(obj, np.generic) and kind.__module__ == "numpy"
 
 

@@ -1,0 +1,40 @@
+"""Values are replaced, appended to, extended or updated."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchup.flow.expr.modes import mode_letter, written_value
+
+
+@pytest.mark.parametrize(
+    ("mode", "letter"), [("w", "w"), ("write", "w"), ("append", "a"), ("e", "e"), ("extend", "e"), ("update", "u")]
+)
+def test_a_mode_has_a_letter_and_a_name(mode, letter):
+    """Both mean the same."""
+    assert letter == mode_letter(mode)
+
+
+def test_an_unknown_mode_is_refused():
+    """With the modes that there are."""
+    with pytest.raises(ValueError, match=r"mode should be w \(write\), .*, not 'add'"):
+        mode_letter("add")
+
+
+@pytest.mark.parametrize(
+    ("old", "mode", "value", "expected"),
+    [
+        ([1], "w", 2, 2),
+        (None, "a", 2, [2]),
+        ([1], "a", [2], [1, [2]]),
+        (None, "e", [2], [2]),
+        ([1], "e", [2, 3], [1, 2, 3]),
+        (None, "u", {"x": 1}, {"x": 1}),
+        ({"x": 1}, "u", {"x": 2}, {"x": 2}),
+        ({1}, "u", 2, {1, 2}),
+        ({1}, "u", [2, 3], {1, 2, 3}),
+    ],
+)
+def test_what_each_mode_writes(old, mode, value, expected):
+    """Nothing there is an empty list, or an empty dict for an update."""
+    assert expected == written_value(old, mode, value)

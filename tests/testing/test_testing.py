@@ -1,0 +1,54 @@
+"""The package imports what it needs on use, and says what is missing."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("missing", ["hypothesis", "pytest", "psutil"])
+def test_a_missing_package_is_named_with_the_extra_that_has_it(missing):
+    """Asking for a contract or a strategy says what to install; `check_determinism` is there without it."""
+    done = run(
+        f"""
+        import sys
+        sys.modules[{missing!r}] = None
+        from batchup.testing import check_determinism
+        from batchup.testing import SamplerContract
+        """
+    )
+
+    assert 1 == done.returncode
+    assert (
+        f"ModuleNotFoundError: batchup.testing.SamplerContract needs {missing}, which is not installed: "
+        "pip install 'batchup[test]'"
+    ) == done.stderr.splitlines()[-1]
+
+
+def test_nothing_else_imports_it():
+    """The rest of batchup neither imports batchup.testing nor what it needs."""
+    done = run(
+        """
+        import importlib, pathlib, sys
+        import batchup
+        root = pathlib.Path(batchup.__file__).parent
+        for path in root.rglob("*.py"):
+            parts = path.relative_to(root.parent).with_suffix("").parts
+            if "testing" not in parts and parts[-1] != "__main__":
+                try:
+                    importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+                except ImportError:
+                    pass  # for a package that is not installed
+        print(sorted({name.split(".")[0] for name in sys.modules} & {"hypothesis", "pytest"}), end=" ")
+        print([name for name in sys.modules if name.startswith("batchup.testing")])
+        """
+    )
+
+    assert ("[] []\n", 0) == (done.stdout, done.returncode), done.stderr
