@@ -212,5 +212,5 @@ def test_the_batch_size_of_a_composite_is_the_sum_of_its_parts(call):
 def test_fields_side_by_side_have_names_of_their_own():
     """Two of one name cannot be in one dict."""
     pair = CompositeDataSource([ArrayDataSource({"x": X}), ArrayDataSource({"x": X})])
-    said = ["fields of different names: 'x' twice"]
+    said = ["should have fields of different names, but two have 'x'"]
     refused(ValueError, said, lambda: next(pair.batch_iterator(2)))

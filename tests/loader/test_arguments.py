@@ -72,7 +72,7 @@ def test_what_is_refused_has_started_no_workers(monkeypatch):
         ({"num_workers": 4}, "pool=4) has four threads, pool=WorkerProcessPool(4) has four processes"),
         ({"workers": 4}, "pool=4) has four threads"),
         ({"drop_last": True}, 'last="drop"'),
-        ({"collate_fn": list}, "source.map(fn) makes a batch"),
+        ({"collate_fn": list}, "source.map(fn) collates the samples"),
         ({"sampler": [1]}, "ArrayDataSource(data, sampler=WeightedSampler(weights))"),
         ({"seed": 7}, "shuffle=7"),
         ({"shufle": 7}, "did you mean 'shuffle'?"),

@@ -114,7 +114,7 @@ def test_shuffles_are_of_every_kind(strategy, kinds):
     seen = set()
 
     @given(strategy)
-    @settings(database=None)
+    @settings(database=None, max_examples=100)
     def collect(fresh):
         next(ArrayDataSource([np.arange(3)]).batch_iterator(2, shuffle=fresh()))
         seen.add(fresh.kind)
@@ -130,6 +130,3 @@ def test_a_shuffled_is_fresh_at_each_call(kind, seed):
 
     assert fresh() is not fresh()
     assert fresh().permutation(50).tolist() == fresh().permutation(50).tolist()
-
-
-# Importing.
