@@ -36,7 +36,7 @@ from .sampling import (
     WeightedSubsetSampler,
     num_batches,
 )
-from .work_pool import ParallelDataSource, WorkerProcessPool, WorkerThreadPool, WorkStream
+from .work_pool import ParallelDataSource, WorkerPool, WorkerProcessPool, WorkerThreadPool, WorkStream
 
 __all__ = [
     "AbstractDataSource",
@@ -57,6 +57,7 @@ __all__ = [
     "WeightedSampler",
     "WeightedSubsetSampler",
     "WorkStream",
+    "WorkerPool",
     "WorkerProcessPool",
     "WorkerThreadPool",
     "batch_map_concat",

@@ -6,7 +6,7 @@ The batches and their order are the same as without a pool.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from .data_source import AbstractDataSource, Batch, Pick, Plan, Traits
 from .data_source.coerce import as_data_source
@@ -41,6 +41,7 @@ __all__ = [
     "WorkStream",
     "WorkerDiedError",
     "WorkerError",
+    "WorkerPool",
     "WorkerProcessPool",
     "WorkerThreadPool",
 ]
@@ -177,6 +178,46 @@ class WorkerProcessPool(AbstractWorkerPool):
 
     def __repr__(self) -> str:
         return f"<WorkerProcessPool of {self._engine.workers} processes>"
+
+    @property
+    def engine(self) -> Pool:
+        return self._engine
+
+
+class WorkerPool(AbstractWorkerPool):
+    """A pool over an executor of yours: ``concurrent.futures``, loky, ``mpi4py.futures``, or a Dask client.
+
+    Batches are the same as with any other pool. Workers may be on other hosts: they get the source once, and send
+    batches back by plain pickles, without shared memory. Closing the pool cancels its tasks, and leaves the executor
+    as it was.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor or dask.distributed.Client
+        Or any object with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`.
+    workers : int, optional
+        How many workers the executor has, where it does not say so itself.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> with ThreadPoolExecutor(2) as executor, WorkerPool.over(executor) as pool:
+    ...     list(pool.work_stream((pow, (n, 2)) for n in range(5)))
+    [0, 1, 4, 9, 16]
+    """
+
+    def __init__(self, executor: Any, workers: int | None = None) -> None:
+        from .engine.executors import ExecutorPool  # imports joblib, which threads do not need
+
+        self._engine = ExecutorPool(executor, workers)
+
+    @classmethod
+    def over(cls, executor: Any, workers: int | None = None) -> Self:
+        """A pool over `executor`: the same as ``WorkerPool(executor)``."""
+        return cls(executor, workers)
+
+    def __repr__(self) -> str:
+        return f"<WorkerPool over {type(self._engine.executor).__name__} of {self._engine.workers} workers>"
 
     @property
     def engine(self) -> Pool:

@@ -73,11 +73,19 @@ def slow_files() -> list[str]:
     return SLOW_FILES
 
 
+def ends(process: psutil.Process) -> bool:
+    """Whether it should end with its pool: the resource trackers of Python and loky end with the program."""
+    try:
+        return "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
 def census() -> dict[str, set[object]]:
     """What this process has open: children, threads of ours, shared memory, descriptors."""
     gc.collect()
     return {
-        "processes": {(child.pid, child.name()) for child in psutil.Process().children(recursive=True)},
+        "processes": {(each.pid, each.name()) for each in psutil.Process().children(recursive=True) if ends(each)},
         "threads": {thread.name for thread in threading.enumerate() if thread.name.startswith("batchup")},
         "shared memory": {name for name in _names_in("/dev/shm", tempfile.gettempdir()) if "batchup" in name},
         "memory files": {fd for fd in _descriptors() if "memfd:batchup" in _target(fd)},

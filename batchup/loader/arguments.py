@@ -11,7 +11,7 @@ from ..engine.checks import INTEGERS, whole
 from ..engine.pools import cores
 from ..engine.rng import entropy_of
 from ..engine.shuffle import Shuffle, as_rng
-from ..work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
+from ..work_pool import AbstractWorkerPool, WorkerPool, WorkerProcessPool, WorkerThreadPool
 from .plan import RunPlan, Seed
 
 __all__ = ["check_option", "check_seed", "check_sequential", "check_shard", "choose_pool", "choose_seed", "world_size"]
@@ -86,7 +86,9 @@ def choose_pool(pool: Any) -> tuple[AbstractWorkerPool | None, bool]:
         return WorkerProcessPool(cores()), True
     if isinstance(pool, INTEGERS) and not isinstance(pool, bool):
         return WorkerThreadPool(whole("pool", pool)), True
+    if callable(getattr(pool, "submit", None)):
+        return WorkerPool.over(pool), True  # closing it leaves the executor as it was
     raise TypeError(
-        "pool should be None, 'threads', 'processes', a number of threads, or a WorkerThreadPool or "
-        f"WorkerProcessPool, not {pool!r}"
+        "pool should be None, 'threads', 'processes', a number of threads, an executor, or a "
+        f"WorkerThreadPool or WorkerProcessPool, not {pool!r}"
     )

@@ -8,14 +8,13 @@ Then the slot is free, and the worker is told so with the next task (`group`).
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import pickle
 from typing import Any, Protocol
 
 from ...errors import WorkerError, noted
 from . import pickling
 from .constants import Constant
+from .failures import raised_in_worker
 from .group import WorkerProcess
 from .protocol import ERROR, IN_SLOT, ON_SHELF, SlotReference, piped
 
@@ -97,7 +96,7 @@ class Answer:
         error: BaseException | None = None
         try:
             if kind == ERROR:
-                error = noted(_raised_in_worker(*header), f"in worker pid {pid}")
+                error = noted(raised_in_worker(*header), f"in worker pid {pid}")
             elif self.lease is not None:
                 value = pickling.result_in(self.lease, header, where)
             else:
@@ -108,27 +107,6 @@ class Answer:
         # no calls from here on (see engine.pulled): if Ctrl-C came before, the message is opened again
         self.value, self.error, self.lease, self.message = value, error, None, ()
         self.references, self.state = None, "open"
-
-
-class _Remote(Exception):
-    """The traceback of a worker, as the cause of the error that it belongs to."""
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.args[0]}"""'
-
-
-def _raised_in_worker(pickled: bytes, type_name: str, message: str, text: str) -> Exception:
-    """The error of a worker as itself, or as a `WorkerError` if it cannot be unpickled or may not be raised."""
-    try:
-        error = pickle.loads(pickled) if pickled else None
-    except Exception:
-        error = None
-    if not isinstance(error, Exception) or isinstance(error, StopIteration):
-        error = WorkerError(f"{type_name}: {message}")
-        error.type_name, error.remote_traceback = type_name, text
-    with contextlib.suppress(Exception):  # a frozen one stays as it is
-        error.__cause__ = _Remote(text)
-    return error
 
 
 class Results:

@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections import deque
 from typing import Any, TypeAlias
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from ...errors import SharedMemoryError
 from . import constants, pickling, shared_memory
+from .failures import failure_of
 from .protocol import (
     CALL,
     DROP,
@@ -196,29 +196,12 @@ class Worker:
     @staticmethod
     def failure(error: BaseException) -> Message:
         """The same for a task that raised `error`: its pickle if it may be raised elsewhere, and what it says."""
-        pickled = b""
-        try:
-            text = "".join(traceback.format_exception(error))
-        except BaseException:
-            text = "(its traceback cannot be formatted)"
-        if isinstance(error, Exception) and not isinstance(error, StopIteration):
-            try:
-                pickled = pickling.error_dumps(error)
-            except BaseException:  # even SystemExit: it is the user's code that is run here
-                pickled = b""
-        return ERROR, (pickled, type(error).__name__, _message_of(error), text), None, None
+        return ERROR, failure_of(error), None, None
 
     def send(self, message: tuple[Any, ...]) -> None:
         left = framed(message)
         while left:
             left = left[os.write(self.results, left) :]
-
-
-def _message_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException:
-        return "(its message cannot be formatted)"
 
 
 def die_with_parent(lifeline: int) -> None:

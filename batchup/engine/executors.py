@@ -1,0 +1,370 @@
+"""Pools over executors of others: anything with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`.
+
+Workers of an executor may be processes on other hosts. So what they get and give goes by plain pickles, without shared
+memory. A shared object, such as the fetch of a source, is not sent with each task: tasks name it by a key. A worker
+that does not have it says so, and gets its task again with the object beside it; it keeps the last few that it got.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import hashlib
+import os
+import pickle
+import socket
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
+from typing import Any
+
+from ..errors import PoolClosedError, WorkerDiedError, WorkerError, noted
+from .checks import kind_of, whole
+from .pools import Pool, cores
+from .process import pickling
+from .process.failures import failure_of, raised_in_worker
+
+__all__ = ["ExecutorPool", "SharedObject"]
+
+DONE, FAILED, MISSING = range(3)  # what became of a task
+KEPT = 8  # shared objects that a worker keeps
+
+
+class SharedObject:
+    """A reference to an object that workers of an executor keep. Pickled, it is a key of some bytes.
+
+    Parameters
+    ----------
+    obj : object
+        Pickled now; what becomes of it later does not matter.
+    """
+
+    def __init__(self, obj: Any) -> None:
+        self.pickled = _pickled(obj)
+        self.digest = _digest(self.pickled)
+        self.key = uuid.uuid4().hex
+        self.sent: Any = None  # what stands for the pickle in a cluster that has a place of its own for it
+
+    def holds(self, obj: Any) -> bool:
+        """Whether `obj` is as it was when this was made."""
+        return _digest(_pickled(obj)) == self.digest
+
+    def __reduce__(self) -> Any:
+        return _shared_object, (self.key,)
+
+
+def _pickled(obj: Any) -> tuple[bytes, list[bytes]]:
+    header, buffers = pickling.dumps(obj)
+    return header, [bytes(buffer) for buffer in buffers]
+
+
+def _digest(pickled: tuple[bytes, list[bytes]]) -> bytes:
+    digest = hashlib.blake2b(pickled[0])
+    for buffer in pickled[1]:
+        digest.update(buffer)
+    return digest.digest()
+
+
+class _MissingError(Exception):
+    """A worker was sent the key of an object that it does not have."""
+
+
+_kept: collections.OrderedDict[str, Any] = collections.OrderedDict()  # in a worker: shared objects by key
+_kept_lock = threading.Lock()  # guards `_kept`: a worker may be a thread beside others
+
+
+def _shared_object(key: str) -> Any:
+    with _kept_lock:
+        if key not in _kept:
+            raise _MissingError(key)
+        _kept.move_to_end(key)
+        return _kept[key]
+
+
+def _keep(objects: Mapping[str, tuple[bytes, list[bytes]]]) -> None:
+    for key, (header, buffers) in objects.items():
+        if key in _kept:  # it was meant for a worker that lacks it, and came here
+            continue
+        obj = pickle.loads(header, buffers=buffers)
+        with _kept_lock:
+            _kept[key] = obj
+            while len(_kept) > KEPT:
+                _kept.popitem(last=False)
+
+
+def run_task(task: bytes, keys: tuple[str, ...], *sent: Any) -> tuple[Any, ...]:
+    """In a worker: do a task, and say what became of it.
+
+    Parameters
+    ----------
+    task : bytes
+        The pickle of a function and its arguments.
+    keys : tuple of str
+        Of the shared objects that come with the task.
+    *sent
+        Their pickles, in the same order.
+    """
+    begun = time.perf_counter()
+    try:
+        _keep(dict(zip(keys, sent, strict=True)))
+        fn, args, kwargs = pickle.loads(task)
+    except _MissingError as error:
+        return MISSING, str(error)
+    except BaseException as error:
+        where = f"on host {socket.gethostname()}, pid {os.getpid()}"
+        return FAILED, failure_of(_cannot_be_loaded(error, where)), where
+    try:
+        header, buffers = pickling.result_dumps(fn(*args, **kwargs))
+        return DONE, time.perf_counter() - begun, header, [bytes(buffer) for buffer in buffers]
+    except BaseException as error:
+        return FAILED, failure_of(error), f"on host {socket.gethostname()}, pid {os.getpid()}"
+
+
+def _cannot_be_loaded(error: BaseException, where: str) -> BaseException:
+    if isinstance(error, ModuleNotFoundError):
+        return noted(error, f"a worker {where} lacks the module {error.name!r}, which the data or a function needs")
+    if isinstance(error, FileNotFoundError):
+        return noted(
+            error, f"a worker {where} does not have this file: give workers on other hosts paths that they have"
+        )
+    return error
+
+
+class ExecutorReply:
+    """What became of a task of an executor, or will: a `pools.Reply`."""
+
+    retried = 0
+    seconds = 0.0
+
+    def __init__(self, pool: ExecutorPool, task: bytes, shared: tuple[SharedObject, ...]) -> None:
+        self._pool, self._task, self._shared = pool, task, shared
+        self._lock = threading.RLock()  # one thread at a time looks at the future, and may submit the task again
+        self._ended = False
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._future = pool.send(task, ())
+
+    def done(self) -> bool:
+        if not self._ended and self._future.done():
+            self._look(0)
+        return self._ended
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._ended:
+            self._look(None if until is None else max(0.0, until - time.monotonic()))
+        return self._error
+
+    def result(self, timeout: float | None = None) -> Any:
+        error = self.exception(timeout)
+        if error is not None:
+            raise error
+        return self._result
+
+    def cancel(self) -> bool:
+        return self.fail(CancelledError())
+
+    def fail(self, error: BaseException) -> bool:
+        """End the task with `error`, unless it has ended."""
+        if self._ended:
+            return False
+        cancelled: bool = self._future.cancel()
+        self._end(None, error)
+        return cancelled
+
+    def _look(self, timeout: float | None) -> None:
+        """Wait for the future: then the task has ended, or was submitted again with what the worker lacked."""
+        future = self._future
+        try:
+            outcome = future.result(timeout)
+        except CancelledError:
+            self._end(None, self._pool.why_cancelled())
+            return
+        except TimeoutError:
+            if not future.done():
+                raise
+            self._end(None, WorkerError("the executor ended this task with a TimeoutError"))
+            return
+        except Exception as error:
+            self._end(None, _lost(error))
+            return
+        with self._lock:
+            if self._ended or self._future is not future:
+                return
+            if outcome[0] == MISSING:
+                self._future = self._pool.send(self._task, self._shared)
+            elif outcome[0] == FAILED:
+                self._end(None, noted(raised_in_worker(*outcome[1]), f"in a worker {outcome[2]}"))
+            else:
+                _, self.seconds, header, buffers = outcome
+                self._end(pickling.result_loads(header, [bytearray(buffer) for buffer in buffers]), None)
+
+    def _end(self, result: Any, error: BaseException | None) -> None:
+        with self._lock:
+            if not self._ended:
+                self._result, self._error, self._shared, self._ended = result, error, (), True
+
+
+def _lost(error: Exception) -> BaseException:
+    """The error of an executor, as one of ours: it has lost a worker, or workers cannot run the task at all."""
+    if isinstance(error, concurrent.futures.BrokenExecutor):
+        died = WorkerDiedError(
+            "a worker of the executor died, and the executor cannot replace it; make a new one, or use a "
+            "WorkerProcessPool, which does"
+        )
+        died.__cause__ = error
+        return died
+    if type(error).__name__ == "KilledWorker":  # of dask.distributed
+        died = WorkerDiedError(f"the workers that had this task died each time: {error}")
+        died.__cause__ = error
+        return died
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("batchup"):
+        return noted(error, "the workers of the executor lack batchup: install the same version there")
+    return error
+
+
+class ExecutorPool(Pool):
+    """The workers of an executor. Closing the pool cancels its tasks, and leaves the executor as it was.
+
+    Parameters
+    ----------
+    executor : concurrent.futures.Executor or dask.distributed.Client
+        Or any object with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`.
+    workers : int, optional
+        How many workers it has. Found out where the executor says so.
+
+    Raises
+    ------
+    TypeError
+        If the object has no ``submit``.
+
+    Examples
+    --------
+    >>> with concurrent.futures.ThreadPoolExecutor(2) as executor:
+    ...     ExecutorPool(executor).submit(pow, 2, 3).result()
+    8
+    """
+
+    def __init__(self, executor: Any, workers: int | None = None) -> None:
+        self._client = None
+        if type(executor).__module__.startswith("distributed.") and hasattr(executor, "get_executor"):
+            self._client, executor = executor, executor.get_executor(pure=False)
+        if not callable(getattr(executor, "submit", None)):
+            raise TypeError(f"an executor should have a method submit(fn, *args), but {kind_of(executor)} has not")
+        self.executor = executor
+        self.isolated = not isinstance(executor, concurrent.futures.ThreadPoolExecutor)
+        self.workers = _workers_of(executor, self._client) if workers is None else whole("workers", workers)
+        self._closed = False
+        self._replies: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def share(self, obj: Any, last: Any = None) -> Any:
+        if not self.isolated:
+            return obj
+        if isinstance(last, SharedObject) and last.holds(obj):
+            return last
+        return SharedObject(obj)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        if self._closed:
+            raise PoolClosedError("the pool is closed")
+        reply: Any
+        if self.isolated:
+            shared = tuple(x for x in (fn, *args, *kwargs.values()) if isinstance(x, SharedObject))
+            reply = ExecutorReply(self, pickling.inline((fn, args, kwargs)), shared)
+        else:
+            reply = ThreadReply(self, self._submitted(_timed, fn, args, kwargs))
+        self._replies.add(reply)
+        return reply
+
+    def send(self, task: bytes, shared: tuple[SharedObject, ...]) -> Any:
+        """Submit a task, with shared objects beside it."""
+        return self._submitted(run_task, task, tuple(each.key for each in shared), *map(self._sent, shared))
+
+    def _submitted(self, fn: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return self.executor.submit(fn, *args)
+        except concurrent.futures.BrokenExecutor as error:
+            raise _lost(error) from error
+        except RuntimeError as error:
+            if "shutdown" in str(error):
+                raise PoolClosedError("the executor was shut down before this task was submitted") from error
+            raise
+
+    def _sent(self, shared: SharedObject) -> Any:
+        """What stands for the pickle of a shared object in a task: in a Dask cluster, it is scattered once."""
+        if self._client is None:
+            return shared.pickled
+        if shared.sent is None or shared.sent.status != "finished":
+            shared.sent = self._client.scatter([shared.pickled], broadcast=True, hash=False)[0]
+        return shared.sent
+
+    def why_cancelled(self) -> BaseException:
+        """What a task that the executor has cancelled is an error of."""
+        closed = self._closed
+        return PoolClosedError("the pool was closed before this task was done") if closed else CancelledError()
+
+    def close(self) -> None:
+        self._closed = True
+        for reply in list(self._replies):
+            reply.fail(PoolClosedError("the pool was closed before this task was done"))
+
+
+class ThreadReply:
+    """What became of a task of an executor whose workers are threads of this process."""
+
+    retried = 0
+
+    def __init__(self, pool: ExecutorPool, future: Any) -> None:
+        self._pool, self._future = pool, future
+        self._failed: BaseException | None = None
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self._failed is not None else float(self._future.result()[1])
+
+    def done(self) -> bool:
+        return self._failed is not None or self._future.done()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        if self._failed is not None:
+            return self._failed
+        try:
+            error: BaseException | None = self._future.result(timeout)[2]
+        except CancelledError:
+            error = self._failed = self._failed or self._pool.why_cancelled()
+        return error
+
+    def result(self, timeout: float | None = None) -> Any:
+        error = self.exception(timeout)
+        if error is not None:
+            raise error
+        return self._future.result()[0]
+
+    def cancel(self) -> bool:
+        return self.fail(CancelledError())
+
+    def fail(self, error: BaseException) -> bool:
+        """End the task with `error`, if it has not begun."""
+        cancelled: bool = self._future.cancel()
+        if cancelled:
+            self._failed = error
+        return cancelled
+
+
+def _timed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, float, Any]:
+    """The result of a task, the seconds that it took, and its error."""
+    begun = time.perf_counter()
+    try:
+        return fn(*args, **kwargs), time.perf_counter() - begun, None
+    except BaseException as error:
+        return None, time.perf_counter() - begun, error
+
+
+def _workers_of(executor: Any, client: Any) -> int:
+    if client is not None:
+        return sum(client.nthreads().values()) or 1
+    known = getattr(executor, "_max_workers", None)
+    return known if isinstance(known, int) and known > 0 else cores()
