@@ -5,6 +5,7 @@
 # make check     ruff, mypy --strict, the layers, the names and the types that users see
 # make docs      the documentation, into docs/_build/html
 # make bench     the benchmarks, as tables
+# make dist      sdist and wheel, checked and tried in empty environments with the oldest and the newest libraries
 # make clean     remove what the others made
 #
 # PYTHON=python3.12 chooses the interpreter; TEST_ARGS="-k guide -x" goes to pytest. PYTHON=python3.12 VENV=.venv-3.12
@@ -14,13 +15,14 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 OPTIONAL ?= yes
+MADE := $(VENV)/made-by-$(notdir $(PYTHON))
 
 # pytest keeps the test modules that it has rewritten: without them it takes ten seconds longer to begin.
 unexport PYTHONDONTWRITEBYTECODE
 # One worker per core, up to four; those that are done take tests from the others.
 PYTEST := $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help train test test-fast coverage check docs bench clean
+.PHONY: help train test test-fast coverage check docs bench dist clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -53,6 +55,14 @@ docs: $(VENV)/has-docs $(VENV)/has-test
 bench: $(VENV)/has-examples $(VENV)/has-peers
 	@set -e; for each in $$(grep -l __main__ benchmarks/*.py); do echo "== $$each"; $(PY) "$$each"; done
 
+dist: $(VENV)/has-dev
+	rm -rf dist
+	$(PY) -m build
+	$(PY) -m twine check --strict dist/*
+	$(PY) -m check_manifest
+	.ci/try_wheel "$(PYTHON)" dist/*.whl 'numpy==1.26.*' joblib==1.5.2 six==1.16.0
+	.ci/try_wheel "$(PYTHON)" dist/*.whl
+
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info docs/_build docs/generated docs/reference/generated
 	rm -rf .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -70,8 +80,6 @@ $(VENV)/has-peers: $(MADE)
 	@touch $@
 
 # One environment; another PYTHON makes it anew. A file has-EXTRA says that the extra is installed.
-MADE := $(VENV)/made-by-$(notdir $(PYTHON))
-
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "batchup needs Python 3.11 or newer as PYTHON, not $(PYTHON): make PYTHON=python3.12 ..." >&2; exit 1; }

@@ -9,7 +9,7 @@
 [1 2] [1 1]
 """
 
-__version__ = "1.0.0.dev0"
+__version__ = "1.0.0rc1"
 
 from .data_source import (
     AbstractDataSource,
