@@ -1,0 +1,128 @@
+"""The chunks that were read last, so that the next batch need not read them again."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+__all__ = ["DEFAULT_LIMIT", "CacheStats", "ChunkCache", "Share"]
+
+DEFAULT_LIMIT = 64 << 20
+
+
+class CacheStats(NamedTuple):
+    """What a cache of chunks did for one array, in this process.
+
+    Attributes
+    ----------
+    hits, misses : int
+        How often a chunk was there, and how often it had to be read.
+    nbytes : int
+        What the cache holds just now, in bytes; arrays without a cache of their own share one.
+    limit : int
+        What it may hold.
+    """
+
+    hits: int
+    misses: int
+    nbytes: int
+    limit: int
+
+
+class ChunkCache:
+    """Chunks by key; those that were used least recently make room. Threads may share it.
+
+    Parameters
+    ----------
+    limit : int
+        The sum of weights that it holds at most.
+
+    Examples
+    --------
+    >>> cache = ChunkCache(2)
+    >>> for name in "abc":
+    ...     cache.put(name, name.upper(), weight=1)
+    >>> cache.get("a"), cache.get("c")
+    (None, 'C')
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.weight = 0
+        self._chunks: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Any) -> Any:
+        with self._lock:
+            found = self._chunks.get(key)
+            if found is None:
+                return None
+            self._chunks.move_to_end(key)
+            return found[0]
+
+    def put(self, key: Any, chunk: Any, weight: int) -> None:
+        if weight > self.limit:
+            return
+        with self._lock:
+            self.weight += weight - self._chunks.pop(key, (None, 0))[1]
+            self._chunks[key] = chunk, weight
+            while self.weight > self.limit:
+                self.weight -= self._chunks.popitem(last=False)[1][1]
+
+    def forget(self, owner: int) -> None:
+        """Drop the chunks whose key begins with `owner`."""
+        with self._lock:
+            for key in [key for key in self._chunks if key[0] == owner]:
+                self.weight -= self._chunks.pop(key)[1]
+
+
+class Share:
+    """One array's part of a cache, and how well that served.
+
+    Parameters
+    ----------
+    cache : ChunkCache, optional
+        By default the one that all arrays of this process share.
+    weigh : callable, chunk -> int, optional
+        By default its bytes.
+    """
+
+    numbers = itertools.count()
+
+    def __init__(self, cache: ChunkCache | None = None, weigh: Callable[[Any], int] | None = None) -> None:
+        self.cache = cache if cache is not None else _shared_cache()
+        self.hits = self.misses = 0
+        self._weigh = weigh
+        self._number = next(self.numbers)
+
+    def chunk(self, number: int, read: Callable[[int], Any]) -> Any:
+        """The chunk of that number, read if it is not there."""
+        found = self.cache.get((self._number, number))
+        if found is not None:
+            self.hits += 1
+            return found
+        self.misses += 1
+        chunk = read(number)
+        self.cache.put((self._number, number), chunk, chunk.nbytes if self._weigh is None else self._weigh(chunk))
+        return chunk
+
+    def stats(self) -> CacheStats:
+        return CacheStats(self.hits, self.misses, self.cache.weight, self.cache.limit)
+
+    def __del__(self) -> None:
+        self.cache.forget(self._number)
+
+
+_shared: tuple[int, ChunkCache] | None = None
+
+
+def _shared_cache() -> ChunkCache:
+    """The cache of this process: after a fork, a new one, as the lock of the other may be taken."""
+    global _shared
+    if _shared is None or _shared[0] != os.getpid():
+        _shared = os.getpid(), ChunkCache(DEFAULT_LIMIT)
+    return _shared[1]
