@@ -3,9 +3,24 @@
 They go wherever an array goes: ``ArrayDataSource([HDF5Array("data.h5", "images"), labels])``.
 """
 
+from .arrow import ArrowColumn
 from .base import StoredArray
 from .cache import CacheStats
+from .concatenated import Concatenated
 from .hdf5 import HDF5Array
+from .images import ImageFolder
+from .sparse import SparseRows
+from .windows import Windows
 from .zarr import ZarrArray
 
-__all__ = ["CacheStats", "HDF5Array", "StoredArray", "ZarrArray"]
+__all__ = [
+    "ArrowColumn",
+    "CacheStats",
+    "Concatenated",
+    "HDF5Array",
+    "ImageFolder",
+    "SparseRows",
+    "StoredArray",
+    "Windows",
+    "ZarrArray",
+]

@@ -51,14 +51,14 @@ class HDF5Array(StoredArray):
 
     Examples
     --------
-    >>> import h5py
-    >>> with h5py.File("/tmp/batchup_doctest.h5", "w") as file:
+    >>> import h5py, tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with h5py.File(f"{folder.name}/data.h5", "w") as file:
     ...     file["x"] = np.arange(6).reshape(3, 2)
-    >>> x = HDF5Array("/tmp/batchup_doctest.h5", "x")
-    >>> len(x), x.shape, x[[2, 0]].tolist()
+    >>> with HDF5Array(f"{folder.name}/data.h5", "x") as x:
+    ...     len(x), x.shape, x[[2, 0]].tolist()
     (3, (3, 2), [[4, 5], [0, 1]])
-    >>> x.close()
-    >>> os.unlink("/tmp/batchup_doctest.h5")
+    >>> folder.cleanup()
     """
 
     def __init__(self, path: str | os.PathLike[str], name: str, cache: int | None = None) -> None:

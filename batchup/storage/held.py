@@ -65,11 +65,73 @@ def _zarr(name: str, x: Any) -> Any:
     return x
 
 
+def _pyarrow(name: str, x: Any) -> Any:
+    from .columns import TableRows, column_values
+
+    if hasattr(x, "num_rows"):  # a table or a record batch
+        return TableRows(x)
+    return column_values(x, name) if hasattr(x, "null_count") else x
+
+
+def _scipy(name: str, x: Any) -> Any:
+    if not hasattr(x, "tocsr"):
+        return x
+    from .sparse import CSRRows
+
+    if x.format != "csr":
+        raise TypeError(
+            f"{name} should be a CSR matrix, of which rows can be taken, but it is in the format {x.format}: "
+            f"{name}.tocsr() makes one"
+        )
+    if x.ndim != 2:
+        raise ValueError(f"{name} should have two axes, not the shape {x.shape}")
+    return CSRRows(x)
+
+
+def _xarray(name: str, x: Any) -> Any:
+    if hasattr(x, "data_vars"):
+        raise TypeError(f"{name} should be one variable, but it is a Dataset of xarray's; {_inner(x)}")
+    if not hasattr(x, "variable"):
+        return x
+    if not x.ndim:
+        raise ValueError(f"{name} should have a first axis, along which the samples are, but it is a single value")
+    return x.values if isinstance(x.variable._data, np.ndarray) else LazyVariable(x)
+
+
+class LazyVariable:
+    """A variable of xarray's whose values are read when they are asked for."""
+
+    chunks = None
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.shape, self.dtype = tuple(array.shape), array.dtype
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.asarray(self.array[index])
+
+
+def _polars(name: str, x: Any) -> Any:
+    if hasattr(x, "collect"):
+        raise TypeError(f"{name} should be a frame in memory, not a LazyFrame: {name}.collect() makes one")
+    return x
+
+
 def _reduced(x: Any) -> Any:
     from .hdf5 import reduced
 
     return reduced(x)
 
 
-_ADAPTERS: dict[str, Callable[[str, Any], Any]] = {"h5py": _h5py, "zarr": _zarr}
+_ADAPTERS: dict[str, Callable[[str, Any], Any]] = {
+    "h5py": _h5py,
+    "polars": _polars,
+    "pyarrow": _pyarrow,
+    "scipy": _scipy,
+    "xarray": _xarray,
+    "zarr": _zarr,
+}
 pickling.BY_REFERENCE["h5py"] = _reduced

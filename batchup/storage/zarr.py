@@ -240,7 +240,7 @@ def _format_2(array: Any, made: dict[str, Any], folder: str) -> _Files | None:
 
 def _stored_dtype(made: dict[str, Any], array: Any) -> np.dtype[Any]:
     dtype = made["dtype"]
-    return np.dtype(dtype) if isinstance(dtype, str) else array.dtype  # type: ignore[no-any-return]
+    return np.dtype(dtype) if isinstance(dtype, str) else array.dtype
 
 
 def _format_3(array: Any, made: dict[str, Any], folder: str) -> _Files | None:
