@@ -15,7 +15,7 @@ from .base import positions
 from .held import adapted
 from .reading import Spans, groups
 
-__all__ = ["Concatenated"]
+__all__ = ["Concatenated", "in_numpy"]
 
 
 class Concatenated:
@@ -39,7 +39,7 @@ class Concatenated:
     """
 
     def __init__(self, arrays: Sequence[Any]) -> None:
-        self.arrays = [adapted(f"arrays[{i}]", array) for i, array in enumerate(arrays)]
+        self.arrays = [in_numpy(adapted(f"arrays[{i}]", array)) for i, array in enumerate(arrays)]
         if not self.arrays:
             raise ValueError("arrays should hold at least one array-like, but it is empty")
         self._kind = _one_kind(self.arrays)
@@ -72,7 +72,7 @@ class Concatenated:
 
     def _read(self, indices: Indices) -> Any:
         numbers, rows = self._spans.located(indices)
-        found = [(where, self.arrays[number][rows[where]]) for number, where in groups(numbers)]
+        found = [(where, _samples(self.arrays[number], rows[where])) for number, where in groups(numbers)]
         if len(found) == 1:
             return found[0][1]
         if self._kind is not None and all(isinstance(some, np.ndarray) for _, some in found):
@@ -90,6 +90,15 @@ class Concatenated:
         for array in self.arrays:
             if hasattr(array, "close"):
                 array.close()
+
+
+def in_numpy(array: Any) -> Any:
+    """The values of a column or frame of pandas, which would go by its labels; anything else as it is."""
+    return array.to_numpy() if hasattr(array, "iloc") else array
+
+
+def _samples(array: Any, rows: Indices) -> Any:
+    return [array[i] for i in rows.tolist()] if isinstance(array, (list, tuple, range)) else array[rows]
 
 
 def _one_kind(arrays: list[Any]) -> tuple[tuple[int, ...], np.dtype[Any]] | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..engine.checks import INTEGERS, Indices, whole
 from .base import positions
-from .concatenated import Concatenated
+from .concatenated import Concatenated, in_numpy
 from .held import adapted
 
 __all__ = ["Windows"]
@@ -43,7 +43,7 @@ class Windows:
     def __init__(self, series: Any, length: int, stride: int = 1) -> None:
         self.length, self.stride = whole("length", length), whole("stride", stride)
         several = isinstance(series, list)
-        self.series = Concatenated(series) if several else adapted("series", series)
+        self.series = Concatenated(series) if several else in_numpy(adapted("series", series))
         lengths = [len(each) for each in self.series.arrays] if several else [len(self.series)]
         counts = np.array([max((n - self.length) // self.stride + 1, 0) for n in lengths], np.intp)
         if not counts.sum():
@@ -87,6 +87,11 @@ class Windows:
         number = np.searchsorted(self._first, windows, "right") - 1
         begins: Indices = windows * self.stride + self._begin[number]
         return begins
+
+    def close(self) -> None:
+        """Close the series, if it is over a file."""
+        if hasattr(self.series, "close"):
+            self.series.close()
 
     def __repr__(self) -> str:
         return f"<Windows of {self.length} steps: {self.shape}>"
