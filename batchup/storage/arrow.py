@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..engine.checks import Indices
 from .base import StoredArray, library
 from .cache import CacheStats, Share
 from .columns import address, column_values, nulls, sample_of
@@ -145,33 +144,39 @@ def _ipc(path: str, name: str, cache: Share) -> Any:
 
     ipc = library("pyarrow.ipc", "arrow", "ArrowColumn")
     source = pyarrow.memory_map(path)
-    schema = ipc.open_file(source).schema
-    number = schema.get_field_index(_field(schema, name, path).name)
-    shape, dtype = sample_of(schema.field(number).type, name)
+    file = ipc.open_file(source)
+    number = file.schema.get_field_index(_field(file.schema, name, path).name)
+    shape, dtype = sample_of(file.schema.field(number).type, name)
+    if dtype.kind in "iufM" and file.num_record_batches:
+        direct = _direct(path, file, source, number, shape, dtype)
+        if direct is not None:
+            return direct
     file = ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=[number]))
-    columns = [file.get_batch(i).column(0) for i in range(file.num_record_batches)]
-    counts = [len(column) for column in columns]
-    if dtype.kind in "iufM" and dtype.itemsize and columns and not any(map(nulls, columns)):
-        source.seek(0)
-        whole = source.read_buffer(source.size())
-        places = np.array([address(column, dtype) - whole.address for column in columns], np.intp)
-        if places.min() >= 0 and places.max() < whole.size:  # what was decompressed is elsewhere
-            return _direct(path, counts, places, shape, dtype)
+    counts = [file.get_batch(i).num_rows for i in range(file.num_record_batches)]
 
     def load(number: int) -> npt.NDArray[Any]:
-        return column_values(columns[number], name)
+        return column_values(file.get_batch(number).column(0), name)
 
     return _of_blocks(counts, shape, dtype, load, cache, f"{path} {name!r}")
 
 
-def _direct(path: str, counts: list[int], places: Indices, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    memory, total = mapped(path), sum(counts)
-    if len(counts) == 1 and places[0] % dtype.alignment == 0:
-        return AdjacentRows(np.ndarray((total, *shape), dtype, memory, int(places[0])))
-    chunks = (max(counts), *shape)
-    return ScatteredRows(
-        memory, (total, *shape), dtype, Spans(total, np.array(counts, np.intp)), [Part(places, shape)], chunks=chunks
-    )
+def _direct(path: str, file: Any, source: Any, number: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """What reads rows of numbers from a map; None where they are compressed, or there are nulls among them."""
+    source.seek(0)
+    whole = source.read_buffer(source.size())
+    counts, starts = [], []
+    for i in range(file.num_record_batches):
+        column = file.get_batch(i).column(number)
+        start = 0 if nulls(column) else address(column, dtype) - whole.address
+        if not 0 < start < whole.size:  # what was decompressed is elsewhere
+            return None
+        counts.append(len(column))
+        starts.append(start)
+    memory, shape = mapped(path), (sum(counts), *shape)
+    if len(counts) == 1 and starts[0] % dtype.alignment == 0:
+        return AdjacentRows(np.ndarray(shape, dtype, memory, starts[0]))
+    spans, part = Spans(shape[0], np.array(counts, np.intp)), Part(np.array(starts, np.intp), shape[1:])
+    return ScatteredRows(memory, shape, dtype, spans, [part], chunks=(max(counts), *shape[1:]))
 
 
 def _field(schema: Any, name: str, path: str) -> Any:

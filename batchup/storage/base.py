@@ -74,7 +74,8 @@ class StoredArray:
     def __init__(self, path: str | os.PathLike[str], cache: int | None = None) -> None:
         self.path = os.path.abspath(os.fspath(path))
         self.cache = None if cache is None else whole("cache", cache, least=0)
-        self._stamp: Stamp | None = Stamp.of(self._stamped())
+        self._watched = self._stamped()
+        self._stamp: Stamp | None = Stamp.of(self._watched)
         self._reset()
 
     def _reset(self) -> None:
@@ -91,7 +92,9 @@ class StoredArray:
     def _reader(self) -> Any:
         """What reads the rows in this process; an error if the file has changed."""
         if self._stamp is not None:
-            self._stamp.check(self._stamped())
+            now = os.stat(self._watched)  # for each batch: a map of a file that was cut off would end the process
+            if now.st_mtime_ns != self._stamp.mtime_ns or now.st_size != self._stamp.size:
+                self._stamp.check(self._watched)
         opened = self._opened
         if opened is None or opened[0] != os.getpid():
             with self._lock:
@@ -125,8 +128,10 @@ class StoredArray:
 
     def __getitem__(self, index: Any) -> Any:
         reader = self._reader()
-        if type(index) is np.ndarray and index.dtype == np.intp and index.ndim == 1:
-            return reader.read(positions(index, reader.shape[0]))
+        if type(index) is np.ndarray and index.dtype == np.intp and index.ndim == 1 and index.size:
+            unsigned = index.view(np.uintp)  # a negative index becomes a huge one, so that one pass checks both ends
+            if unsigned.item(unsigned.argmax()) < reader.shape[0]:
+                return reader.read(index)
         if isinstance(index, INTEGERS) and not isinstance(index, bool):
             return reader.read(positions([index], reader.shape[0]))[0]
         return reader.read(positions(index, reader.shape[0]))

@@ -34,7 +34,7 @@ class CacheStats(NamedTuple):
 
 
 class ChunkCache:
-    """Chunks by key; those that were used least recently make room. Threads may share it.
+    """Chunks by owner and number; those that were used least recently make room. Threads may share it.
 
     Parameters
     ----------
@@ -44,27 +44,19 @@ class ChunkCache:
     Examples
     --------
     >>> cache = ChunkCache(2)
-    >>> for name in "abc":
-    ...     cache.put(name, name.upper(), weight=1)
-    >>> cache.get("a"), cache.get("c")
-    (None, 'C')
+    >>> for number in range(3):
+    ...     cache.put((7, number), f"chunk {number}", weight=1)
+    >>> cache.those_of(7, [0, 1, 2])
+    {1: 'chunk 1', 2: 'chunk 2'}
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.weight = 0
-        self._chunks: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+        self._chunks: OrderedDict[tuple[int, int], tuple[Any, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: Any) -> Any:
-        with self._lock:
-            found = self._chunks.get(key)
-            if found is None:
-                return None
-            self._chunks.move_to_end(key)
-            return found[0]
-
-    def put(self, key: Any, chunk: Any, weight: int) -> None:
+    def put(self, key: tuple[int, int], chunk: Any, weight: int) -> None:
         if weight > self.limit:
             return
         with self._lock:
@@ -72,6 +64,18 @@ class ChunkCache:
             self._chunks[key] = chunk, weight
             while self.weight > self.limit:
                 self.weight -= self._chunks.popitem(last=False)[1][1]
+
+    def those_of(self, owner: int, numbers: list[int]) -> dict[int, Any]:
+        """The chunks of those numbers that are there."""
+        found = {}
+        with self._lock:
+            chunks = self._chunks
+            for number in numbers:
+                chunk = chunks.get((owner, number))
+                if chunk is not None:
+                    chunks.move_to_end((owner, number))
+                    found[number] = chunk[0]
+        return found
 
     def forget(self, owner: int) -> None:
         """Drop the chunks whose key begins with `owner`."""
@@ -101,10 +105,17 @@ class Share:
 
     def chunk(self, number: int, read: Callable[[int], Any]) -> Any:
         """The chunk of that number, read if it is not there."""
-        found = self.cache.get((self._number, number))
-        if found is not None:
-            self.hits += 1
-            return found
+        found = self.there([number])
+        return found[number] if found else self.read(number, read)
+
+    def there(self, numbers: list[int]) -> dict[int, Any]:
+        """The chunks of those numbers that need not be read."""
+        found = self.cache.those_of(self._number, numbers)
+        self.hits += len(found)
+        return found
+
+    def read(self, number: int, read: Callable[[int], Any]) -> Any:
+        """The chunk of that number, read, and kept."""
         self.misses += 1
         chunk = read(number)
         self.cache.put((self._number, number), chunk, chunk.nbytes if self._weigh is None else self._weigh(chunk))

@@ -19,6 +19,7 @@ from .cache import Share
 __all__ = ["AdjacentRows", "Blocks", "Part", "ScatteredRows", "Spans", "groups", "mapped", "runs"]
 
 Bytes = npt.NDArray[np.uint8]
+FEW = 5  # samples of one block that are copied one by one
 
 
 def mapped(path: str) -> Bytes:
@@ -217,20 +218,25 @@ class Blocks:
             return self._few(indices, self._some)
         out = arena.empty((len(indices), *self.shape[1:]), self.dtype)
         numbers, rows = self._spans.located(indices)
-        for number, where in groups(numbers):
-            block = self._block(number, indices[where])
-            if where.size == len(indices):
-                block.take(rows, 0, out, "clip")
-            elif where.size == 1:
-                place = where.item()
-                out[place] = block[rows[place]]
+        order = np.argsort(numbers, kind="stable")
+        edges = _edges(numbers[order])
+        touched = numbers[order[edges[:-1]]].tolist()
+        there = self.cache.there(touched)
+        for number, begin, end in zip(touched, edges, edges[1:], strict=False):
+            where = order[begin:end]
+            block = there[number] if number in there else self._read(number, indices[where])
+            if len(touched) == 1:
+                return block.take(rows, 0, out, "clip")
+            if end - begin < FEW:
+                for place in where.tolist():
+                    out[place] = block[rows.item(place)]
             else:
                 out[where] = block[rows[where]]
         return out
 
-    def _block(self, number: int, samples: Indices) -> npt.NDArray[Any]:
+    def _read(self, number: int, samples: Indices) -> npt.NDArray[Any]:
         try:
-            block: npt.NDArray[Any] = self.cache.chunk(number, self._load)
+            block: npt.NDArray[Any] = self.cache.read(number, self._load)
         except Exception as error:
             first, end = self._spans.span(number)
             asked = ", ".join(map(str, samples[:8].tolist())) + (", …" if len(samples) > 8 else "")
@@ -252,11 +258,18 @@ def groups(numbers: Indices) -> Iterator[tuple[int, Indices]]:
     [(1, [1]), (3, [0, 2])]
     """
     order = np.argsort(numbers, kind="stable")
-    rising = numbers[order]
+    for begin, end in itertools.pairwise(_edges(numbers[order])):
+        yield int(numbers[order[begin]]), order[begin:end]
+
+
+def _edges(rising: Indices) -> list[int]:
+    """Where numbers that do not fall change, with both ends.
+
+    >>> _edges(np.array([3, 3, 5])), _edges(np.array([], int))
+    ([0, 2, 3], [0])
+    """
     cuts = np.flatnonzero(rising[1:] != rising[:-1]) + 1
-    edges = [0, *cuts.tolist(), len(order)] if len(order) else [0]
-    for begin, end in itertools.pairwise(edges):
-        yield int(rising[begin]), order[begin:end]
+    return [0, *cuts.tolist(), len(rising)] if len(rising) else [0]
 
 
 def runs(rows: Indices) -> Iterator[tuple[int, int]]:
