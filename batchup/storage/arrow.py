@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from .base import StoredArray, library
 from .cache import CacheStats, Share
-from .columns import address, column_values, nulls, sample_of
+from .columns import column_values, null_count, sample_of, value_address
 from .concatenated import Concatenated
-from .reading import AdjacentRows, Blocks, Part, ScatteredRows, Spans, mapped
+from .reading import AdjacentRows, Blocks, Part, RowBlocks, ScatteredRows, file_bytes
 
 __all__ = ["ArrowColumn"]
 
@@ -135,7 +135,7 @@ def _of_blocks(
     counts: list[int], shape: tuple[int, ...], dtype: np.dtype[Any], load: Any, cache: Share, path: str
 ) -> Blocks:
     total, most = sum(counts), max(counts, default=0)
-    spans = Spans(total, np.array(counts, np.intp)) if counts else Spans(0, 1)
+    spans = RowBlocks(total, np.array(counts, np.intp)) if counts else RowBlocks(0, 1)
     return Blocks((total, *shape), dtype, spans, load, cache, path, (max(most, 1), *shape))
 
 
@@ -167,15 +167,15 @@ def _direct(path: str, file: Any, source: Any, number: int, shape: tuple[int, ..
     counts, starts = [], []
     for i in range(file.num_record_batches):
         column = file.get_batch(i).column(number)
-        start = 0 if nulls(column) else address(column, dtype) - whole.address
+        start = 0 if null_count(column) else value_address(column, dtype) - whole.address
         if not 0 < start < whole.size:  # what was decompressed is elsewhere
             return None
         counts.append(len(column))
         starts.append(start)
-    memory, shape = mapped(path), (sum(counts), *shape)
+    memory, shape = file_bytes(path), (sum(counts), *shape)
     if len(counts) == 1 and starts[0] % dtype.alignment == 0:
         return AdjacentRows(np.ndarray(shape, dtype, memory, starts[0]))
-    spans, part = Spans(shape[0], np.array(counts, np.intp)), Part(np.array(starts, np.intp), shape[1:])
+    spans, part = RowBlocks(shape[0], np.array(counts, np.intp)), Part(np.array(starts, np.intp), shape[1:])
     return ScatteredRows(memory, shape, dtype, spans, [part], chunks=(max(counts), *shape[1:]))
 
 

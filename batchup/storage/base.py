@@ -14,12 +14,12 @@ import numpy.typing as npt
 from ..engine.checks import INTEGERS, Indices, index_array, whole
 from .cache import CacheStats, ChunkCache, Share
 
-__all__ = ["Reader", "Stamp", "StoredArray", "library", "positions"]
+__all__ = ["RowReader", "Stamp", "StoredArray", "library", "row_indices"]
 
 Self = TypeVar("Self", bound="StoredArray")
 
 
-class Reader(Protocol):
+class RowReader(Protocol):
     """What reads rows, once a file is open."""
 
     shape: tuple[int, ...]
@@ -86,7 +86,7 @@ class StoredArray:
         """The file whose size and time show a change."""
         return self.path
 
-    def _open(self) -> Reader:
+    def _open(self) -> RowReader:
         raise NotImplementedError("_open should return what reads the rows")
 
     def _reader(self) -> Any:
@@ -133,8 +133,8 @@ class StoredArray:
             if unsigned.item(unsigned.argmax()) < reader.shape[0]:
                 return reader.read(index)
         if isinstance(index, INTEGERS) and not isinstance(index, bool):
-            return reader.read(positions([index], reader.shape[0]))[0]
-        return reader.read(positions(index, reader.shape[0]))
+            return reader.read(row_indices([index], reader.shape[0]))[0]
+        return reader.read(row_indices(index, reader.shape[0]))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
@@ -165,10 +165,10 @@ class StoredArray:
         self._reset()
 
 
-def positions(index: Any, length: int) -> Indices:
+def row_indices(index: Any, length: int) -> Indices:
     """Where the samples are that `index` asks for: a slice, or integers of which negative ones count from the end.
 
-    >>> positions(slice(3, None), 5), positions([-1, 0], 5)
+    >>> row_indices(slice(3, None), 5), row_indices([-1, 0], 5)
     (array([3, 4]), array([4, 0]))
     """
     if isinstance(index, slice):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .base import positions
+from .base import row_indices
 
-__all__ = ["TableRows", "address", "column_values", "nulls", "sample_of"]
+__all__ = ["TableRows", "column_values", "null_count", "sample_of", "value_address"]
 
 
 def sample_of(kind: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -51,12 +51,12 @@ def _flat(column: Any) -> Any:
             return column
 
 
-def nulls(column: Any) -> int:
+def null_count(column: Any) -> int:
     n: int = _flat(column).null_count
     return n
 
 
-def address(column: Any, dtype: np.dtype[Any]) -> int:
+def value_address(column: Any, dtype: np.dtype[Any]) -> int:
     flat = _flat(column)
     first: int = flat.buffers()[1].address
     return first + int(flat.offset) * dtype.itemsize
@@ -107,5 +107,5 @@ class TableRows:
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, (slice, list, np.ndarray)):
-            return self.table.take(positions(index, len(self)))
-        return self.table.slice(int(positions([index], len(self))[0]), 1)
+            return self.table.take(row_indices(index, len(self)))
+        return self.table.slice(int(row_indices([index], len(self))[0]), 1)

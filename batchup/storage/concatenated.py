@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from ..engine import arena
 from ..engine.checks import INTEGERS, Indices
-from .base import positions
+from .base import row_indices
 from .held import adapted
-from .reading import Spans, groups
+from .reading import RowBlocks, groups
 
 __all__ = ["Concatenated", "in_numpy"]
 
@@ -43,7 +43,7 @@ class Concatenated:
         if not self.arrays:
             raise ValueError("arrays should hold at least one array-like, but it is empty")
         self._kind = _one_kind(self.arrays)
-        self._spans = Spans(sum(map(len, self.arrays)), np.array([len(array) for array in self.arrays], np.intp))
+        self._spans = RowBlocks(sum(map(len, self.arrays)), np.array([len(array) for array in self.arrays], np.intp))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,9 +66,9 @@ class Concatenated:
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, INTEGERS) and not isinstance(index, bool):
-            (number,), (row,) = (each.tolist() for each in self._spans.located(positions([index], len(self))))
+            (number,), (row,) = (each.tolist() for each in self._spans.located(row_indices([index], len(self))))
             return self.arrays[number][row]
-        return self._read(positions(index, len(self)))
+        return self._read(row_indices(index, len(self)))
 
     def _read(self, indices: Indices) -> Any:
         numbers, rows = self._spans.located(indices)

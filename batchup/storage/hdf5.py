@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..engine.checks import Indices
 from .base import Stamp, StoredArray, library
 from .cache import ChunkCache, Share
-from .reading import AdjacentRows, Blocks, Bytes, Part, ScatteredRows, Spans, mapped, runs
+from .reading import AdjacentRows, Blocks, Bytes, Part, RowBlocks, ScatteredRows, file_bytes, runs
 
 __all__ = ["HDF5Array", "opened_again", "reduced", "should_travel"]
 
@@ -169,7 +169,7 @@ def _is_settled(file: Any) -> bool:
 def _rows(dataset: Any, cache: Share) -> Any:
     """What reads rows of a data set, in the best way that there is for it."""
     if _is_settled(dataset.file) and _is_raw(dataset) and 0 not in dataset.shape:
-        memory = mapped(dataset.file.filename)
+        memory = file_bytes(dataset.file.filename)
         direct = _contiguous(dataset, memory) if dataset.chunks is None else _chunked(dataset, memory, cache)
         if direct is not None:
             return direct
@@ -197,7 +197,7 @@ def _contiguous(dataset: Any, memory: Bytes) -> AdjacentRows | ScatteredRows | N
     if rows.flags.aligned:
         return AdjacentRows(rows)
     part = Part(np.array([offset], np.intp), dataset.shape[1:])
-    return ScatteredRows(memory, dataset.shape, dataset.dtype, Spans(len(rows), len(rows)), [part])
+    return ScatteredRows(memory, dataset.shape, dataset.dtype, RowBlocks(len(rows), len(rows)), [part])
 
 
 class _Chunk(NamedTuple):
@@ -215,7 +215,7 @@ def _chunked(dataset: Any, memory: Bytes, cache: Share) -> ScatteredRows | Block
     index = _index(dataset)
     if any(chunk.place + chunk.size > len(memory) for chunk in index.values()):
         return None
-    spans = Spans(len(dataset), dataset.chunks[0])
+    spans = RowBlocks(len(dataset), dataset.chunks[0])
     if not filters:
         return ScatteredRows(
             memory, dataset.shape, dataset.dtype, spans, _parts(dataset, index), dataset.fillvalue, dataset.chunks
@@ -294,7 +294,7 @@ def _by_library(dataset: Any, cache: Share) -> Blocks:
     path = f"{dataset.file.filename} {dataset.name}"
     length = dataset.shape[0]
     row_bytes = max(dataset.dtype.itemsize * math.prod(dataset.shape[1:]), 1)
-    spans = Spans(length, dataset.chunks[0] if dataset.chunks else -(-FEW_BYTES // row_bytes))
+    spans = RowBlocks(length, dataset.chunks[0] if dataset.chunks else -(-FEW_BYTES // row_bytes))
 
     def load(number: int) -> npt.NDArray[Any]:
         first, end = spans.span(number)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..engine import arena
 from ..engine.checks import INTEGERS, whole
 from ..errors import noted
-from .base import library, positions
+from .base import library, row_indices
 
 __all__ = ["ImageFolder"]
 
@@ -104,8 +104,8 @@ class ImageFolder:
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, INTEGERS) and not isinstance(index, bool):
-            return self._decoded(int(positions([index], len(self))[0]))
-        images = [self._decoded(i) for i in positions(index, len(self)).tolist()]
+            return self._decoded(int(row_indices([index], len(self))[0]))
+        images = [self._decoded(i) for i in row_indices(index, len(self)).tolist()]
         if self.size is None:
             return images
         if not images:

@@ -16,19 +16,19 @@ from ..engine.checks import Indices
 from ..errors import noted
 from .cache import Share
 
-__all__ = ["AdjacentRows", "Blocks", "Part", "ScatteredRows", "Spans", "groups", "mapped", "runs"]
+__all__ = ["AdjacentRows", "Blocks", "Part", "RowBlocks", "ScatteredRows", "file_bytes", "groups", "runs"]
 
 Bytes = npt.NDArray[np.uint8]
 FEW = 5  # samples of one block that are copied one by one
 
 
-def mapped(path: str) -> Bytes:
+def file_bytes(path: str) -> Bytes:
     """The bytes of a file, mapped read-only."""
     with open(path, "rb") as file:
         return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
 
 
-class Spans:
+class RowBlocks:
     """Which block a row is in, and where in it.
 
     Parameters
@@ -40,9 +40,9 @@ class Spans:
 
     Examples
     --------
-    >>> Spans(10, 4).located(np.array([0, 5, 9]))
+    >>> RowBlocks(10, 4).located(np.array([0, 5, 9]))
     (array([0, 1, 2]), array([0, 1, 1]))
-    >>> Spans(10, np.array([7, 3])).located(np.array([0, 9]))
+    >>> RowBlocks(10, np.array([7, 3])).located(np.array([0, 9]))
     (array([0, 1]), array([0, 2]))
     """
 
@@ -127,7 +127,7 @@ class ScatteredRows:
     shape : tuple of int
     dtype : data type
         As the file has it.
-    spans : Spans
+    spans : RowBlocks
         Which chunk a row is in.
     parts : list of Part
         One, unless chunks have part of the columns.
@@ -141,7 +141,7 @@ class ScatteredRows:
         memory: Bytes,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        spans: Spans,
+        spans: RowBlocks,
         parts: list[Part],
         fill: Any = 0,
         chunks: tuple[int, ...] | None = None,
@@ -184,7 +184,7 @@ class Blocks:
     ----------
     shape : tuple of int
     dtype : data type
-    spans : Spans
+    spans : RowBlocks
         Which block a row is in.
     load : callable, number of a block -> ndarray
         Reads all rows of a block.
@@ -201,7 +201,7 @@ class Blocks:
         self,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        spans: Spans,
+        spans: RowBlocks,
         load: Callable[[int], Any],
         cache: Share,
         path: str,

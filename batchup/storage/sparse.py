@@ -9,7 +9,7 @@ import numpy as np
 
 from ..engine import arena
 from ..engine.checks import Indices
-from .base import StoredArray, library, positions
+from .base import StoredArray, library, row_indices
 from .hdf5 import HDF5Array
 from .zarr import ZarrArray
 
@@ -38,8 +38,8 @@ class CSRRows:
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, (slice, list, np.ndarray)):
-            return self.matrix[positions(index, len(self))]
-        return self.matrix[positions([index], len(self))]
+            return self.matrix[row_indices(index, len(self))]
+        return self.matrix[row_indices([index], len(self))]
 
 
 class SparseRows(StoredArray):
@@ -139,8 +139,8 @@ class SparseRows(StoredArray):
     def __getitem__(self, index: Any) -> Any:
         reader = self._reader()
         if isinstance(index, (slice, list, np.ndarray)):
-            return reader.read(positions(index, reader.shape[0]))
-        row = reader.read(positions([index], reader.shape[0]))
+            return reader.read(row_indices(index, reader.shape[0]))
+        row = reader.read(row_indices([index], reader.shape[0]))
         return row[0] if self.dense else row
 
     def __repr__(self) -> str:

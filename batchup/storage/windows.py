@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.checks import INTEGERS, Indices, whole
-from .base import positions
+from .base import row_indices
 from .concatenated import Concatenated, in_numpy
 from .held import adapted
 
@@ -76,9 +76,9 @@ class Windows:
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, INTEGERS) and not isinstance(index, bool):
-            (begin,) = self._begins(positions([index], len(self))).tolist()
+            (begin,) = self._begins(row_indices([index], len(self))).tolist()
             return self.series[np.arange(begin, begin + self.length)]
-        begins = self._begins(positions(index, len(self)))
+        begins = self._begins(row_indices(index, len(self)))
         places = np.add.outer(begins, np.arange(self.length)).reshape(-1)
         some = self.series[places]
         return some.reshape(len(begins), self.length, *some.shape[1:])

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..engine.checks import Indices
 from .base import StoredArray, library
 from .cache import ChunkCache, Share
-from .reading import Blocks, Bytes, Spans, mapped
+from .reading import Blocks, Bytes, RowBlocks, file_bytes
 
 __all__ = ["ZarrArray"]
 
@@ -126,7 +126,7 @@ def _reader(array: Any, cache: Share, path: str) -> Blocks:
     if direct is not None:
         return _by_file(array, direct, cache, path)
     chunks = getattr(array, "chunks", None)
-    spans = Spans(array.shape[0], chunks[0] if chunks else 1)
+    spans = RowBlocks(array.shape[0], chunks[0] if chunks else 1)
 
     def load(number: int) -> npt.NDArray[Any]:
         first, end = spans.span(number)
@@ -140,7 +140,7 @@ def _reader(array: Any, cache: Share, path: str) -> Blocks:
 
 def _by_file(array: Any, files: _Files, cache: Share, path: str) -> Blocks:
     """Reads the chunks without the library."""
-    spans = Spans(array.shape[0], files.chunks[0])
+    spans = RowBlocks(array.shape[0], files.chunks[0])
     native = files.dtype == array.dtype
     if files.decompress is None and native and cache.cache.limit:
         cache = Share(cache.cache, lambda _: MAP_COSTS)
@@ -200,14 +200,14 @@ class _Files:
             if self._per_file:
                 return self._in_shard(*divmod(number, self._per_file))
             if self.decompress is None:
-                return mapped(self._name(number))
+                return file_bytes(self._name(number))
             with open(self._name(number), "rb", buffering=0) as file:
                 return file.readall()
         except FileNotFoundError:
             return None
 
     def _in_shard(self, shard: int, number: int) -> Bytes | None:
-        memory: Bytes = self._shards.chunk(shard, lambda n: mapped(self._name(n)))
+        memory: Bytes = self._shards.chunk(shard, lambda n: file_bytes(self._name(n)))
         size = 16 * self._per_file
         begin = 0 if self._index_first else len(memory) - size - 4  # a checksum comes behind it
         if begin < 0 or len(memory) < size:
