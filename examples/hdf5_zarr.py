@@ -76,6 +76,7 @@ def draw(path, rates):
     ax.set_yticks(np.arange(len(rates)) + 0.2, list(rates))
     ax.invert_yaxis()
     ax.set_xscale("log")
+    ax.set_xlim(100)
     ax.set_xlabel("batches per second")
     ax.legend()
     figure.savefig(path, dpi=100)

@@ -54,12 +54,14 @@ class ChunkCache:
         self.limit = limit
         self.weight = 0
         self._chunks: OrderedDict[tuple[int, int], tuple[Any, int]] = OrderedDict()
+        self._gone: list[int] = []  # owners whose chunks are to be dropped
         self._lock = threading.Lock()
 
     def put(self, key: tuple[int, int], chunk: Any, weight: int) -> None:
         if weight > self.limit:
             return
         with self._lock:
+            self._drop()
             self.weight += weight - self._chunks.pop(key, (None, 0))[1]
             self._chunks[key] = chunk, weight
             while self.weight > self.limit:
@@ -78,8 +80,20 @@ class ChunkCache:
         return found
 
     def forget(self, owner: int) -> None:
-        """Drop the chunks whose key begins with `owner`."""
-        with self._lock:
+        """Drop the chunks whose key begins with `owner`: at once, or when the next one is put in.
+
+        Never waits, as garbage may be collected while this very thread has the lock.
+        """
+        self._gone.append(owner)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
+
+    def _drop(self) -> None:
+        while self._gone:
+            owner = self._gone.pop()
             for key in [key for key in self._chunks if key[0] == owner]:
                 self.weight -= self._chunks.pop(key)[1]
 

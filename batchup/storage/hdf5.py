@@ -74,7 +74,7 @@ class HDF5Array(StoredArray):
         array._dataset = dataset
         array._stamp = None
         array._reset()
-        if isinstance(array.path, str) and _is_settled(dataset.file) and os.path.exists(array.path):
+        if _is_settled(dataset.file):
             StoredArray.__init__(array, array.path)
         return array
 
@@ -162,8 +162,17 @@ def _brought_by_plugin(h5py: Any, number: int) -> bool:
 
 
 def _is_settled(file: Any) -> bool:
-    """Whether the file is one on disk, and open for reading: nothing of it is in memory only, or about to change."""
-    return file.mode == "r" and file.driver in ("sec2", "stdio") and not file.swmr_mode
+    """Whether the file is open for reading and is the one at its path: not in memory, replaced, or about to change."""
+    return file.mode == "r" and not file.swmr_mode and _is_at_its_path(file)
+
+
+def _is_at_its_path(file: Any) -> bool:
+    if not isinstance(file.filename, str) or file.driver not in ("sec2", "stdio"):
+        return False
+    try:
+        return os.path.samestat(os.fstat(file.id.get_vfd_handle()), os.stat(file.filename))
+    except OSError:
+        return False
 
 
 def _rows(dataset: Any, cache: Share) -> Any:
@@ -322,8 +331,13 @@ def should_travel(item: Any) -> None:
     """Refuse to send what has no path, or is open for writing."""
     file = item.file
     where = f"the HDF5 file {file.filename}"
-    if not isinstance(file.filename, str) or file.driver not in ("sec2", "stdio"):
-        raise pickle.PicklingError(f"{where} is in memory, or opened by a driver of its own ({file.driver})")
+    if not _is_at_its_path(file):
+        raise pickle.PicklingError(
+            f"{where} cannot be opened again by its path: it is in memory, or was replaced, or the current folder is "
+            "another one by now"
+        )
+    if item.name is None:
+        raise pickle.PicklingError(f"a data set without a name, in {where}, cannot be found again")
     if file.mode != "r":
         raise pickle.PicklingError(
             f"{where} is open for writing (mode {file.mode!r}), and worker processes cannot read it meanwhile; "

@@ -276,3 +276,34 @@ def test_a_file_travels_as_its_path(h5, tmp_path):
 
     assert b"x.h5" in pickle.dumps(source)
     assert np.array_equal(X[ORDER], joined(pickle.loads(pickle.dumps(source))))
+
+
+def test_a_file_that_was_replaced_while_it_is_open_is_read_as_it_was(h5, tmp_path):
+    """Its path is that of another file by now: it is read through its handle, and does not go to processes."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "new.h5", "w") as file:
+        file["plain"] = -X
+    (tmp_path / "new.h5").replace(tmp_path / "x.h5")
+    source = ArrayDataSource([h5["plain"]])
+
+    assert np.array_equal(X[ORDER], joined(source))
+    with pytest.raises(pickle.PicklingError, match="cannot be opened again by its path"):
+        pickle.dumps(source)
+
+
+def test_a_file_in_memory_gives_arrays():
+    """It has no path."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("nowhere", "w", driver="core", backing_store=False) as file:
+        file["x"] = X
+
+        assert np.array_equal(X[ORDER], joined(ArrayDataSource([file["x"]])))
+
+
+def test_the_error_names_what_does_not_pickle_beside_a_data_set(h5):
+    """Not the data set, which can be sent."""
+    doubled = Doubled(h5["plain"])
+    doubled.lock = threading.Lock()
+
+    with WorkerProcessPool(1) as pool, pytest.raises(DataSourcePicklingError, match=r"\.lock cannot be sent"):
+        list(pool.parallel_data_source(ArrayDataSource([doubled])).batch_iterator(4))

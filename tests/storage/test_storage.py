@@ -8,6 +8,7 @@ import pytest
 
 from batchup import ArrayDataSource, Loader, WorkerProcessPool
 from batchup.storage import ArrowColumn, Concatenated, HDF5Array, ImageFolder, SparseRows, Windows, ZarrArray
+from batchup.storage.cache import ChunkCache, Share
 
 N = 100
 X = np.arange(3 * N).reshape(N, 3)
@@ -150,6 +151,19 @@ def test_what_is_closed_or_gone_leaves_nothing_in_the_shared_cache(write_h5):
     array.close()
 
     assert before == array.cache_stats().nbytes
+
+
+def test_an_array_that_is_collected_while_the_cache_is_in_use_does_not_wait(write_h5):
+    """Garbage is collected at any time, also in the thread that is at the cache; its chunks go with the next one."""
+    cache = ChunkCache(100)
+    share = Share(cache, lambda _: 10)
+    share.read(0, str)
+    with cache._lock:
+        del share
+
+    assert 10 == cache.weight
+    cache.put((-1, 0), "another", 1)
+    assert 1 == cache.weight
 
 
 def test_nothing_is_opened_before_it_is_needed_and_nothing_stays_open(write_h5):

@@ -284,7 +284,7 @@ def _culprit(obj: Any, within: str = "") -> str:
     if name.count(".") + name.count("[") < 8:
         for place, part in parts:
             try:
-                cloudpickle.dumps(part, 5, buffer_callback=lambda _: None)
+                _SourcePickler(io.BytesIO(), 5, buffer_callback=lambda _: None).dump(part)
             except Exception:
                 return _culprit(part, place)
     return name if within else f"a {name}"
