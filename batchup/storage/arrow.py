@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .base import StoredArray, library
 from .cache import CacheStats, Share
-from .columns import column_values, null_count, sample_of, value_address
+from .columns import bits_of, column_values, null_count, sample_of, value_address
 from .concatenated import Concatenated
 from .reading import AdjacentRows, Blocks, Part, RowBlocks, ScatteredRows, file_bytes
 
@@ -154,8 +154,12 @@ def _ipc(path: str, name: str, cache: Share) -> Any:
     file = ipc.open_file(source, options=ipc.IpcReadOptions(included_fields=[number]))
     counts = [file.get_batch(i).num_rows for i in range(file.num_record_batches)]
 
+    turns = threading.Lock()  # a reader is for one thread at a time
+
     def load(number: int) -> npt.NDArray[Any]:
-        return column_values(file.get_batch(number).column(0), name)
+        with turns:
+            column = file.get_batch(number).column(0)
+        return column_values(column, name)
 
     return _of_blocks(counts, shape, dtype, load, cache, f"{path} {name!r}")
 
@@ -167,7 +171,8 @@ def _direct(path: str, file: Any, source: Any, number: int, shape: tuple[int, ..
     counts, starts = [], []
     for i in range(file.num_record_batches):
         column = file.get_batch(i).column(number)
-        start = 0 if null_count(column) else value_address(column, dtype) - whole.address
+        raw = not null_count(column) and bits_of(column) == 8 * dtype.itemsize
+        start = value_address(column, dtype) - whole.address if raw else 0
         if not 0 < start < whole.size:  # what was decompressed is elsewhere
             return None
         counts.append(len(column))

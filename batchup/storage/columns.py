@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .base import row_indices
 
-__all__ = ["TableRows", "column_values", "null_count", "sample_of", "value_address"]
+__all__ = ["TableRows", "bits_of", "column_values", "null_count", "sample_of", "value_address"]
 
 
 def sample_of(kind: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -52,11 +52,19 @@ def _flat(column: Any) -> Any:
 
 
 def null_count(column: Any) -> int:
+    """How many values are null, those within lists included."""
     n: int = _flat(column).null_count
     return n
 
 
+def bits_of(column: Any) -> int:
+    """How many bits a value takes; days take fewer than in an array."""
+    bits: int = _flat(column).type.bit_width
+    return bits
+
+
 def value_address(column: Any, dtype: np.dtype[Any]) -> int:
+    """Where in memory the first value is."""
     flat = _flat(column)
     first: int = flat.buffers()[1].address
     return first + int(flat.offset) * dtype.itemsize

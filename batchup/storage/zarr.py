@@ -150,7 +150,7 @@ def _by_file(array: Any, files: _Files, cache: Share, path: str) -> Blocks:
         first, end = spans.span(number)
         data = files.chunk(number)
         if data is None:
-            return np.full((end - first, *shape[1:]), array.fill_value, array.dtype)
+            return np.full((end - first, *shape[1:]), 0 if array.fill_value is None else array.fill_value, array.dtype)
         expected = files.chunk_bytes
         if len(data) != expected:
             raise ValueError(f"a chunk should have {expected} bytes, but it has {len(data)}: it is damaged")
