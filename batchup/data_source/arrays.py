@@ -114,10 +114,11 @@ class ArrayDataSource(RandomAccessDataSource):
     Parameters
     ----------
     data : list or dict of array-like
-        All of one length. NumPy arrays, memory maps, lists, pandas columns, h5py datasets, or objects of your own with
+        All of one length. NumPy arrays, memory maps, lists, data sets of h5py and zarr, columns and tables of pyarrow,
+        columns and frames of pandas and polars, variables of xarray, CSR matrices of SciPy, or objects of your own with
         ``__len__`` and a ``__getitem__`` that takes an array of indices and returns samples: an array, a list, …
         A list gives batches that are tuples, a dict gives dicts. Of a list, or a ``Dataset`` of PyTorch's, a batch has
-        a list of samples.
+        a list of samples; of a table, a table.
     indices : array of int, 1-D, optional
         Use these samples only.
     repeats : int, default 1
