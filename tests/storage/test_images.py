@@ -8,14 +8,9 @@ import pytest
 from batchup.storage import ImageFolder
 from batchup.testing import ArrayLikeContract
 
-N = 23
-X = np.random.default_rng(0).integers(0, 100, (N, 3, 4)).astype("i4")
-
 
 class Stored(ArrayLikeContract):
     """The contract, for a file that is written for each test; the pools serve all tests."""
-
-    how = {}
 
     @pytest.fixture(autouse=True)
     def file(self, tmp_path):

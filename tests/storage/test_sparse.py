@@ -8,13 +8,10 @@ from batchup.storage import Concatenated, SparseRows
 from batchup.testing import ArrayLikeContract
 
 N = 23
-X = np.random.default_rng(0).integers(0, 100, (N, 3, 4)).astype("i4")
 
 
 class Stored(ArrayLikeContract):
     """The contract, for a file that is written for each test; the pools serve all tests."""
-
-    how = {}
 
     @pytest.fixture(autouse=True)
     def file(self, tmp_path):
@@ -57,9 +54,6 @@ class TestSparseInZarr(Sparse):
         for name, part in self.parts().items():
             group.create_array(name, data=part, chunks=(7,))
         group.attrs.update({"encoding-type": "csr_matrix", "shape": DENSE.shape})
-
-
-ROWS = np.arange(300).reshape(100, 3)
 
 
 def test_a_sparse_matrix_by_column_is_refused(h5py, tmp_path):

@@ -13,8 +13,6 @@ X = np.random.default_rng(0).integers(0, 100, (N, 3, 4)).astype("i4")
 class Stored(ArrayLikeContract):
     """The contract, for a file that is written for each test; the pools serve all tests."""
 
-    how = {}
-
     @pytest.fixture(autouse=True)
     def file(self, tmp_path):
         self.folder = tmp_path
