@@ -35,3 +35,14 @@ def test_two_ranks_share_an_epoch():
 
     assert "in each of 4 epochs, both ranks together see every sample once: True" in lines
     assert "both ranks end with the same weights, bit for bit: True" in lines
+
+
+@pytest.mark.timeout(240)
+def test_training_from_files_gives_the_weights_of_training_from_memory(tmp_path):
+    """Digits in HDF5 and zarr files, contiguous and compressed, in worker processes."""
+    for library in ("h5py", "zarr", "matplotlib"):
+        pytest.importorskip(library)
+    lines = printed("hdf5_zarr.py", "--epochs", "2", "--out", str(tmp_path / "rates.png")).splitlines()
+
+    assert "all weights are equal, bit for bit: True" in lines
+    assert (tmp_path / "rates.png").stat().st_size > 0

@@ -39,6 +39,7 @@ PUBLIC = [
     "batchup.interop.lightning",
     "batchup.loader",
     "batchup.sampling",
+    "batchup.storage",
     "batchup.testing",
     "batchup.work_pool",
 ]

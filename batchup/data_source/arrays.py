@@ -14,6 +14,7 @@ from .. import sampling
 from ..engine.checks import kind_of, no_keywords, whole
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
+from ..storage.held import StoredArray, adapted
 from .base import AbstractDataSource
 from .batches import BatchIterator
 from .plan import IndexPlan, Plan, Traits
@@ -112,10 +113,11 @@ class ArrayDataSource(RandomAccessDataSource):
     Parameters
     ----------
     data : list or dict of array-like
-        The fields of the data, all of the same length: NumPy arrays, memory maps, lists, pandas columns, h5py datasets,
-        or your own objects with ``__len__`` and a ``__getitem__`` that takes an array of indices and returns samples
-        (an array, a list, …). If `data` is a list, batches are tuples; if it is a dict, batches are dicts. For a field
-        that is a list or a PyTorch ``Dataset``, a batch holds a list of samples.
+        The fields of the data, all of the same length: NumPy arrays, memory maps, lists, data sets of h5py and zarr,
+        columns and tables of pyarrow, columns and frames of pandas and polars, variables of xarray, CSR matrices of
+        SciPy, or your own objects with ``__len__`` and a ``__getitem__`` that takes an array of indices and returns
+        samples (an array, a list, …). If `data` is a list, batches are tuples; if it is a dict, batches are dicts. For
+        a field that is a list or a PyTorch ``Dataset``, a batch holds a list of samples; for a table, a table.
     indices : array of int, 1-D, optional
         Use only these samples.
     repeats : int, default 1
@@ -168,7 +170,8 @@ class ArrayDataSource(RandomAccessDataSource):
             if "indices" in self.names:
                 raise ValueError("include_indices gives each batch a field 'indices', but data has one of that name")
             self.names = ("indices", *self.names)
-        _should_be_fields(data)
+        fields = {name: adapted(name, array) for name, array in fields.items()}
+        _should_be_fields(list(fields.values()) if isinstance(data, list) else data)
         super().__init__(_one_length(fields), indices, repeats, sampler, include_indices)
         self.data = list(fields.values())
 
@@ -179,7 +182,7 @@ class ArrayDataSource(RandomAccessDataSource):
 
     @property
     def traits(self) -> Traits:
-        plain = all(isinstance(array, (np.ndarray, list, tuple)) for array in self.data)
+        plain = all(isinstance(array, (np.ndarray, list, tuple, StoredArray)) for array in self.data)
         return Traits(takes_keywords=False, may_use_global_rng=not plain or type(self) is not ArrayDataSource)
 
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:

@@ -11,6 +11,7 @@ import numpy as np
 from ..engine import arena, tree
 from ..engine.checks import INTEGERS, Indices, index_array
 from ..errors import noted
+from ..storage.base import StoredArray
 
 __all__ = ["ArrayLike", "gather", "is_array_like", "is_dataset", "positions", "rows"]
 
@@ -75,6 +76,8 @@ def rows(array: Any, indices: Any) -> Any:
         if flags.c_contiguous and flags.aligned:  # take would copy any other array as a whole
             out = arena.empty((len(indices), *array.shape[1:]), array.dtype) if arena.in_worker() else None
             return array.take(indices, 0) if out is None else array.take(indices, 0, out, "clip")
+        return array[indices]
+    if isinstance(array, StoredArray):
         return array[indices]
     if isinstance(indices, np.ndarray) and (isinstance(array, (list, tuple, range)) or is_dataset(array)):
         return [array[i] for i in indices.tolist()]

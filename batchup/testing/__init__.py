@@ -26,6 +26,7 @@ from .determinism import check_determinism
 if TYPE_CHECKING:
     from .contracts import (
         AccessorContract,
+        ArrayLikeContract,
         PoolContract,
         RandomAccessSourceContract,
         SamplerContract,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessorContract",
+    "ArrayLikeContract",
     "PoolContract",
     "RandomAccessSourceContract",
     "SamplerContract",

@@ -28,6 +28,7 @@ for module in ("numpy.rec", "numpy.char"):  # or cloudpickle pickles their class
 
 __all__ = [
     "ATOMS",
+    "BY_REFERENCE",
     "arguments_dumps",
     "arguments_loads",
     "dumps",
@@ -38,6 +39,11 @@ __all__ = [
     "result_in",
     "result_loads",
 ]
+
+
+# By the package of its class: what makes of an object the function and arguments that stand for it in a worker process,
+# or NotImplemented. For handles of files, which are opened again there.
+BY_REFERENCE: dict[str, Callable[[Any], Any]] = {}
 
 
 def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
@@ -221,6 +227,11 @@ class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return file_mapped, mapped
             if type(obj) is np.memmap:  # otherwise its data would be in the header
                 return obj.view(np.ndarray).__reduce_ex__(5)
+        reduced = BY_REFERENCE.get(type(obj).__module__.partition(".")[0])
+        if reduced is not None:
+            reference = reduced(obj)
+            if reference is not NotImplemented:
+                return reference
         return super().reducer_override(obj)
 
 
@@ -273,7 +284,7 @@ def _culprit(obj: Any, within: str = "") -> str:
     if name.count(".") + name.count("[") < 8:
         for place, part in parts:
             try:
-                cloudpickle.dumps(part, 5, buffer_callback=lambda _: None)
+                _SourcePickler(io.BytesIO(), 5, buffer_callback=lambda _: None).dump(part)
             except Exception:
                 return _culprit(part, place)
     return name if within else f"a {name}"

@@ -1,5 +1,6 @@
 """What a sampler, an accessor, a source and a pool have to do, as tests that a subclass inherits."""
 
+from .array_likes import ArrayLikeContract
 from .comparable import plain
 from .pools import PoolContract
 from .samplers import AccessorContract, SamplerContract
@@ -8,6 +9,7 @@ from .wrappers import WrapperContract
 
 __all__ = [
     "AccessorContract",
+    "ArrayLikeContract",
     "PoolContract",
     "RandomAccessSourceContract",
     "SamplerContract",

@@ -1,0 +1,195 @@
+"""What the array-likes over files have in common: opened on first use, once in each process, and never written to."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine.checks import INTEGERS, Indices, index_array, whole
+from .cache import CacheStats, ChunkCache, Share
+
+__all__ = ["RowReader", "Stamp", "StoredArray", "library", "row_indices"]
+
+Self = TypeVar("Self", bound="StoredArray")
+
+
+class RowReader(Protocol):
+    """What reads rows, once a file is open."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...] | None
+
+    def read(self, indices: Indices) -> Any: ...
+
+
+class Stamp(NamedTuple):
+    """By what it is seen that a file has changed: its size in bytes, and when it was written."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> Stamp:
+        """The stamp of the file at `path`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        """
+        there = os.stat(path)
+        return cls(there.st_size, there.st_mtime_ns)
+
+    def check(self, path: str) -> None:
+        """Raise an error if the file at `path` is another one by now, or gone."""
+        now = os.stat(path)
+        if now.st_mtime_ns != self.mtime_ns or now.st_size != self.size:
+            raise OSError(
+                f"{path} should stay as it is while it is read, but it has changed since this array was made: it had "
+                f"{self.size} bytes and has {now.st_size}, or it was written to; make a new array, and a new loader"
+            )
+
+
+class StoredArray:
+    """An array-like over a file. Abstract: a subclass says in `_open` how to read it.
+
+    It is opened on first use, and again in each process that it is sent to: what travels is its path. Threads share it.
+    Files are opened for reading only.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Must exist.
+    cache : int, optional
+        How many bytes of decompressed chunks to keep. By default all arrays of a process share 64 MB.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], cache: int | None = None) -> None:
+        self.path = os.path.abspath(os.fspath(path))
+        self.cache = None if cache is None else whole("cache", cache, least=0)
+        self._watched = self._stamped()
+        self._stamp: Stamp | None = Stamp.of(self._watched)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._opened: tuple[int, Any] | None = None
+
+    def _stamped(self) -> str:
+        """The file whose size and time show a change."""
+        return self.path
+
+    def _open(self) -> RowReader:
+        raise NotImplementedError("_open should return what reads the rows")
+
+    def _reader(self) -> Any:
+        """What reads the rows in this process; an error if the file has changed."""
+        if self._stamp is not None:
+            now = os.stat(self._watched)  # for each batch: a map of a file that was cut off would end the process
+            if now.st_mtime_ns != self._stamp.mtime_ns or now.st_size != self._stamp.size:
+                self._stamp.check(self._watched)
+        opened = self._opened
+        if opened is None or opened[0] != os.getpid():
+            with self._lock:
+                opened = self._opened
+                if opened is None or opened[0] != os.getpid():
+                    opened = self._opened = os.getpid(), self._open()
+        return opened[1]
+
+    def _share(self) -> Share:
+        return Share(None if self.cache is None else ChunkCache(self.cache))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of samples, and the shape of each."""
+        return tuple(self._reader().shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the batches."""
+        dtype: np.dtype[Any] = self._reader().dtype
+        return dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """The shape of what is stored, and decompressed, in one piece; None if the file is not in chunks."""
+        chunks: tuple[int, ...] | None = self._reader().chunks
+        return chunks
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        reader = self._reader()
+        if type(index) is np.ndarray and index.dtype == np.intp and index.ndim == 1 and index.size:
+            unsigned = index.view(np.uintp)  # a negative index becomes a huge one, so that one pass checks both ends
+            if unsigned.item(unsigned.argmax()) < reader.shape[0]:
+                return reader.read(index)
+        if isinstance(index, INTEGERS) and not isinstance(index, bool):
+            return reader.read(row_indices([index], reader.shape[0]))[0]
+        return reader.read(row_indices(index, reader.shape[0]))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r})"
+
+    def cache_stats(self) -> CacheStats:
+        """How often a chunk was in the cache of this process, and how often it was read."""
+        share: Share | None = getattr(self._reader(), "cache", None)
+        return share.stats() if share is not None else CacheStats(0, 0, 0, 0)
+
+    def close(self) -> None:
+        """Close the file in this process. Whoever reads from it again opens it again."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+        if opened is not None and hasattr(opened[1], "close") and opened[0] == os.getpid():
+            opened[1].close()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_opened")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+
+def row_indices(index: Any, length: int) -> Indices:
+    """Where the samples are that `index` asks for: a slice, or integers of which negative ones count from the end.
+
+    >>> row_indices(slice(3, None), 5), row_indices([-1, 0], 5)
+    (array([3, 4]), array([4, 0]))
+    """
+    if isinstance(index, slice):
+        return np.arange(*index.indices(length), dtype=np.intp)
+    array: npt.NDArray[Any] = np.asarray(index)
+    if array.dtype.kind == "i" and array.size and array[array.argmin()] < 0:
+        array = np.where(array < 0, array + length, array)
+    return index_array("indices", array, below=length)
+
+
+def library(name: str, extra: str, needed_by: str) -> Any:
+    """The module of that name.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If it is not installed; says which extra of batchup brings it.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{needed_by} needs {name}, which is not installed: pip install 'batchup[{extra}]'", name=name
+        ) from error

@@ -1,0 +1,153 @@
+"""The chunks that were read last, so that the next batch need not read them again."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+__all__ = ["DEFAULT_LIMIT", "CacheStats", "ChunkCache", "Share"]
+
+DEFAULT_LIMIT = 64 << 20
+
+
+class CacheStats(NamedTuple):
+    """What a cache of chunks did for one array, in this process.
+
+    Attributes
+    ----------
+    hits, misses : int
+        How often a chunk was there, and how often it had to be read.
+    nbytes : int
+        What the cache holds just now, in bytes; arrays without a cache of their own share one.
+    limit : int
+        What it may hold.
+    """
+
+    hits: int
+    misses: int
+    nbytes: int
+    limit: int
+
+
+class ChunkCache:
+    """Chunks by owner and number; those that were used least recently make room. Threads may share it.
+
+    Parameters
+    ----------
+    limit : int
+        The sum of weights that it holds at most.
+
+    Examples
+    --------
+    >>> cache = ChunkCache(2)
+    >>> for number in range(3):
+    ...     cache.put((7, number), f"chunk {number}", weight=1)
+    >>> cache.those_of(7, [0, 1, 2])
+    {1: 'chunk 1', 2: 'chunk 2'}
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.weight = 0
+        self._chunks: OrderedDict[tuple[int, int], tuple[Any, int]] = OrderedDict()
+        self._gone: list[int] = []  # owners whose chunks are to be dropped
+        self._lock = threading.Lock()
+
+    def put(self, key: tuple[int, int], chunk: Any, weight: int) -> None:
+        if weight > self.limit:
+            return
+        with self._lock:
+            self._drop()
+            self.weight += weight - self._chunks.pop(key, (None, 0))[1]
+            self._chunks[key] = chunk, weight
+            while self.weight > self.limit:
+                self.weight -= self._chunks.popitem(last=False)[1][1]
+
+    def those_of(self, owner: int, numbers: list[int]) -> dict[int, Any]:
+        """The chunks of those numbers that are there."""
+        found = {}
+        with self._lock:
+            chunks = self._chunks
+            for number in numbers:
+                chunk = chunks.get((owner, number))
+                if chunk is not None:
+                    chunks.move_to_end((owner, number))
+                    found[number] = chunk[0]
+        return found
+
+    def forget(self, owner: int) -> None:
+        """Drop the chunks whose key begins with `owner`: at once, or when the next one is put in.
+
+        Never waits, as garbage may be collected while this very thread has the lock.
+        """
+        self._gone.append(owner)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
+
+    def _drop(self) -> None:
+        while self._gone:
+            owner = self._gone.pop()
+            for key in [key for key in self._chunks if key[0] == owner]:
+                self.weight -= self._chunks.pop(key)[1]
+
+
+class Share:
+    """One array's part of a cache, and how well that served.
+
+    Parameters
+    ----------
+    cache : ChunkCache, optional
+        By default the one that all arrays of this process share.
+    weigh : callable, chunk -> int, optional
+        By default its bytes.
+    """
+
+    numbers = itertools.count()
+
+    def __init__(self, cache: ChunkCache | None = None, weigh: Callable[[Any], int] | None = None) -> None:
+        self.cache = cache if cache is not None else _shared_cache()
+        self.hits = self.misses = 0
+        self._weigh = weigh
+        self._number = next(self.numbers)
+
+    def chunk(self, number: int, read: Callable[[int], Any]) -> Any:
+        """The chunk of that number, read if it is not there."""
+        found = self.there([number])
+        return found[number] if found else self.read(number, read)
+
+    def there(self, numbers: list[int]) -> dict[int, Any]:
+        """The chunks of those numbers that need not be read."""
+        found = self.cache.those_of(self._number, numbers)
+        self.hits += len(found)
+        return found
+
+    def read(self, number: int, read: Callable[[int], Any]) -> Any:
+        """The chunk of that number, read, and kept."""
+        self.misses += 1
+        chunk = read(number)
+        self.cache.put((self._number, number), chunk, chunk.nbytes if self._weigh is None else self._weigh(chunk))
+        return chunk
+
+    def stats(self) -> CacheStats:
+        return CacheStats(self.hits, self.misses, self.cache.weight, self.cache.limit)
+
+    def __del__(self) -> None:
+        self.cache.forget(self._number)
+
+
+_shared: tuple[int, ChunkCache] | None = None
+
+
+def _shared_cache() -> ChunkCache:
+    """The cache of this process: after a fork, a new one, as the lock of the other may be taken."""
+    global _shared
+    if _shared is None or _shared[0] != os.getpid():
+        _shared = os.getpid(), ChunkCache(DEFAULT_LIMIT)
+    return _shared[1]
