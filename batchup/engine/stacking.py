@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["UnlikeKindsError", "as_array", "concatenate", "object_array", "stack", "stack_arrays"]
+__all__ = [
+    "PLAIN",
+    "UnlikeKindsError",
+    "as_array",
+    "common_dtype",
+    "concatenate",
+    "object_array",
+    "stack",
+    "stack_arrays",
+]
 
 Array = npt.NDArray[Any]
 
@@ -89,7 +98,7 @@ def concatenate(arrays: Sequence[Array]) -> Array:
 
 
 def _joined(arrays: Sequence[Array], join: Callable[..., Array], join_masked: Callable[..., Array]) -> Array:
-    dtype = _common_dtype([array for array in arrays if array is not np.ma.masked] or arrays)
+    dtype = common_dtype([array for array in arrays if array is not np.ma.masked] or arrays)
     special = {type(array) for array in arrays if not isinstance(array, np.ma.MaskedArray)}.difference(PLAIN)
     if special:
         return _joined_special(arrays, join, special)
@@ -152,8 +161,8 @@ def _unchanged(value: Any) -> Any:
     return bytes(value) if isinstance(value, np.bytes_) else value
 
 
-def _common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:
-    """A dtype that holds the values of all arrays unchanged."""
+def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:
+    """A dtype that holds the values of all arrays unchanged; an `UnlikeKindsError` if there is none."""
     dtypes = {array.dtype for array in arrays}
     if len(dtypes) == 1:
         return dtypes.pop()
