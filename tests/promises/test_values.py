@@ -1,0 +1,115 @@
+"""Values of items and results are unchanged, in value and kind, on each way through batchup; or there is an error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from batchup.data_source import ArrayDataSource, batch_map_concat, batch_map_mean
+
+MASKED = np.ma.array([1.0, 2.0, 3.0, 100.0, 5.0], mask=[False, False, False, True, False])
+
+
+def over(*columns):
+    """The batches of columns: one batch for each element."""
+    return iter([(part,) for part in columns])
+
+
+# Results over all batches.
+
+
+def test_results_keep_their_masks():
+    """A masked result is masked in what `batch_map_concat` returns."""
+    (found,) = ArrayDataSource([MASKED]).batch_map_concat(lambda x: x * 2, 2)
+
+    assert [2, 4, 6, None, 10] == found.tolist()
+    (mixed,) = batch_map_concat(lambda x: x, over(np.zeros(1), MASKED[2:4]))
+    assert [0, 3, None] == mixed.tolist()
+
+
+@pytest.mark.parametrize("n_first", [1, 2, 4])
+def test_means_leave_masked_values_out(n_first):
+    """With ``sum_axis=0``, the mean is over the values that are not masked; an entry without any is masked."""
+    batches = over(MASKED[:n_first], MASKED[n_first:])
+    (mean,) = batch_map_mean(lambda x: x, batches, sum_axis=0)
+    assert 2.75 == mean
+
+    rows = np.ma.array([[1.0, 9.0], [3.0, 9.0], [9.0, 9.0]], mask=[[False, True], [False, True], [True, True]])
+    (columns,) = batch_map_mean(lambda x: x, over(rows[:n_first], rows[n_first:]), sum_axis=(0,))
+    assert [2.0, None] == columns.tolist()
+    (mixed,) = batch_map_mean(lambda x: x, over(np.array([[5.0, 6.0]]), rows), sum_axis=0)
+    assert [3.0, 6.0] == mixed.tolist()
+
+
+@pytest.mark.parametrize(
+    ("func", "sum_axis"),
+    [
+        (lambda x: x.sum(axis=0), None),
+        (lambda x: x, (0, 1)),
+        (lambda x: x, 1),
+        (lambda x: x[:1], 0),
+        (lambda x: np.ma.masked, None),
+    ],
+    ids=["sums", "both axes", "other axis", "fewer results", "masked"],
+)
+def test_masked_sums_are_refused(func, sum_axis):
+    """Of a sum, nobody knows how many values were masked."""
+    rows = np.ma.array(np.ones((3, 2)), mask=[[False, True], [False, False], [True, False]])
+
+    with pytest.raises(TypeError, match=r"masked array only with sum_axis=0.*: fill the array, or return the sum"):
+        batch_map_mean(func, over(rows), sum_axis=sum_axis)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (np.array([2**63 + 1], np.uint64), np.array([5]), [2**63 + 1, 5]),
+        (np.array([1, 2]), np.array([0.5]), [1.0, 2.0, 0.5]),
+        ([b"a\0"], [b"bc"], [b"a\0", b"bc"]),
+        (["a\0"], ["bc"], ["a\0", "bc"]),
+        (np.array(["a"]), np.array(["bc"]), ["a", "bc"]),
+        (np.array([None]), np.array([1.5]), [None, 1.5]),
+    ],
+    ids=str,
+)
+def test_results_are_unchanged(one, other, expected):
+    """Integers, bytes and words of several batches are joined as they are."""
+    (found,) = batch_map_concat(lambda x: (x,), over(one, other))
+
+    assert [*map(repr, expected)] == [*map(repr, found.tolist())]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "match"),
+    [
+        (np.array(["cat"]), np.array([3]), r"'cat' \(str\) and 3 \(number\)"),
+        (np.array([True]), np.array([3]), r"True \(bool\) and 3 \(number\)"),
+        (np.array([2**53 + 1]), np.array([0.5]), "9007199254740993 .* and 0.5"),
+        (np.array(["2020"], "M8[Y]"), np.array(["2020-01-01"], "M8[D]"), r"datetime64\[Y\].*datetime64\[D\]"),
+        (["cat", 3], ["dog", 4], r"'cat' \(str\) and 3 \(number\)"),
+    ],
+    ids=str,
+)
+def test_results_of_unlike_kinds_are_refused(one, other, match):
+    """The error names both kinds."""
+    with pytest.raises(TypeError, match=match):
+        batch_map_concat(lambda x: (x,), over(one, other))
+
+
+def test_results_of_pandas():
+    """The values of a series, whatever its dtype."""
+    pandas = pytest.importorskip("pandas")
+    moments = pandas.Series(pandas.to_datetime(["2020-01-01", "2021-01-01"]).tz_localize("UTC"))
+    kinds = pandas.Series(["a", None], dtype="category")
+
+    for series in (moments, kinds, pandas.Series([1, 2])):
+        (found,) = batch_map_concat(lambda x: x, over(series[:1], series[1:]))
+        assert [*map(repr, series.tolist())] == [*map(repr, found.tolist())]
+
+
+def test_a_result_that_is_no_array():
+    """The error says what it is."""
+    sparse = pytest.importorskip("scipy.sparse")
+
+    with pytest.raises(TypeError, match="not a csr_array"):
+        batch_map_concat(lambda x: (x,), over(sparse.csr_array(np.eye(2))))
