@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.stacking import PLAIN, as_array, common_dtype, stack, stack_arrays
-from ..engine.tree import map_leaves
+from ..engine.tree import is_mapping, map_leaves
 
 __all__ = ["combine_batches", "combine_pad", "combine_to_arrays", "pad_batch_equal"]
 
@@ -23,13 +23,13 @@ def combine_batches(inputs: Sequence[Any]) -> Any:
     Parameters
     ----------
     inputs : list of items
-        Items are tuples or lists with the same number of parts, or dicts with the same keys. Anything else is a single
-        part.
+        Items are tuples or lists with the same number of parts, or mappings with the same keys. Anything else is a
+        single part.
 
     Returns
     -------
     tuple of lists, dict of lists or list
-        A tuple for tuples and lists, a dict for dicts, one list for single parts.
+        A tuple for tuples and lists, a dict for mappings, one list for single parts.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def combine_batches(inputs: Sequence[Any]) -> Any:
     {'x': [1, 2]}
     """
     first = inputs[0]
-    if isinstance(first, dict):
+    if is_mapping(first):
         _check_alike([sorted(map(repr, item)) for item in inputs], "keys")
         return {key: [item[key] for item in inputs] for key in first}
     if isinstance(first, (tuple, list)):

@@ -186,7 +186,7 @@ def _unmasked(array: Any, n: int, sum_axis: int | tuple[int, ...] | None) -> tup
     axes = sum_axis if isinstance(sum_axis, tuple) else (sum_axis,)
     if sum_axis is None or array.ndim == 0 or [axis % array.ndim for axis in axes] != [0] or len(array) != n:
         raise TypeError(
-            "func should return a masked array only with sum_axis=0, and with a result per sample; otherwise the number "
-            "of values that are not masked is not known: fill the array, or return the sum and the number as two results"
+            "func should return a masked array only with sum_axis=0, and with a result per sample; otherwise the "
+            "number of values that are not masked is not known: fill the array, or return the sum and the number"
         )
     return array.filled(0).sum(axis=0), array.count(axis=0)

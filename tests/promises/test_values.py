@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, UserDict
+
 import numpy as np
 import pytest
 
-from batchup.data_source import ArrayDataSource, batch_map_concat, batch_map_mean
+from batchup import Loader
+from batchup.batch_iter import combine_batches
+from batchup.data_source import ArrayDataSource, CompositeDataSource, batch_map_concat, batch_map_mean
 
 MASKED = np.ma.array([1.0, 2.0, 3.0, 100.0, 5.0], mask=[False, False, False, True, False])
 
@@ -113,3 +117,84 @@ def test_a_result_that_is_no_array():
 
     with pytest.raises(TypeError, match="not a csr_array"):
         batch_map_concat(lambda x: (x,), over(sparse.csr_array(np.eye(2))))
+
+
+# What functions of a batch return.
+
+
+class Encoding(UserDict):
+    """A mapping, as tokenizers return it."""
+
+
+def encoded(x, rng=None):
+    return Encoding(ids=x + 1, mask=x > 0)
+
+
+METHODS = pytest.mark.parametrize("method", ["map", "random_map"])
+
+
+@METHODS
+@pytest.mark.parametrize("kind", [Encoding, OrderedDict, dict])
+def test_a_mapping_of_any_class_is_a_batch(method, kind):
+    """It becomes a dict, for the next function, for padding and for results over all batches."""
+    ds = getattr(ArrayDataSource([np.arange(5)]), method)(lambda x, rng=None: kind(encoded(x)))
+    (*_, last) = Loader(ds, 3, last="pad")
+
+    assert [1, 2, 3] == next(ds.batch_iterator(3))["ids"].tolist()
+    assert {"ids": [4, 5, 5], "mask": [1, 1, 1], "valid": [1, 1, 0]} == {key: x.tolist() for key, x in last.items()}
+    assert (3.0,) == ds.batch_map_mean(lambda batch: batch["ids"], 2, sum_axis=0)
+    assert isinstance(next(ds.batch_iterator(3)), dict)
+
+
+@METHODS
+def test_a_mapping_may_be_a_field(method):
+    """Its arrays are trimmed like others, and count as samples."""
+    ds = getattr(ArrayDataSource([np.arange(5)]), method)(lambda x, rng=None: (encoded(x), x))
+    short = ArrayDataSource([np.arange(3)])
+    batches = list(CompositeDataSource([ds, short]).batch_iterator(2))
+
+    assert [[1, 2], [3]] == [encoding["ids"].tolist() for encoding, _, _ in batches]
+    assert (3.0,) == ds.batch_map_mean(lambda encoding, x: encoding["ids"], 2, sum_axis=0)
+
+
+def test_batches_that_are_mappings():
+    """Of an iterator of batches, too; their length is that of their arrays, not the number of their keys."""
+    batches = [Encoding(a=np.arange(3.0)), Encoding(a=np.arange(3.0) + 3)]
+
+    assert (2.5,) == batch_map_mean(lambda batch: batch["a"], iter(batches), sum_axis=0)
+    assert {"a": [1, 2]} == combine_batches([Encoding(a=1), Encoding(a=2)])
+
+
+@pytest.mark.parametrize(
+    ("method", "data", "write"),
+    [
+        ("map", [np.arange(4)], r"\.map\(lambda x: \(single\(x\),\)\)"),
+        ("map", [np.arange(4)] * 2, r"\.map\(lambda x, y: \(single\(x, y\),\)\)"),
+        ("map", [np.arange(4)] * 3, r"\.map\(lambda \*batch: \(single\(\*batch\),\)\)"),
+        ("map", {"x": np.arange(4)}, r"\.map\(lambda batch: \(single\(batch\),\)\)"),
+        ("random_map", [np.arange(4)], r"\.random_map\(lambda x, rng: \(single\(x, rng=rng\),\)\)"),
+    ],
+)
+def test_a_function_that_returns_a_single_array(method, data, write):
+    """The error shows the code to write, which works. Functions over all batches may return a single array."""
+
+    def single(*batch, rng=None):
+        return batch[0]["x"] if isinstance(data, dict) else batch[0]
+
+    with pytest.raises(TypeError, match=write):
+        next(getattr(ArrayDataSource(data), method)(single).batch_iterator(2))
+
+    code = write.replace("\\", "")
+    ds = eval("source" + code, {"source": ArrayDataSource(data), "single": single})
+    assert [0, 1] == next(ds.batch_iterator(2))[0].tolist()
+    assert [0, 1, 2, 3] == ArrayDataSource(data).batch_map_concat(single, 2)[0].tolist()
+
+
+def test_torch_over_a_batch_of_one_field():
+    """`torch.from_numpy` returns no tuple, so it is to be put into one."""
+    torch = pytest.importorskip("torch")
+    ds = ArrayDataSource([np.arange(4)])
+
+    with pytest.raises(TypeError, match=r"not a Tensor; .*: \.map\(lambda x: \(from_numpy\(x\),\)\)"):
+        next(ds.map(torch.from_numpy).batch_iterator(2))
+    assert [0, 1, 2, 3] == ds.batch_map_concat(torch.from_numpy, 2)[0].tolist()
