@@ -76,8 +76,9 @@ def _stacked_alike(kind: type, values: Sequence[Any]) -> Array | None:
         return array if array.dtype.kind in "iu" else None
     if kind is str and not any(value.endswith("\0") for value in values):
         return np.array(values)
-    unchanged = issubclass(kind, UNCHANGED) and kind is not np.timedelta64  # a number, for NumPy
-    return np.array(values) if unchanged else None
+    if kind is np.timedelta64:  # a number, for NumPy
+        return None
+    return np.array(values) if issubclass(kind, UNCHANGED) else None
 
 
 def stack_arrays(arrays: Sequence[Array]) -> Array:
@@ -121,7 +122,7 @@ def _joined_special(arrays: Sequence[Array], join: Callable[..., Array], kinds: 
 
 def _masked_as(array: Array, dtype: np.dtype[Any]) -> Array:
     """`array` as a masked array. `numpy.ma.masked` itself, which is a float, gets the type of the others."""
-    return np.ma.masked_all((), dtype) if array is np.ma.masked else np.ma.asanyarray(array).astype(dtype)
+    return np.ma.array(np.zeros((), dtype), mask=True) if array is np.ma.masked else np.ma.asanyarray(array).astype(dtype)
 
 
 def as_array(value: Any) -> Array:
@@ -174,7 +175,8 @@ def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:
             "record",
         }:  # NumPy would make ints of these
             return np.dtype(object)
-        raise _unlike(*[(array, kind) for kind, array in kinds.items()][:2])
+        (kind, array), (other_kind, other), *_ = kinds.items()
+        raise _unlike((array, kind), (other, other_kind))
     (kind,) = kinds
     if np.dtype(object) in dtypes:
         return np.dtype(object)
