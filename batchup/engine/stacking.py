@@ -122,7 +122,9 @@ def _joined_special(arrays: Sequence[Array], join: Callable[..., Array], kinds: 
 
 def _masked_as(array: Array, dtype: np.dtype[Any]) -> Array:
     """`array` as a masked array. `numpy.ma.masked` itself, which is a float, gets the type of the others."""
-    return np.ma.array(np.zeros((), dtype), mask=True) if array is np.ma.masked else np.ma.asanyarray(array).astype(dtype)
+    return (
+        np.ma.array(np.zeros((), dtype), mask=True) if array is np.ma.masked else np.ma.asanyarray(array).astype(dtype)
+    )
 
 
 def as_array(value: Any) -> Array:
