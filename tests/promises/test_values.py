@@ -7,9 +7,10 @@ from collections import OrderedDict, UserDict
 import numpy as np
 import pytest
 
-from batchup import Loader
+from batchup import Loader, ParallelItems
 from batchup.batch_iter import combine_batches
 from batchup.data_source import ArrayDataSource, CompositeDataSource, batch_map_concat, batch_map_mean
+from batchup.data_source.rows import gather
 
 MASKED = np.ma.array([1.0, 2.0, 3.0, 100.0, 5.0], mask=[False, False, False, True, False])
 
@@ -198,3 +199,98 @@ def test_torch_over_a_batch_of_one_field():
     with pytest.raises(TypeError, match=r"not a Tensor; .*: \.map\(lambda x: \(from_numpy\(x\),\)\)"):
         next(ds.map(torch.from_numpy).batch_iterator(2))
     assert [0, 1, 2, 3] == ds.batch_map_concat(torch.from_numpy, 2)[0].tolist()
+
+
+# Samples that are fetched one by one.
+
+
+def table(kind):
+    columns = {"a": [1, 2, 3], "b": [4.0, 5.0, 6.0], "c": ["x", "y", "z"]}
+    if kind == "pandas":
+        return pytest.importorskip("pandas").DataFrame(columns)
+    arrow = pytest.importorskip("pyarrow")
+    return arrow.table(columns) if kind == "table" else arrow.record_batch(columns)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "table", "record batch"])
+def test_a_table_is_not_fetched_one_by_one(kind):
+    """Its items are columns; the advice to pass the columns works."""
+    columns = table(kind)
+    with pytest.raises(TypeError, match=r"is indexed by column: pass arrays of its columns, ArrayDataSource"):
+        ParallelItems(columns, workers=1)
+
+    options = {"zero_copy_only": False} if kind == "record batch" else {}
+    ds = ArrayDataSource({name: columns[name].to_numpy(**options) for name in ("a", "b", "c")})
+    (batch,) = ds.batch_iterator(3)
+    assert [[1, 2, 3], [4, 5, 6], ["x", "y", "z"]] == [x.tolist() for x in batch.values()]
+
+
+class Refusing:
+    """Data that takes no array of indices."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, indices):
+        raise TypeError("an index must be an integer")
+
+
+class Table(Refusing):
+    __module__ = "pyarrow.lib"
+    column_names = ("a", "b")
+
+
+class Sparse(Refusing):
+    def tocsr(self):
+        """Rows of a matrix."""
+
+
+class ByKey(Refusing, UserDict):
+    """A mapping."""
+
+
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [
+        (Table(), "it is indexed by column: pass arrays of its columns, ArrayDataSource({name:"),
+        (Sparse(), "tocsr() makes one that is indexed by row"),
+        (ByKey(), "it is indexed by key: pass its values by name, ArrayDataSource(dict(it))"),
+        (Refusing(), "if it gives one sample for one index, ParallelItems(it, workers=1) asks it so"),
+    ],
+    ids=["table", "sparse matrix", "mapping", "one by one"],
+)
+def test_the_advice_for_data_that_take_no_array_of_indices(data, advice):
+    """`ParallelItems` is for what gives one sample for one index, and for nothing else."""
+    with pytest.raises(TypeError) as caught:
+        gather([data], np.array([1]), 2)
+
+    (note,) = caught.value.__notes__
+    assert f"is asked for an array of indices; {advice}" in note
+
+
+def test_samples_of_a_pandas_column_go_by_position():
+    """Their labels are not positions."""
+    pandas = pytest.importorskip("pandas")
+    items = ParallelItems(pandas.Series([10, 11, 12], index=[2, 1, 0]), workers=1)
+
+    assert ([10, 11], 12) == (items[np.array([0, 1])], items[2])
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([b"a\0", b"b"], [b"b", b"a\0"]),
+        ([2**63 + 1, 5], [5, 2**63 + 1]),
+        ([MASKED[2:4], MASKED[:2]], [[1, 2], [3, None]]),
+    ],
+    ids=["bytes", "integers", "masked"],
+)
+def test_stacked_samples_are_unchanged(samples, expected):
+    """`combine=np.stack` keeps NULs, integers and masks."""
+    assert expected == ParallelItems(samples, workers=1, combine=np.stack)[np.array([1, 0])].tolist()
+
+
+def test_stacked_samples_of_unlike_kinds_are_refused():
+    """Words and numbers make no array."""
+    with pytest.raises(TypeError, match=r"3 \(number\) and 'cat' \(str\)"):
+        ParallelItems(["cat", 3], workers=1, combine=np.stack)[np.array([1, 0])]
