@@ -6,11 +6,14 @@ from collections import OrderedDict, UserDict
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from batchup import Loader, ParallelItems
+from batchup import Loader, ParallelItems, WorkerProcessPool, WorkerThreadPool
 from batchup.batch_iter import combine_batches
 from batchup.data_source import ArrayDataSource, CompositeDataSource, batch_map_concat, batch_map_mean
 from batchup.data_source.rows import gather
+from batchup.testing import plain
 
 MASKED = np.ma.array([1.0, 2.0, 3.0, 100.0, 5.0], mask=[False, False, False, True, False])
 
@@ -294,3 +297,52 @@ def test_stacked_samples_of_unlike_kinds_are_refused():
     """Words and numbers make no array."""
     with pytest.raises(TypeError, match=r"3 \(number\) and 'cat' \(str\)"):
         ParallelItems(["cat", 3], workers=1, combine=np.stack)[np.array([1, 0])]
+
+
+# Pools.
+
+
+def same(x):
+    return x
+
+
+odd_values = st.sampled_from(
+    [
+        *[0, 2**63 + 1, 2**70, -1, 0.5, 1j, True, None, "a\0", b"a\0", b"", np.bytes_(b"a\0"), np.str_("a\0")],
+        *[
+            np.uint64(2**63),
+            np.float16(0.5),
+            np.datetime64("2020"),
+            np.datetime64("2020", "ns"),
+            np.timedelta64(1, "D"),
+        ],
+        *[
+            np.ma.array([1, 2], mask=[True, False]),
+            np.ma.masked,
+            np.array([b"a\0", "x"], object),
+            np.array([b"a", b"bc"]),
+        ],
+        *[np.zeros(1, "M8[ns]"), np.zeros(1, ">i4"), np.zeros(1, "i4,U2"), np.zeros((0, 2)), np.array(5, np.uint64)],
+        *[OrderedDict(a=1), Encoding(a=b"a\0")],
+    ]
+)
+
+
+@pytest.fixture(scope="module", params=[WorkerThreadPool, WorkerProcessPool])
+def pool(request):
+    with request.param(1) as pool:
+        yield pool
+
+
+@pytest.mark.timeout(60)
+@settings(max_examples=20, deadline=None)
+@given(values=st.lists(odd_values, min_size=1, max_size=20))
+def test_values_go_through_a_pool_unchanged(pool, values):
+    """To a worker and back, each is what it was, in value, kind and class."""
+    back = list(pool.work_stream((same, (value,)) for value in values).retrieve_iter())
+
+    assert [*map(type, values)] == [*map(type, back)]
+    assert [*map(plain, values)] == [*map(plain, back)]
+    assert [len(each) for each in values if isinstance(each, (str, bytes))] == [
+        len(each) for each in back if isinstance(each, (str, bytes))
+    ]
