@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -71,6 +72,11 @@ def _stacked_alike(kind: type, values: Sequence[Any]) -> Array | None:
         first = values[0]
         alike = not first.dtype.hasobject and all(x.dtype == first.dtype and x.shape == first.shape for x in values)
         return np.array(values) if alike else None
+    if kind is list:
+        inner = set(map(type, itertools.chain.from_iterable(values)))
+        kind = inner.pop() if len(inner) == 1 else object
+        if kind not in (int, float, bool):
+            return None
     if kind is int:
         array = np.array(values)
         return array if array.dtype.kind in "iu" else None
