@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..engine.tree import map_leaves
+from ..engine.stacking import PLAIN, as_array, common_dtype, stack, stack_arrays
+from ..engine.tree import is_mapping, map_leaves
 
 __all__ = ["combine_batches", "combine_pad", "combine_to_arrays", "pad_batch_equal"]
 
@@ -22,13 +23,13 @@ def combine_batches(inputs: Sequence[Any]) -> Any:
     Parameters
     ----------
     inputs : list of items
-        Items are tuples or lists with the same number of parts, or dicts with the same keys. Anything else is a single
-        part.
+        Items are tuples or lists with the same number of parts, or mappings with the same keys. Anything else is a
+        single part.
 
     Returns
     -------
     tuple of lists, dict of lists or list
-        A tuple for tuples and lists, a dict for dicts, one list for single parts.
+        A tuple for tuples and lists, a dict for mappings, one list for single parts.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def combine_batches(inputs: Sequence[Any]) -> Any:
     {'x': [1, 2]}
     """
     first = inputs[0]
-    if isinstance(first, dict):
+    if is_mapping(first):
         _check_alike([sorted(map(repr, item)) for item in inputs], "keys")
         return {key: [item[key] for item in inputs] for key in first}
     if isinstance(first, (tuple, list)):
@@ -63,12 +64,15 @@ def combine_to_arrays(inputs: Sequence[Any]) -> Any:
     Returns
     -------
     tuple of ndarray, dict of ndarray or ndarray
-        As for `combine_batches`. The first axis of each array runs over the items.
+        As for `combine_batches`. The first axis of each array runs over the items. Values are unchanged: bytes, and
+        text that ends with NUL characters, make arrays of objects, and masked arrays keep their masks.
 
     Raises
     ------
     ValueError
         If a part does not have the same shape in all items.
+    TypeError
+        If no array holds the values of a part unchanged, such as words and numbers.
 
     Examples
     --------
@@ -101,6 +105,8 @@ def combine_pad(inputs: Sequence[Any], padding_values: Fill = 0, ratio: float | 
     ------
     ValueError
         If corresponding parts have different numbers of dimensions, or a padding value does not fit their dtype.
+    TypeError
+        If no array holds the values of a part unchanged, or if masked arrays would have to be padded.
 
     Examples
     --------
@@ -142,14 +148,15 @@ def pad_batch_equal(batch: Sequence[Any], padding_values: Fill = 0, ratio: float
            [[0., 1.],
             [0., 1.]]])
     """
-    arrays = [np.asarray(each) for each in batch]
+    arrays = [as_array(each) for each in batch]
     shapes = [array.shape for array in arrays]
     if len(set(shapes)) == 1:
-        return stacked(batch)
+        return stack_arrays(arrays)
     if len({len(shape) for shape in shapes}) > 1:
         raise ValueError(f"parts to pad should have the same number of dimensions, not shapes {_listed(shapes)}")
+    _check_plain(arrays)
     largest = tuple(map(max, zip(*shapes, strict=True)))
-    padded = np.empty((len(arrays), *largest), np.result_type(*arrays))
+    padded = np.empty((len(arrays), *largest), common_dtype(arrays))
     ratios = _ratios(ratio, len(largest))
     for row, array in zip(padded, arrays, strict=True):
         row[...] = _fill(padding_values, array, padded.dtype)
@@ -196,28 +203,42 @@ def _ratios(ratio: float | Sequence[float], ndim: int) -> list[float]:
 def _fill(value: Fill, array: Array, dtype: np.dtype[Any]) -> Any:
     if callable(value):
         value = value(array)
-    fill = np.asarray(value)
+    fill = as_array(value)
     with np.errstate(invalid="ignore"):
-        cast = fill.astype(dtype)
-    if dtype.kind in "biu" and not np.array_equal(cast, fill):
+        cast = fill if dtype.hasobject else fill.astype(dtype) if _is_alike(fill.dtype, dtype) else None
+    if cast is None or (dtype.kind in "biuUS" and not np.array_equal(cast, fill)):
         raise ValueError(
             f"padding value {value!r} does not fit arrays of {dtype}; pass another value, or convert the arrays"
         )
     return cast
 
 
+def _is_alike(fill: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether a padding value may be cast: a number to numbers, but a complex one to complex ones only."""
+    if fill.kind in "biuf" or (fill.kind == "c" and dtype.kind == "c"):
+        return dtype.kind in "biufc"
+    return fill.kind == dtype.kind or {fill.kind, dtype.kind} == {"S", "O"}
+
+
+def _check_plain(arrays: Sequence[Array]) -> None:
+    for array in arrays:
+        if type(array) not in PLAIN:
+            raise TypeError(
+                f"arrays to pad should be plain arrays, not a {type(array).__name__}; "
+                "convert it, as numpy.ma.filled(x, 0) does with a masked array"
+            )
+
+
 def stacked(parts: Sequence[Any]) -> Array:
-    """Stack parts that have the same shape into one array.
+    """Stack parts that have the same shape into one array; see `batchup.engine.stacking.stack`.
 
     >>> stacked([1, 2])
     array([1, 2])
     """
-    try:  # a number may be a NumPy scalar in one item and a Python number in another
-        if len({getattr(part, "shape", None) for part in parts}) == 1 or len(set(map(np.shape, parts))) == 1:
-            return np.array(parts)
-    except ValueError as error:  # ragged lists
+    try:
+        return stack(parts)
+    except ValueError as error:
         raise _unequal(parts) from error
-    raise _unequal(parts)
 
 
 def _unequal(parts: Sequence[Any]) -> ValueError:

@@ -225,7 +225,7 @@ class ItemsOf:
             n = 0
             for batch in self.ds.batch_iterator(PIECE, **self._order(epoch)):
                 for i in range(length(batch)):
-                    yield map_leaves(lambda leaf: leaf[i], batch)  # noqa: B023 - called at once
+                    yield map_leaves(lambda leaf: _item(leaf, i), batch)  # noqa: B023 - called at once
                 n += length(batch)
             if n == 0:
                 hint = "; an iterator lasts for one epoch only: pass epochs=1" if epoch else ""
@@ -257,3 +257,7 @@ def _checked(random_state: Any) -> RandomState:
             raise ValueError(f"random_state should be a seed from 0 to 2**32 - 1, not {random_state!r}")
         return int(random_state)
     raise TypeError(f"random_state should be None, an int, a RandomState or a Generator, not {random_state!r}")
+
+
+def _item(leaf: Any, i: int) -> Any:
+    return leaf.iloc[i] if hasattr(leaf, "iloc") else leaf[i]  # a column of pandas would look for the label i

@@ -167,7 +167,7 @@ class MapDataSource(AbstractDataSource):
         except TypeError as error:
             note_signature_mismatch(error, self.fn, *batch_arguments(batch))
             raise
-        return batch_of(self.fn, result)
+        return batch_of(self.fn, result, batch)
 
 
 class RandomMapDataSource(AbstractDataSource):
@@ -251,7 +251,7 @@ class RandomMapDataSource(AbstractDataSource):
             args, _, what = batch_arguments(batch)
             note_signature_mismatch(error, self.fn, args, {"rng": rng}, f"{what}, and a generator as rng")
             raise
-        return batch_of(self.fn, result)
+        return batch_of(self.fn, result, batch, "random_map")
 
 
 def _traits_of_map(source: Any) -> Traits:

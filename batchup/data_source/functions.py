@@ -32,16 +32,32 @@ def note_signature_mismatch(
         pass
 
 
-def batch_of(fn: Callable[..., Any], result: Any) -> Batch:
-    """The result of `fn` as a batch; anything else is refused."""
+def batch_of(fn: Callable[..., Any], result: Any, batch: Batch = (), method: str = "map") -> Batch:
+    """The result of `fn` for `batch`, as a batch: a tuple, or a dict; any mapping becomes a dict. Else it is refused."""
     if isinstance(result, (tuple, dict)):
         return result
     if isinstance(result, list):  # [X, y] is taken for (X, y)
         return tuple(result)
-    hint = "does it lack a return?" if result is None else "for a single array, return (array,)"
+    if isinstance(result, Mapping):
+        return dict(result)
+    if result is None:
+        hint = "does it lack a return?"
+    else:
+        hint = f"for a single array, return (array,): {_call_in_tuple(function_name(fn), batch, method)}"
     raise TypeError(
         f"{function_name(fn)} should return a batch, a tuple or a dict of arrays, not {kind_of(result)}; {hint}"
     )
+
+
+def _call_in_tuple(name: str, batch: Batch, method: str) -> str:
+    """The code that maps a function whose result is a single array.
+
+    >>> _call_in_tuple("from_numpy", (1,), "map"), _call_in_tuple("blend", (1, 2), "random_map")
+    ('.map(lambda x: (from_numpy(x),))', '.random_map(lambda x, y, rng: (blend(x, y, rng=rng),))')
+    """
+    gets = ("*batch", "x", "x, y")[len(batch) if len(batch) < 3 else 0] if isinstance(batch, tuple) else "batch"
+    takes, passes = (f"{gets}, rng", f"{gets}, rng=rng") if method == "random_map" else (gets, gets)
+    return f".{method}(lambda {takes}: ({'fn' if name == '<lambda>' else name}({passes}),))"
 
 
 def function_name(fn: Callable[..., Any]) -> str:

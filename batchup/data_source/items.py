@@ -10,7 +10,8 @@ import numpy as np
 
 from ..engine.checks import INTEGERS, whole
 from ..engine.pools import ThreadPool
-from .rows import ArrayLike
+from ..engine.stacking import stack
+from .rows import ArrayLike, by_position, is_table
 
 __all__ = ["ParallelItems"]
 
@@ -29,7 +30,13 @@ class ParallelItems:
     workers : int
         The number of threads.
     combine : callable, list of samples -> samples of a batch, default list
-        For instance `numpy.stack`, if all samples have the same shape.
+        For instance `numpy.stack`, if all samples have the same shape. Samples are stacked unchanged: masks are kept,
+        and words and numbers, which make no array, raise a `TypeError`.
+
+    Raises
+    ------
+    TypeError
+        If `items` is a table, such as a pandas data frame: it is indexed by column.
 
     Examples
     --------
@@ -47,6 +54,11 @@ class ParallelItems:
     """
 
     def __init__(self, items: ArrayLike, workers: int, combine: Callable[[list[Any]], Any] = list) -> None:
+        if is_table(items):
+            raise TypeError(
+                f"items should give a sample for an int, but a {type(items).__name__} is indexed by column: pass "
+                "arrays of its columns, ArrayDataSource({name: table[name].to_numpy(), …})"
+            )
         self.items = items
         self.workers = whole("workers", workers)
         self.combine = combine
@@ -57,11 +69,12 @@ class ParallelItems:
 
     def __getitem__(self, indices: Any) -> Any:
         if isinstance(indices, INTEGERS):
-            return self.items[int(indices)]
+            return by_position(self.items)[int(indices)]
         pool = self._threads()
-        replies = [pool.submit(self.items.__getitem__, i) for i in np.asarray(indices).tolist()]
+        replies = [pool.submit(by_position(self.items).__getitem__, i) for i in np.asarray(indices).tolist()]
         try:
-            return self.combine([reply.result() for reply in replies])
+            samples = [reply.result() for reply in replies]
+            return stack(samples) if self.combine in (np.stack, np.array, np.asarray) else self.combine(samples)
         finally:
             for reply in replies:  # after an error, the others are not needed
                 reply.cancel()

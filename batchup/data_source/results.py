@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..engine import tree
 from ..engine.checks import INTEGERS, kind_of, whole
+from ..engine.stacking import as_array, concatenate
 from ..engine.tree import Batch
 
 __all__ = ["Progress", "batch_map_concat", "batch_map_mean", "concatenated", "first", "mean", "results"]
@@ -43,7 +44,13 @@ def batch_map_concat(
     Returns
     -------
     tuple of ndarray, or None
-        None if `func` returned None, and for no samples.
+        Masked arrays keep their masks. None if `func` returned None, and for no samples.
+
+    Raises
+    ------
+    TypeError
+        If `func` returns something else, or if no array holds the results of all batches unchanged, such as words and
+        numbers.
 
     Examples
     --------
@@ -84,7 +91,7 @@ def batch_map_mean(
     -------
     tuple, or None
         Each sum, in at least double precision, divided by the number of samples; None if `func` returned None, and for
-        no samples.
+        no samples. Of masked arrays, which need ``sum_axis=0``, the mean is that of the values that are not masked.
 
     Examples
     --------
@@ -134,20 +141,55 @@ def _number_or_array(func: Callable[..., Any], result: Any) -> Any:
 
 def concatenated(results: Results) -> tuple[npt.NDArray[Any], ...] | None:
     """The results of all batches, joined; None if there are none."""
-    columns = list(zip(*(parts for parts, _ in results), strict=True))
-    if any(np.ndim(part) == 0 for column in columns for part in column):
-        raise TypeError("func should return arrays with a result per sample, not a single number")
-    return tuple(np.concatenate(column) for column in columns) or None
+    columns = list(zip(*(map(as_array, parts) for parts, _ in results), strict=True))
+    for array in itertools.chain.from_iterable(columns):
+        if array.ndim == 0:
+            single = "a single number" if array.dtype != object else kind_of(array.item())
+            raise TypeError(f"func should return arrays with a result per sample, not {single}")
+    return tuple(map(concatenate, columns)) or None
 
 
 def mean(results: Results, sum_axis: int | tuple[int, ...] | None) -> tuple[Any, ...] | None:
     """The sums over all batches, divided by the number of samples; None if there are none."""
-    sums: list[Any] = []
-    n_samples = 0
+    totals: list[_Total] = []
     for parts, n in results:
-        wide = [np.asarray(part, dtype=np.result_type(part, np.float64)) for part in parts]
-        if sum_axis is not None:
-            wide = [part.sum(axis=sum_axis) for part in wide]
-        sums = [total + part for total, part in zip(sums, wide, strict=True)] if n_samples else wide
-        n_samples += n
-    return tuple(total / n_samples for total in sums) or None
+        totals = totals or [_Total() for _ in parts]
+        for total, part in zip(totals, parts, strict=True):
+            total.add(part, n, sum_axis)
+    return tuple(total.mean() for total in totals) or None
+
+
+class _Total:
+    """The sum of one of the results over all batches, and the number of samples in it."""
+
+    sum: Any = None
+    count: Any = 0  # an array, if the number differs between entries
+    is_masked = False
+
+    def add(self, part: Any, n: int, sum_axis: int | tuple[int, ...] | None) -> None:
+        wide = as_array(part) if isinstance(part, (list, tuple)) else np.asanyarray(part)
+        wide = wide.astype(np.result_type(wide, np.float64), copy=False)
+        if isinstance(wide, np.ma.MaskedArray):
+            self.is_masked = True
+            self._add(*_unmasked(wide, n, sum_axis))
+        else:
+            wide = wide.view(np.ndarray) if isinstance(wide, np.matrix) else wide
+            self._add(wide if sum_axis is None else wide.sum(axis=sum_axis), n)
+
+    def _add(self, values: Any, count: Any) -> None:
+        self.sum = values if self.sum is None else self.sum + values
+        self.count = self.count + count
+
+    def mean(self) -> Any:
+        return np.ma.true_divide(self.sum, self.count) if self.is_masked else self.sum / self.count
+
+
+def _unmasked(array: Any, n: int, sum_axis: int | tuple[int, ...] | None) -> tuple[Any, Any]:
+    """The sum over all samples of the values that are not masked, and the number of these values."""
+    axes = sum_axis if isinstance(sum_axis, tuple) else (sum_axis,)
+    if sum_axis is None or array.ndim == 0 or [axis % array.ndim for axis in axes] != [0] or len(array) != n:
+        raise TypeError(
+            "func should return a masked array only with sum_axis=0, and with a result per sample; otherwise the "
+            "number of values that are not masked is not known: fill the array, or return the sum and the number"
+        )
+    return array.filled(0).sum(axis=0), array.count(axis=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from ..engine.checks import INTEGERS, Indices, index_array
 from ..errors import noted
 from ..storage.base import StoredArray
 
-__all__ = ["ArrayLike", "gather", "is_array_like", "is_dataset", "positions", "rows"]
+__all__ = ["ArrayLike", "by_position", "gather", "is_array_like", "is_dataset", "is_table", "positions", "rows"]
 
 ONE_BY_ONE = "if it gives one sample for one index, ParallelItems(it, workers=1) asks it so"
 
@@ -115,12 +115,32 @@ def is_dataset(x: Any) -> bool:
     return any(kind.__module__.startswith("torch.utils.data") for kind in type(x).__mro__)
 
 
+def by_position(x: Any) -> Any:
+    """What gives a sample for its position: a column of pandas itself would look for a label."""
+    return getattr(x, "iloc", x)
+
+
+def is_table(x: Any) -> bool:
+    """Whether it is indexed by column, as a pandas data frame or a pyarrow table."""
+    of_pyarrow = type(x).__module__.startswith("pyarrow") and hasattr(x, "column_names")
+    return of_pyarrow or (hasattr(x, "iloc") and hasattr(x, "columns"))
+
+
+def _advice(array: Any) -> str:
+    """How to get samples from what does not give them for an array of indices."""
+    if is_table(array):
+        return "it is indexed by column: pass arrays of its columns, ArrayDataSource({name: table[name].to_numpy(), …})"
+    if isinstance(array, Mapping):
+        return "it is indexed by key: pass its values by name, ArrayDataSource(dict(it)), or as a list"
+    return "tocsr() makes one that is indexed by row" if hasattr(array, "tocsr") else ONE_BY_ONE
+
+
 def _rows_with_note(array: Any, indices: Any) -> Any:
     try:
         return rows(array, indices)
     except (TypeError, ValueError) as error:
         if isinstance(error, TypeError) or "truth value of an array" in str(error):
-            noted(error, f"a {type(array).__name__} is asked for an array of indices; {ONE_BY_ONE}")
+            noted(error, f"a {type(array).__name__} is asked for an array of indices; {_advice(array)}")
         raise
 
 
@@ -135,7 +155,7 @@ def _should_be_as_many(some: Any, indices: Any, array: Any) -> None:
         if n is not None and n != len(indices):
             raise ValueError(
                 f"a {type(array).__name__} should give one sample for each index: {len(indices)} indices, {n} samples; "
-                f"{ONE_BY_ONE}"
+                f"{_advice(array)}"
             )
 
 

@@ -88,7 +88,7 @@ def _first_of(valid: int, n: int) -> Any:
 
 
 def _with_valid(batch: Batch, valid: Any) -> Batch:
-    if not isinstance(batch, dict):
+    if not tree.is_mapping(batch):
         return (*batch, valid) if isinstance(batch, tuple) else (batch, valid)
     if "valid" in batch:
         raise ValueError('last="pad" gives each batch a field "valid", but there is one of that name')

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data_source import Batch
 from ..engine import tree
+from ..engine.stacking import as_array
 from ..loader import Loader
 from ..work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
 
@@ -148,8 +149,14 @@ def _difference(a: Any, b: Any) -> str | None:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    left, right = np.asarray(a), np.asarray(b)
-    return left.shape == right.shape and bool(np.all((left == right) | ((left != left) & (right != right))))
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(_equal, a, b))
+    left, right = as_array(a), as_array(b)
+    if left.dtype.kind != right.dtype.kind or not np.array_equal(np.ma.getmaskarray(left), np.ma.getmaskarray(right)):
+        return False
+    if left.shape != right.shape:
+        return False
+    return bool(np.all(np.ma.filled((left == right) | ((left != left) & (right != right)), True)))
 
 
 def _first_unequal(a: Any, b: Any) -> str:

@@ -143,6 +143,54 @@ def test_padding_that_would_change_numbers_is_an_error(call, match):
         call()
 
 
+def test_values_are_unchanged():
+    """Bytes and text keep NULs at their end, large integers stay integers, and masks are kept, also in lists."""
+    big = 2**63 + 1
+    names, words, ids, pairs = combine_to_arrays([(b"a\0", "a\0", big, [b"\0", b""]), (b"bc", "bc", 5, [b"c", b"d"])])
+
+    assert [b"a\0", b"bc"] == names.tolist()
+    assert ["a\0", "bc"] == words.tolist()
+    assert ([big, 5], np.uint64) == (ids.tolist(), ids.dtype)
+    assert [[b"\0", b""], [b"c", b"d"]] == pairs.tolist()
+    masked = np.ma.array([1, 2], mask=[False, True])
+    for combine in (combine_to_arrays, combine_pad):
+        assert [[1, None], [3, 4]] == combine([masked, np.array([3, 4])]).tolist()
+    assert [[b"a\0", b"bc"], [b"", b"d"]] == pad_batch_equal([[b"a\0", b"bc"], [b"d"]], b"", ratio=1).tolist()
+
+
+@pytest.mark.parametrize("combine", [combine_to_arrays, combine_pad])
+@pytest.mark.parametrize(
+    ("items", "match"),
+    [
+        (["cat", 3], r"'cat' \(str\) and 3 \(number\)"),
+        ([True, 2], r"True \(bool\) and 2 \(number\)"),
+        ([2**53 + 1, 0.5], "9007199254740993 .* and 0.5"),
+        ([np.datetime64("2020"), np.datetime64("2020-01-01")], r"datetime64\[Y\].*datetime64\[D\]"),
+    ],
+)
+def test_values_of_unlike_kinds_are_refused(combine, items, match):
+    """The error names both; nothing is converted."""
+    with pytest.raises(TypeError, match=match):
+        combine([(item,) for item in items])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "fill", "error", "match"),
+    [
+        ([np.array(["ab"]), np.array(["cd", "e"])], 0, ValueError, "padding value 0 does not fit arrays of <U2"),
+        ([np.array(["ab"]), np.array(["cd", "e"])], "long", ValueError, "'long' does not fit"),
+        ([np.ones(1), np.ones(2)], "0", ValueError, "'0' does not fit arrays of float64"),
+        ([np.ones(1), np.ones(2)], 1j, ValueError, "1j does not fit arrays of float64"),
+        ([np.array(["ab"]), np.array([1, 2])], 0, TypeError, r"'ab' \(str\) and 1 \(number\)"),
+        ([np.ma.array([1], mask=[True]), np.ones(2)], 0, TypeError, r"not a MaskedArray; convert it, .*filled"),
+    ],
+)
+def test_padding_that_would_change_values_is_an_error(arrays, fill, error, match):
+    """Padding makes no text of numbers, cuts no text off, and loses no mask."""
+    with pytest.raises(error, match=match):
+        pad_batch_equal(arrays, fill)
+
+
 def test_a_batch_does_not_share_memory_with_its_items():
     """Writing into a batch does not change its items."""
     item = np.zeros(3)

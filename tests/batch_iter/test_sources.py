@@ -138,3 +138,11 @@ def test_a_data_source_goes_through_a_pipe():
 
     assert list(range(10)) == sorted(np.concatenate([x for x, _ in epoch]).tolist())
     assert all((x % 2 == y).all() for x, y in epoch)
+
+
+def test_items_of_columns_of_pandas():
+    """They go by their position in the batch, not by their label."""
+    pandas = pytest.importorskip("pandas")
+    ds = ArrayDataSource([np.arange(6), pandas.Series(np.arange(6))])
+
+    assert all(x == y for x, y in items_of(ds, shuffle=7, epochs=1))

@@ -1,5 +1,6 @@
 """Trees: tuples and dicts are branches, everything else is a leaf."""
 
+from collections import UserDict
 from typing import NamedTuple
 
 import numpy as np
@@ -113,3 +114,49 @@ def test_even_batches_are_of_one_length(batches):
 def test_join_opens_one_level():
     """Tuples of tuples keep their inner tuples, and what is no tuple is one field."""
     assert (1, (2, 3), 4, {"k": 5}, [6]) == tree.join(((1, (2, 3)), (4,), {"k": 5}, [6]))
+
+
+class WithoutLen:
+    """An array with a shape, of which ``len`` fails, as of sparse matrices or zarr arrays."""
+
+    def __init__(self, array):
+        self.array, self.shape = array, array.shape
+
+    def __getitem__(self, index):
+        return WithoutLen(self.array[index])
+
+
+def test_the_first_axis_is_the_length_where_len_fails():
+    """Such a leaf is trimmed like any other one."""
+    batch = (WithoutLen(np.arange(6).reshape(3, 2)), np.arange(3))
+
+    assert 3 == tree.length(batch)
+    found, numbers = tree.trim(batch, 2)
+    assert ([[0, 1], [2, 3]], [0, 1]) == (found.array.tolist(), numbers.tolist())
+
+
+def test_sparse_matrices():
+    """Their length is the number of rows; `len` of them is an error."""
+    sparse = pytest.importorskip("scipy.sparse")
+    batch = (sparse.csr_array(np.eye(3)),)
+
+    assert 3 == tree.length(batch)
+    assert (2, 3) == tree.trim(batch, 2)[0].shape
+
+
+def test_an_array_without_axes_has_no_length():
+    """It stays as it is when a batch is trimmed; as the first leaf, it is an error that says so."""
+    assert np.array(5) == tree.trim((np.array(5),), 1)[0]
+    with pytest.raises(TypeError, match="should have an axis for the samples, but a 0-d ndarray has none"):
+        tree.length((np.array(5),))
+    with pytest.raises(TypeError, match="no len"):
+        tree.length((5,))
+
+
+def test_mappings_of_any_class_are_branches():
+    """Such as those that tokenizers return: they become dicts."""
+    batch = ([7, 8, 9], UserDict(x=[1, 2, 3]))
+
+    assert 3 == tree.length(batch[1:])
+    assert ([7, 8], {"x": [1, 2]}) == tree.trim(batch, 2)
+    assert {"x": [1], "y": [2]} == tree.join((UserDict(x=[1]), {"y": [2]}))

@@ -634,6 +634,13 @@ def test_a_pool_that_takes_any_source_fails():
         ({"a": np.arange(3)}, {"b": np.arange(3)}),
         (np.array([np.nan, 1]), np.array([np.nan, 2])),
         (([1],), [[1]]),
+        (np.ma.array([1, 2]), np.ma.array([1, 2], mask=[False, True])),
+        (np.ma.array([1, 2]), np.array([1, 2])),
+        ([True], [1]),
+        ([1], [1.0]),
+        (np.array([1, None]), np.array([1.0, None])),
+        (np.array([(1, 2), [3]], dtype=object)[:1], np.array([[1, 2], (3,)], dtype=object)[:1]),
+        (np.array([b"a\0"], dtype=object), np.array([b"a"])),
     ],
 )
 def test_plain_tells_batches_apart(one, other):
@@ -643,7 +650,14 @@ def test_plain_tells_batches_apart(one, other):
 
 @pytest.mark.parametrize(
     "x",
-    [np.array([np.nan, 1]), np.array(["NaT", "2020-01-01"], dtype="M8[D]"), [np.arange(3), None], {"a": (np.eye(2),)}],
+    [
+        np.array([np.nan, 1]),
+        np.array(["NaT", "2020-01-01"], dtype="M8[D]"),
+        [np.arange(3), None, float("nan")],
+        {"a": (np.eye(2),)},
+        np.array([np.nan, None, np.arange(2)], dtype=object),
+        np.ma.array([1, 2], mask=[False, True]),
+    ],
 )
 def test_plain_is_equal_for_equal_batches(x):
     """Also with NaN in them, which is not equal to itself."""

@@ -87,3 +87,25 @@ def test_fields_that_come_and_go_are_found():
     )
 
     assert said == "batch 0 of epoch 0, serially and serially again: the fields are x, and x, y"
+
+
+@pytest.mark.parametrize(
+    ("once", "again"),
+    [
+        (np.ma.array([1.0, 2.0]), np.ma.array([1.0, 2.0], mask=[False, True])),
+        ([b"a", b"b"], [b"a", b"b\0"]),
+        ([1, 1], [1, True]),
+        ([("a", 1), ("b", 2)], [("a", 1), ("b", 2.0)]),
+    ],
+    ids=["masks", "bytes", "bool", "float"],
+)
+def test_values_of_another_kind_are_found(once, again):
+    """A mask that comes and goes, a NUL at the end, a number of another type."""
+    fields = iter([once] + [again] * 100)
+
+    assert "field 0 is" in told(ArrayDataSource([np.arange(2)]).map(lambda x: (next(fields),)), processes=0)
+
+
+def test_samples_of_mixed_kinds_pass():
+    """Tuples of words and numbers, and NaN in them."""
+    check_determinism([[("a", 1, float("nan"))] * 8], processes=0)

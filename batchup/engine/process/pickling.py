@@ -80,7 +80,9 @@ def inline(obj: Any) -> bytes:
         pass
     try:
         _describe_main()
-        return bytes(cloudpickle.dumps(obj, 5))
+        file = io.BytesIO()
+        _ValuePickler(file, 5).dump(obj)
+        return file.getvalue()
     except Exception as error:
         raise _unpicklable(obj, error) from error
 
@@ -210,7 +212,20 @@ def error_dumps(error: Exception) -> bytes:
     return file.getvalue()
 
 
-class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _ValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Keeps NULs at the end of NumPy's bytes and text, which pickles of NumPy's own drop."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if _ends_with_nul(obj):
+            return type(obj), (bytes(obj) if type(obj) is np.bytes_ else str.__str__(obj),)
+        return super().reducer_override(obj)
+
+
+def _ends_with_nul(obj: Any) -> bool:
+    return (type(obj) is np.str_ and obj.endswith("\0")) or (type(obj) is np.bytes_ and obj.endswith(b"\0"))
+
+
+class _SourcePickler(_ValuePickler):
     """Pickles arrays of memory-mapped files by path, so that workers map the file again. Refuses open files, as each
     worker would read a copy of its own, from the beginning."""
 
@@ -235,7 +250,7 @@ class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
         return super().reducer_override(obj)
 
 
-class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _ResultPickler(_ValuePickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type) and obj.__module__ in ("__main__", "__mp_main__") and "<" not in obj.__qualname__:
             return _of_main, (obj.__qualname__,)
@@ -268,7 +283,7 @@ def is_plain(obj: Any, writeable: bool = False) -> bool:
         return all(is_plain(part, writeable) for part in obj)
     if kind is dict:
         return all(map(is_plain, obj)) and all(is_plain(part, writeable) for part in obj.values())
-    return kind in ATOMS or isinstance(obj, np.generic) and kind.__module__ == "numpy"
+    return kind in ATOMS or isinstance(obj, np.generic) and kind.__module__ == "numpy" and not _ends_with_nul(obj)
 
 
 def _culprit(obj: Any, within: str = "") -> str:

@@ -280,7 +280,7 @@ class Batch(BatchData):
         channels : {'last', 'first', None}
             Where to put the axis of channels. An image without one gets one, unless None.
         """
-        array = np.asarray(comp, dtype=dtype)
+        array = np.asanyarray(comp, dtype=dtype)  # a mask stays
         if channels not in ("first", "last", None):
             raise ValueError(f"channels should be 'first', 'last' or None, not {channels!r}")
         if array.ndim == 2 and channels is not None:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ...engine.tree import leaf_length
 from .columns import items_at, split_by_component, take_items
 from .index import DatasetIndex
 from .record import Record
@@ -313,6 +314,6 @@ class BatchData:
 def _item_count(value: Any) -> int | None:
     """The number of items of a component; None if the value cannot be a component."""
     try:
-        return None if isinstance(value, (str, bytes)) else len(value)
+        return None if isinstance(value, (str, bytes)) else leaf_length(value)
     except TypeError:
         return None

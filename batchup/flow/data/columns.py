@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+import contextlib
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 from ...data_source.rows import rows
 from ...engine.checks import index_array
+from ...engine.stacking import UnlikeKindsError, as_array, object_array, stack
+from .ids import id_list
 
 __all__ = [
     "ItemsById",
@@ -17,14 +20,15 @@ __all__ = [
     "has_named_parts",
     "items_at",
     "named_part",
-    "object_array",
+    "plain_array",
     "put_items",
+    "should_hold",
     "split_by_component",
     "stack_items",
     "take_items",
 ]
 
-NUMBERS = (bool, int, float, complex, np.number, np.bool_)
+VALUES = (bool, int, float, complex, str, bytes, np.generic)  # what arrays have as items, beside other arrays
 
 
 def take_items(container: Any, ids: npt.NDArray[Any]) -> Any:
@@ -55,7 +59,7 @@ def take_items(container: Any, ids: npt.NDArray[Any]) -> Any:
             found if found.ndim > 1 else np.require(found.to_numpy(), requirements="W")
         )  # pandas may give read-only arrays
     if isinstance(container, Mapping):
-        return stack_items([container[each] for each in ids.tolist()])
+        return stack_items([container[each] for each in _keys_in(container, ids)])
     if isinstance(container, (np.ndarray, list, tuple)) and ids.dtype.kind not in "iu":
         raise IndexError(
             f"the ids should be integers to take items from {_type_text(container)}, not such as {ids[0]!r}; "
@@ -74,13 +78,55 @@ def put_items(container: Any, ids: npt.NDArray[Any], values: Any, name: str | No
         where = ids if name is None or container.ndim == 1 else (ids, name)
         container.loc[where] = values
     elif isinstance(container, (MutableMapping, list)):
-        for each, value in zip(ids.tolist(), column_items(values), strict=True):
+        for each, value in zip(id_list(ids), column_items(values), strict=True):
             container[each] = value
     elif type(container).__module__.startswith("h5py."):
+        should_hold(container.dtype, values, name)
         order = np.argsort(ids)  # h5py takes them in increasing order only
-        container[ids[order]] = np.asarray(values)[order]
+        container[ids[order]] = plain_array(values, name)[order]
     else:
+        if isinstance(container, np.ndarray):
+            should_hold(container.dtype, values, name)
         container[ids] = values
+
+
+def should_hold(dtype: np.dtype[Any], values: Any, name: str | None = None) -> None:
+    """Raise a `TypeError` if an array of this dtype does not hold the values unchanged. Floats may be rounded."""
+    if dtype.kind not in "biufcSUmM" and not isinstance(values, np.ma.MaskedArray):
+        return
+    array = plain_array(values, name)
+    if not _holds(dtype, plain_array(array.tolist(), name) if array.dtype.hasobject else array):
+        raise TypeError(
+            f"{name or 'the data'} should be values that an array of {dtype} holds, but it would change some of these "
+            f"({array.dtype}); convert them, or write to a container of another dtype"
+        )
+
+
+def _holds(dtype: np.dtype[Any], array: npt.NDArray[Any]) -> bool:
+    is_number, are_numbers = dtype.kind in "biufc", array.dtype.kind in "biufc"
+    if is_number != are_numbers:
+        return False
+    if array.dtype == dtype or dtype.kind in "fc":
+        return array.dtype.kind != "c" or dtype.kind == "c"
+    with np.errstate(invalid="ignore"):
+        back = array.astype(dtype).astype(array.dtype)
+    return np.array_equal(back, array, equal_nan=dtype.kind in "mM" and array.dtype.kind in "mM")
+
+
+def plain_array(values: Any, name: str | None = None) -> npt.NDArray[Any]:
+    """The values as an array, which holds them unchanged.
+
+    Raises
+    ------
+    TypeError
+        If some of them are masked: a plain array does not know that.
+    """
+    array = as_array(values)
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name or 'the data'} should be without a mask to be written, but is a masked array; fill it: x.filled(0)"
+        )
+    return np.asarray(array)
 
 
 def column_items(column: Any) -> list[Any]:
@@ -100,7 +146,9 @@ def items_at(column: Any, pos: Any) -> Any:
 
 
 def stack_items(items: Sequence[Any]) -> Any:
-    """Put items into one array: stacked if all are arrays or numbers of one shape, else as an array of objects.
+    """Put items into one array: stacked if all are arrays or values of one shape and kind, else as an array of objects.
+
+    The items are unchanged, so bytes and words with NUL characters at their end are objects, too.
 
     >>> stack_items([np.arange(2), np.arange(2, 4)])
     array([[0, 1],
@@ -109,44 +157,30 @@ def stack_items(items: Sequence[Any]) -> Any:
     array([array([0, 1]), array([0, 1, 2])], dtype=object)
     """
     kinds = set(map(type, items))
-    if kinds == {np.ndarray}:
-        first = items[0]
-        if {item.shape for item in items} == {first.shape}:
-            return _stacked(items, first)
-    elif _are_values(kinds):
-        return np.array(items)
-    elif (
-        kinds
-        and all(issubclass(kind, (np.ndarray, *NUMBERS)) for kind in kinds)
-        and len(set(map(np.shape, items))) == 1
-    ):
-        return np.stack(items)
+    if kinds and all(issubclass(kind, (np.ndarray, *VALUES)) for kind in kinds):
+        if kinds == {np.ndarray} and len({(item.dtype, item.shape) for item in items}) == 1:
+            return _stacked(items, items[0])
+        if len(set(map(np.shape, items))) == 1:
+            with contextlib.suppress(UnlikeKindsError):
+                return stack(items)
     return object_array(items)
 
 
-def _are_values(kinds: set[type]) -> bool:
-    """Whether an array holds values of these types unchanged: all numbers, all strings, or all of one type."""
-    if len(kinds) == 1:
-        return all(kind in (str, bytes) or issubclass(kind, (np.generic, *NUMBERS)) for kind in kinds)
-    return bool(kinds) and (kinds <= {str, np.str_} or all(issubclass(kind, NUMBERS) for kind in kinds))
+def _keys_in(container: Mapping[Any, Any], ids: npt.NDArray[Any]) -> list[Any]:
+    """The ids as they are in a mapping, which may have dates of Python's or of NumPy's."""
+    keys = id_list(ids)
+    if ids.dtype.kind not in "mM":
+        return keys
+    return [key if key in container else each for key, each in zip(keys, ids, strict=True)]
 
 
 def _stacked(items: Sequence[Any], first: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if {item.dtype for item in items} != {first.dtype} or first.dtype.hasobject:
+    if first.dtype.hasobject:
         return np.stack(items)
     out = np.empty((len(items), *first.shape), first.dtype)
     for place, item in enumerate(items):  # three times as fast as numpy.stack
         out[place] = item
     return out
-
-
-def object_array(items: Iterable[Any]) -> npt.NDArray[np.object_]:
-    """An array of objects, filled one by one: NumPy would unpack images and lists."""
-    items = list(items)
-    array = np.empty(len(items), dtype=object)
-    for place, item in enumerate(items):
-        array[place] = item
-    return array
 
 
 def has_named_parts(container: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from .ids import id_array, id_list, joined_ids
 from .index import DatasetIndex, _ids_of
 
 __all__ = ["FilesIndex"]
@@ -68,8 +69,8 @@ class FilesIndex(DatasetIndex):
         source = index if paths is None else paths
         self.dirs = getattr(source, "dirs", dirs)
         known = source.paths if isinstance(source, FilesIndex) else dict(source)
-        ids = np.array(list(known)) if index is None else np.asarray(_ids_of(index))
-        self.paths = {str(each): str(known[each]) for each in ids.tolist()}
+        ids = id_array(list(known) if index is None else _ids_of(index))
+        self.paths = {str(each): str(known[each]) for each in id_list(ids)}
         return ids
 
     def get_fullpath(self, key: Any) -> str:
@@ -88,7 +89,7 @@ class FilesIndex(DatasetIndex):
 
     def _subset(self, ids: npt.NDArray[Any]) -> Self:
         subset = super()._subset(ids)
-        subset.paths = {key: self.paths[key] for key in map(str, ids.tolist())}
+        subset.paths = {key: self.paths[key] for key in map(str, id_list(ids))}
         return subset
 
     def __add__(self, other: Any) -> Self:
@@ -97,7 +98,7 @@ class FilesIndex(DatasetIndex):
         for key in self.paths.keys() & other.paths.keys():
             raise ValueError(_clash(key, self.paths[key], other.paths[key]))
         joined = self._subset(self.indices)
-        joined._indices = np.concatenate([self.indices, other.indices])
+        joined._indices = joined_ids([self.indices, other.indices])
         joined.paths = {**self.paths, **other.paths}
         return joined
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ...engine.checks import INTEGERS, Indices, all_in_range
 from ...engine.shuffle import Shuffle, as_rng
 from ..pipeline.plan import NextBatch, PipelinePlan
+from .ids import id_array, id_key, id_keys, id_list, joined_ids, repeated
 
 __all__ = ["DatasetIndex", "item_order", "split_sizes"]
 
@@ -54,7 +55,7 @@ class DatasetIndex:
         if isinstance(built, INTEGERS):
             self._are_positions = self._indices.dtype == np.intp
             self._indices.flags.writeable = False  # a copy is writable: its ids may be changed
-        elif len(np.unique(self._indices)) < len(self._indices):
+        elif repeated(self._indices):
             warnings.warn("the index has an id more than once: get_pos() gives its first position", stacklevel=3)
 
     def build_index(self, index: Any) -> Any:
@@ -119,14 +120,14 @@ class DatasetIndex:
 
     def _position(self, key: Any) -> int:
         if self._positions is None:
-            ids = self._indices.tolist()
+            keys = id_keys(self._indices)
             self._positions = {
-                each: position for position, each in zip(range(len(ids) - 1, -1, -1), reversed(ids), strict=True)
+                each: position for position, each in zip(range(len(keys) - 1, -1, -1), reversed(keys), strict=True)
             }
-        key = key.item() if isinstance(key, np.generic) else key
         try:
-            return self._positions[key]
+            return self._positions[id_key(key, self._indices.dtype)]
         except (KeyError, TypeError):
+            key = key.item() if isinstance(key, np.generic) and not isinstance(key, np.datetime64) else key
             raise KeyError(f"there is no item {key!r} here; there are {_first_ids(self._indices)}") from None
 
     def create_subset(self, index: Any) -> Self:
@@ -141,10 +142,7 @@ class DatasetIndex:
         KeyError
             If one of them is not in this index.
         """
-        ids = _ids(index)
-        for each in ids.tolist():
-            self._position(each)
-        return self._subset(ids)
+        return self._subset(self._indices[self.get_pos(_ids(index))])
 
     def _subset(self, ids: npt.NDArray[Any]) -> Self:
         subset = copy.copy(self)
@@ -165,8 +163,8 @@ class DatasetIndex:
     def __add__(self, other: Any) -> Self:
         if not isinstance(other, DatasetIndex):
             return NotImplemented
-        joined = self._subset(np.concatenate([self._indices, other.indices]))
-        if len(np.unique(joined.indices)) < joined.size:
+        joined = self._subset(joined_ids([self._indices, other.indices]))
+        if repeated(joined.indices):
             warnings.warn("the two indices have an id in common", stacklevel=2)
         return joined
 
@@ -245,21 +243,11 @@ def _ids_of(index: Any) -> Any:
 
 
 def _ids(index: Any) -> npt.NDArray[Any]:
-    index = _ids_of(index() if callable(index) else index)
-    if isinstance(index, INTEGERS) and not isinstance(index, bool):
-        index = np.arange(index)
-    if isinstance(index, (bool, float, set, frozenset, dict, Iterator)):
-        raise TypeError(f"an index should be a number of items, or a list or array of their ids, not {index!r}")
-    ids = np.atleast_1d(np.asarray(index if hasattr(index, "__len__") else [index]))
-    if ids.ndim != 1:
-        raise TypeError(f"an index should be one-dimensional, not of shape {ids.shape}")
-    if len(ids) == 0:
-        raise ValueError("an index should have at least one id, not none")
-    return ids
+    return id_array(_ids_of(index() if callable(index) else index))
 
 
 def _first_ids(ids: npt.NDArray[Any], most: int = 8) -> str:
-    return ", ".join(map(repr, ids[:most].tolist())) + (", …" if len(ids) > most else "")
+    return ", ".join(map(repr, id_list(ids[:most]))) + (", …" if len(ids) > most else "")
 
 
 def item_order(n: int, shuffle: Any) -> Indices:

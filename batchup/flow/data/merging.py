@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...engine.checks import whole
+from ...engine.stacking import UnlikeKindsError, concatenate
+from ...errors import noted
 from .columns import items_at
 from .index import DatasetIndex
 
@@ -51,7 +53,10 @@ def _slice_batch(first: Any, kind: Any, columns: Columns, part: slice) -> Any:
 def merge_columns(name: str | None, columns: Sequence[Any]) -> Any:
     """Concatenate arrays, or lists."""
     if all(isinstance(each, np.ndarray) for each in columns):
-        return np.concatenate(columns)
+        try:
+            return concatenate(columns)
+        except UnlikeKindsError as error:
+            raise noted(error, f"while merging {name or 'the data'}") from None
     if all(isinstance(each, list) for each in columns):
         return [item for each in columns for item in each]
     kinds = ", ".join(sorted({type(each).__name__ for each in columns}))

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.columns import ItemsById
+from ...engine.stacking import object_array
+from ..data.columns import ItemsById, plain_array, should_hold
+from ..data.ids import id_array, id_list
 from ..data.index import DatasetIndex
 from .formats import PerFile, Table, register_format, require_module
 
@@ -23,7 +25,7 @@ def _frame(columns: Mapping[str, Any], ids: Any, fmt: str) -> Any:
     pandas = require_module("pandas", fmt)
     flat: dict[str, Any] = {}
     for name, column in columns.items():
-        array = np.asarray(column)
+        array = plain_array(column, name)
         if array.ndim == 1:
             flat[name] = array
         elif array.ndim == 2:
@@ -77,14 +79,17 @@ def _write_hdf5(
             raise ValueError(f"the group {key!r} of {path} is a table of pandas: pass another key=, or mode='w'")
         old = group["index"][:].tolist() if "index" in group else []
         positions = {each.decode() if isinstance(each, bytes) else each: row for row, each in enumerate(old)}
-        for each in ids.tolist():
+        for each in id_list(ids):
             positions.setdefault(each, len(positions))
-        rows = np.array([positions[each] for each in ids.tolist()])
-        index = np.array(list(positions), dtype=object if ids.dtype.kind in "US" else ids.dtype)
+        rows = np.array([positions[each] for each in id_list(ids)])
+        index = object_array(positions) if ids.dtype.kind in "USO" else id_array(list(positions))
+        arrays = {name: plain_array(column, name) for name, column in columns.items()}
+        for name, values in {"index": index, **arrays}.items():
+            if name in group:
+                should_hold(group[name].dtype, values, name)
         _resized(h5py, group, "index", index, len(positions), {})[:] = index
         order = np.argsort(rows)
-        for name, column in columns.items():
-            values = np.asarray(column)
+        for name, values in arrays.items():
             _resized(h5py, group, name, values, len(positions), kwargs)[rows[order]] = values[order]
 
 

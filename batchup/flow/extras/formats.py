@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ..data.columns import column_items, split_by_component, stack_items
 from ..data.files_index import FilesIndex
+from ..data.ids import id_list
 from ..items.parallel import ItemCall, run_calls
 
 __all__ = ["Format", "PerFile", "Table", "find_format", "register_format"]
@@ -177,7 +178,7 @@ def _write_file(pack: Callable[..., bytes], path: str, values: dict[str, Any], o
 
 def _succeeded(batch: Any, results: list[Any]) -> list[Any]:
     """The results. If there are exceptions, raise the first one, with the id of its item."""
-    for each, result in zip(batch.indices.tolist(), results, strict=True):
+    for each, result in zip(id_list(batch.indices), results, strict=True):
         if isinstance(result, BaseException):
             result.add_note(f"for item {each!r}")
             raise result
@@ -185,7 +186,7 @@ def _succeeded(batch: Any, results: list[Any]) -> list[Any]:
 
 
 def _paths(batch: Any, where: Any) -> list[str]:
-    ids = batch.indices.tolist()
+    ids = id_list(batch.indices)
     if isinstance(where, FilesIndex):
         return [where.get_fullpath(each) for each in ids]
     if not isinstance(batch.index, FilesIndex):

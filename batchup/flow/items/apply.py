@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ...engine.rng import SeedPath
 from ..data.columns import column_items, stack_items
+from ..data.ids import id_list
 from ..expr.expressions import ItemValues, evaluate_arguments, value_for_item
 from ..signatures import accepts, call_with_accepted
 from .parallel import ItemCall, WithArguments, run_calls
@@ -194,7 +195,7 @@ def raise_if_failed(batch: Any, results: Sequence[Any]) -> None:
     if failed:
         number, error = failed[0]
         ids = batch.indices
-        which = f"item {ids[number].item()!r}" if len(ids) == len(results) else f"call {number}"
+        which = f"item {id_list(ids[number : number + 1])[0]!r}" if len(ids) == len(results) else f"call {number}"
         others = f" ({len(failed) - 1} more failed)" if len(failed) > 1 else ""
         raise RuntimeError(f"could not assemble the batch: {which} failed with {error!r}{others}") from error
 

@@ -12,6 +12,7 @@ from ...engine.rng import SeedPath
 from ...engine.stream import presentable
 from ...errors import noted
 from ..data.batch import Batch
+from ..data.ids import id_list
 from ..expr.expressions import Expr, assign, evaluate, evaluate_arguments, has_expression
 from ..expr.named import depends_on_order, is_in_batch, uses_dataset
 from ..items.actions import action_info
@@ -311,7 +312,7 @@ def perform(batch: Any, steps: Sequence[Step], context: StepContext, first: int 
 def _batch_text(batch: Any) -> str:
     if batch is None:
         return ""
-    some = ", ".join(map(str, batch.indices[:8].tolist()))
+    some = ", ".join(map(str, id_list(batch.indices[:8])))
     return f", with batch {batch.iteration} (items {some}{', …' if batch.size > 8 else ''})"
 
 

@@ -218,7 +218,8 @@ class AccessorContract:
 
 def _plain_values(x: Any) -> Any:
     """One sample without its dtype: indexing by an integer and by an array may give different dtypes."""
-    return plain(x)[2] if hasattr(x, "__array__") or hasattr(x, "__array_interface__") else plain(x)
+    is_array = hasattr(x, "__array__") or hasattr(x, "__array_interface__")
+    return plain(np.asarray(np.ma.filled(x)))[2] if is_array or isinstance(x, (bool, int, float, complex)) else plain(x)
 
 
 def _spoil(batches: Iterator[Any]) -> None:

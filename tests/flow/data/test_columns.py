@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from batchup.flow import Batch, Dataset
 from batchup.flow.data.columns import stack_items
@@ -134,3 +136,105 @@ def test_columns_of_a_frame_are_written_to():
 
     assert [9, 1, 2] == batch.x.tolist()
     assert [0, 1, 2] == frame["x"].tolist()
+
+
+VALUES = [
+    *[0, 5, 2**53 + 1, 2**63 + 1, -1, 2**70, 0.5, 1j, True, False, None, "a", "a\0", "", b"a", b"a\0"],
+    *[np.int8(1), np.uint64(2**63), np.float32(0.5), np.True_, np.str_("a\0"), np.bytes_(b"a\0")],
+    *[np.datetime64("2020"), np.datetime64("2020-01-01"), np.datetime64("2020-01-01", "ns"), np.timedelta64(1, "D")],
+]
+
+
+def kind(x):
+    if isinstance(x, (bool, np.bool_)):
+        return "bool"
+    if isinstance(x, (np.datetime64, np.timedelta64)):
+        return x.dtype
+    if isinstance(x, (int, float, complex, np.number)):
+        return "number"
+    return next((each for each in (str, bytes) if isinstance(x, each)), type(x))
+
+
+@given(st.lists(st.sampled_from(VALUES), min_size=1, max_size=4))
+def test_items_are_unchanged(items):
+    """Each item of a component is what went in, in value and kind."""
+    found = stack_items(items)
+
+    assert [*map(kind, items)] == [*map(kind, found)]
+    assert all(
+        (one.item() if kind(one) == "number" and isinstance(one, np.generic) else one) == other
+        for one, other in zip(items, found.tolist() if kind(found[0]) == "number" else found, strict=True)
+    )
+
+
+def test_arrays_are_unchanged():
+    """Masks are kept; arrays of unlike kinds, or that would be rounded, become objects."""
+    masked = np.ma.array([1, 2], mask=[False, True])
+    words, large = np.array(["a", "b"]), np.array([2**53 + 1, 0])
+
+    assert [[1, None], [1, None]] == stack_items([masked, masked]).tolist()
+    for items in ([words, large], [large, np.zeros(2)], [np.zeros(1, "M8[D]"), np.zeros(1, "M8[s]")]):
+        found = stack_items(items)
+        assert object == found.dtype
+        assert all(one is other for one, other in zip(items, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("container", "values"),
+    [
+        (np.zeros(4, int), np.array([0.5, 1])),
+        (np.zeros(4, int), [1, np.nan]),
+        (np.zeros(4, np.int8), [1, 300]),
+        (np.zeros(4, float), ["1", "2"]),
+        (np.zeros(4, "U2"), ["a", "long"]),
+        (np.zeros(4, "U2"), [1, 2]),
+        (np.zeros(4, "S2"), [b"a", b"a\0"]),
+        (np.zeros(4, "M8[D]"), np.array(["2020-01-01T01", "2020-01-01"], "M8[h]")),
+        (np.zeros(4), np.ma.array([1, 2], mask=[True, False])),
+        (np.zeros(4, object), np.ma.array([1, 2], mask=[True, False])),
+    ],
+    ids=str,
+)
+def test_values_that_a_container_would_change_are_refused(container, values):
+    """Cut off, rounded to integers, or without their mask; the container is as it was."""
+    before = container.copy()
+    batch = One([3, 0])
+    batch.x = values
+
+    with pytest.raises(TypeError, match=r"x should be (values that|without a mask)"):
+        batch.dump(dst=container, components="x")
+    assert before.tolist() == container.tolist()
+
+
+def test_values_that_a_container_holds():
+    """Of another dtype, too."""
+    for container, values in [
+        (np.zeros(2, int), [1.0, 2.0]),
+        (np.zeros(2, np.float32), [1, 2.5]),
+        (np.zeros(2, "U3"), ["a", "b"]),
+        (np.zeros(2, "M8[s]"), np.array(["2020-01-01", "NaT"], "M8[D]")),
+        (np.zeros(2, object), ["a", 3]),
+    ]:
+        batch = One(2)
+        batch.x = values
+        batch.dump(dst=container, components="x")
+        assert [*values] == container.tolist() or np.isnat(container[1])
+
+
+def test_sparse_matrices():
+    """They are loaded by id, and are components: the rows are the items."""
+    sparse = pytest.importorskip("scipy.sparse")
+    batch = One([2, 0]).load(src=sparse.csr_array(np.diag([1, 2, 3])), dst="x")
+
+    assert [[0, 0, 3], [1, 0, 0]] == batch.x.toarray().tolist()
+    with pytest.raises(ValueError, match="x should have 2 items"):
+        batch.x = sparse.csr_array(np.eye(3))
+
+
+def test_images_keep_their_masks():
+    """`to_array` converts masked images to masked arrays."""
+    image = np.ma.array([[1, 2]], mask=[[True, False]])
+    batch = Images(1)
+    batch.images = [image]
+
+    assert [[[[None], [2.0]]]] == batch.to_array().images.tolist()

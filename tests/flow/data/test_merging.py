@@ -55,3 +55,21 @@ def test_what_cannot_be_merged():
     odd = [One.from_data(data=({"a": 1},)), One.from_data(data=({"a": 2},))]
     with pytest.raises(TypeError, match="override merge_component"):
         One.merge(odd)
+
+
+def test_merged_values_are_unchanged():
+    """Masks are kept, and large integers; words and numbers are refused, with the name of the component."""
+
+    def merged(*columns):
+        batches = []
+        for column in columns:
+            batch = Batch(len(column)).load(src=column, dst="x")
+            batches.append(batch)
+        return Batch.merge(batches)[0].x
+
+    masked = np.ma.array([1, 2], mask=[True, False])
+    assert [None, 2, 3] == merged(masked, np.array([3])).tolist()
+    assert [2**63 + 1, 5] == merged(np.array([2**63 + 1], np.uint64), np.array([5])).tolist()
+    with pytest.raises(TypeError, match=r"'cat' \(str\) and 3 \(number\)") as caught:
+        merged(np.array(["cat"]), np.array([3]))
+    assert ["while merging x"] == caught.value.__notes__

@@ -79,3 +79,34 @@ def test_hdf5_of_pandas(need, tmp_path):
     assert [3, 1] == Rows([9, 7]).load(tmp_path / "p.h5", "hdf5", dst=("x",)).x.tolist()
     with pytest.raises(ValueError, match="a table of pandas"):
         rows([1]).dump(tmp_path / "p.h5", "hdf5")
+
+
+@pytest.mark.parametrize(
+    ("ids", "x", "match"),
+    [
+        ([0, 1], [0.5, 1], "x should be values that an array of int64 holds"),
+        ([0.5, 1], [1, 2], "index should be values that an array of int64 holds"),
+        (["a", "b"], [1, 2], r"of one kind, not 1 \(number\) and .b. \(str\)"),
+        ([0, 1], np.ma.array([1, 2], mask=[True, False]), "x should be without a mask"),
+    ],
+)
+def test_values_that_hdf5_would_change_are_refused(need, tmp_path, ids, x, match):
+    """Values and ids that do not fit what is in the file."""
+    need("hdf5")
+    Rows([0, 1], preloaded=(np.array([1, 2]), np.zeros(2))).dump(tmp_path / "f.h5", "hdf5")
+    batch = Rows(ids)
+    batch.x, batch.y = x, np.zeros(2)
+
+    with pytest.raises(TypeError, match=match):
+        batch.dump(tmp_path / "f.h5", "hdf5")
+    assert [1, 2] == Rows([0, 1]).load(tmp_path / "f.h5", "hdf5").x.tolist()
+
+
+def test_masked_values_do_not_go_into_a_table(need, tmp_path):
+    """A table has no masks."""
+    need("csv")
+    batch = Rows(2)
+    batch.x, batch.y = np.ma.array([1, 2], mask=[True, False]), np.zeros(2)
+
+    with pytest.raises(TypeError, match=r"x should be without a mask .* x.filled\(0\)"):
+        batch.dump(tmp_path / "t", "csv")
