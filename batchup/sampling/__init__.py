@@ -12,12 +12,15 @@ from .batches import ascending as ascending
 from .batches import cut as cut
 from .batches import repeated as repeated
 from .inverse import Inverse as Inverse
+from .lazy import LazyShuffleSampler
+from .lazy import lazy as lazy
 from .standard import StandardSampler, SubsetSampler
 from .weighted import WeightedSampler, WeightedSubsetSampler
 from .weighted import normalised as normalised
 
 __all__ = [
     "AbstractSampler",
+    "LazyShuffleSampler",
     "StandardSampler",
     "SubsetSampler",
     "WeightedSampler",
