@@ -30,6 +30,8 @@ from .engine.arena import empty
 from .loader import Loader
 from .sampling import (
     AbstractSampler,
+    BlockSampler,
+    LazyShuffleSampler,
     StandardSampler,
     SubsetSampler,
     WeightedSampler,
@@ -42,11 +44,13 @@ __all__ = [
     "AbstractDataSource",
     "AbstractSampler",
     "ArrayDataSource",
+    "BlockSampler",
     "CallableDataSource",
     "ChoiceBatch",
     "ChoiceDataSource",
     "CompositeDataSource",
     "IteratorDataSource",
+    "LazyShuffleSampler",
     "Loader",
     "MapDataSource",
     "ParallelDataSource",

@@ -2,7 +2,8 @@
 
 A sampler gives batches of indices in order, or shuffled by a random number generator. There are samplers over all
 samples (`StandardSampler`) and over a subset of them (`SubsetSampler`), and the same two with weights
-(`WeightedSampler`, `WeightedSubsetSampler`).
+(`WeightedSampler`, `WeightedSubsetSampler`); for very many samples (`LazyShuffleSampler`) and for data in chunks
+(`BlockSampler`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from .base import AbstractSampler, num_batches
 from .batches import ascending as ascending
 from .batches import cut as cut
 from .batches import repeated as repeated
+from .blocks import BlockSampler
 from .inverse import Inverse as Inverse
 from .lazy import LazyShuffleSampler
 from .lazy import lazy as lazy
@@ -20,6 +22,7 @@ from .weighted import normalised as normalised
 
 __all__ = [
     "AbstractSampler",
+    "BlockSampler",
     "LazyShuffleSampler",
     "StandardSampler",
     "SubsetSampler",
