@@ -18,6 +18,7 @@ from .data_source import (
     ChoiceBatch,
     ChoiceDataSource,
     CompositeDataSource,
+    ConcatDataSource,
     IteratorDataSource,
     MapDataSource,
     ParallelItems,
@@ -25,12 +26,15 @@ from .data_source import (
     batch_map_concat,
     batch_map_mean,
     coerce_data_source,
+    pad,
 )
 from .engine.arena import empty
 from .loader import Loader
 from .sampling import (
     AbstractSampler,
     BlockSampler,
+    BucketSampler,
+    ClassCountSampler,
     LazyShuffleSampler,
     StandardSampler,
     SubsetSampler,
@@ -45,10 +49,13 @@ __all__ = [
     "AbstractSampler",
     "ArrayDataSource",
     "BlockSampler",
+    "BucketSampler",
     "CallableDataSource",
     "ChoiceBatch",
     "ChoiceDataSource",
+    "ClassCountSampler",
     "CompositeDataSource",
+    "ConcatDataSource",
     "IteratorDataSource",
     "LazyShuffleSampler",
     "Loader",
@@ -68,4 +75,5 @@ __all__ = [
     "coerce_data_source",
     "empty",
     "num_batches",
+    "pad",
 ]

@@ -11,8 +11,10 @@ from .arrays import ArrayDataSource, RandomAccessDataSource
 from .base import AbstractDataSource, MapDataSource, RandomMapDataSource
 from .batches import BatchIterator
 from .combined import ChoiceDataSource, CompositeDataSource, coerce_data_source
+from .concat import ConcatDataSource
 from .items import ParallelItems
 from .iterators import CallableDataSource, IteratorDataSource
+from .padding import pad
 from .plan import ChoiceBatch, IndexPlan, Plan, RandomPick, Traits
 from .results import batch_map_concat, batch_map_mean
 from .rows import ArrayLike
@@ -27,6 +29,7 @@ __all__ = [
     "ChoiceBatch",
     "ChoiceDataSource",
     "CompositeDataSource",
+    "ConcatDataSource",
     "IndexPlan",
     "IteratorDataSource",
     "MapDataSource",
@@ -40,6 +43,7 @@ __all__ = [
     "batch_map_concat",
     "batch_map_mean",
     "coerce_data_source",
+    "pad",
 ]
 
 # Programs for batchup 0.2 call these.

@@ -3,7 +3,8 @@
 A sampler gives batches of indices in order, or shuffled by a random number generator. There are samplers over all
 samples (`StandardSampler`) and over a subset of them (`SubsetSampler`), and the same two with weights
 (`WeightedSampler`, `WeightedSubsetSampler`); for very many samples (`LazyShuffleSampler`) and for data in chunks
-(`BlockSampler`).
+(`BlockSampler`); with numbers of samples of each class (`ClassCountSampler`); and for
+samples of unequal length (`BucketSampler`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from .batches import ascending as ascending
 from .batches import cut as cut
 from .batches import repeated as repeated
 from .blocks import BlockSampler
+from .buckets import BucketSampler
+from .class_counts import ClassCountSampler
 from .inverse import Inverse as Inverse
+from .labels import classes_of as classes_of
 from .lazy import LazyShuffleSampler
 from .lazy import lazy as lazy
 from .standard import StandardSampler, SubsetSampler
@@ -23,6 +27,8 @@ from .weighted import normalised as normalised
 __all__ = [
     "AbstractSampler",
     "BlockSampler",
+    "BucketSampler",
+    "ClassCountSampler",
     "LazyShuffleSampler",
     "StandardSampler",
     "SubsetSampler",

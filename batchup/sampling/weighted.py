@@ -79,15 +79,15 @@ class WeightedSampler(AbstractSampler):
         return f"{type(self).__name__}(<{len(self.weights)} weights>{_options(self.num_samples, self.replace)})"
 
     @staticmethod
-    def class_balancing_sample_weights(y: npt.ArrayLike, n_classes: int | None = None) -> npt.NDArray[np.float64]:
+    def class_balancing_sample_weights(y: Any, n_classes: int | None = None) -> npt.NDArray[np.float64]:
         """Weights with which all classes that occur are drawn equally often, one weight per sample.
 
         Parameters
         ----------
-        y : array of int, 1-D
-            The class of each sample, from 0.
+        y : array-like, 1-D
+            The class of each sample: integers from 0, strings, a pandas categorical, or any hashable values.
         n_classes : int, optional
-            The number of classes, at least ``y.max() + 1``. Classes that do not occur are never drawn.
+            The number of classes; of integers, at least ``y.max() + 1``. Classes that do not occur are never drawn.
 
         Returns
         -------
@@ -102,13 +102,13 @@ class WeightedSampler(AbstractSampler):
         return balancing_weights(class_labels(y, n_classes))
 
     @staticmethod
-    def class_balancing_sampler(y: npt.ArrayLike, n_classes: int | None = None) -> WeightedSampler:
+    def class_balancing_sampler(y: Any, n_classes: int | None = None) -> WeightedSampler:
         """A sampler that draws all classes that occur in `y` equally often.
 
         Parameters
         ----------
-        y : array of int, 1-D
-            The class of each sample, from 0.
+        y : array-like, 1-D
+            The class of each sample: integers from 0, strings, a pandas categorical, or any hashable values.
         n_classes : int, optional
             The number of classes; at least ``y.max() + 1``.
 
@@ -175,20 +175,18 @@ class WeightedSubsetSampler(AbstractSampler):
         return f"WeightedSubsetSampler(<{len(self.indices)} weights and indices>{options})"
 
     @staticmethod
-    def class_balancing_sample_weights(y: npt.ArrayLike, n_classes: int | None = None) -> npt.NDArray[np.float64]:
+    def class_balancing_sample_weights(y: Any, n_classes: int | None = None) -> npt.NDArray[np.float64]:
         """Like `WeightedSampler.class_balancing_sample_weights`; pass the classes of the subset, ``y[indices]``."""
         return WeightedSampler.class_balancing_sample_weights(y, n_classes)
 
     @staticmethod
-    def class_balancing_sampler(
-        y: npt.ArrayLike, indices: npt.ArrayLike, n_classes: int | None = None
-    ) -> WeightedSubsetSampler:
+    def class_balancing_sampler(y: Any, indices: npt.ArrayLike, n_classes: int | None = None) -> WeightedSubsetSampler:
         """A sampler over a subset that draws all classes of the subset equally often.
 
         Parameters
         ----------
-        y : array of int, 1-D
-            The class of each sample of all the data, from 0.
+        y : array-like, 1-D
+            The class of each sample of all the data, as for `WeightedSampler`.
         indices : array of int, 1-D
             Which samples.
         n_classes : int, optional
