@@ -10,7 +10,7 @@ import numpy as np
 from .. import sampling
 from ..engine import tree
 from ..engine.arena import empty
-from ..engine.checks import Indices
+from ..engine.checks import INTEGERS, Indices
 from ..engine.tree import Batch, Pick
 from .arrays import RandomAccessDataSource
 from .plan import Traits
@@ -67,8 +67,15 @@ class ConcatDataSource(RandomAccessDataSource):
         drawing = any(ds.traits.may_use_global_rng for ds in self.datasets)
         return Traits(takes_keywords=False, may_use_global_rng=drawing)
 
+    def _single(self, index: int) -> Batch:
+        """One sample, without the axis of a batch."""
+        i = int(self.ends.searchsorted(index, side="right"))
+        return self.datasets[i].samples_by_indices(index - int(self.ends[i - 1] if i else 0))
+
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
-        chosen: Indices = np.atleast_1d(np.asarray(indices))
+        if isinstance(indices, INTEGERS):
+            return self._single(int(indices))
+        chosen: Indices = np.asarray(indices)
         sources = self.ends.searchsorted(chosen, side="right")
         if len(chosen) and not 0 <= chosen.min() <= chosen.max() < self.length:
             raise IndexError(f"indices should be from 0 to {self.length - 1}, not {chosen.min()} to {chosen.max()}")
@@ -85,14 +92,22 @@ class ConcatDataSource(RandomAccessDataSource):
 
 
 def _length_of(source: Any, i: int) -> int:
+    """How many samples a member has, if it gives each of them once, by its index alone."""
     n = source.num_samples() if source.is_random_access else None
     if n is None or n == np.inf:
+        why = "it has no end" if n == np.inf else "it does not"
+        raise TypeError(f"datasets[{i}] should fetch by index and have an end, but {why}: {source!r}")
+    if source.plan(1).draws:
         raise TypeError(
-            f"datasets[{i}] should fetch by index and have an end, but {source!r} "
-            + ("has no end" if n == np.inf else "does not")
+            f"datasets[{i}] should not have a random transform: apply random_map to the ConcatDataSource, where each "
+            "batch has a place in the run"
         )
-    if hasattr(source, "sampler") and source.sampler.num_indices_generated() != getattr(source.sampler, "length", None):
-        raise TypeError(f"datasets[{i}] should give each of its samples once, but its sampler is {source.sampler!r}")
+    inner = source
+    while hasattr(inner, "source"):
+        inner = inner.source
+    sampler = getattr(inner, "sampler", None)
+    if sampler is not None and getattr(sampler, "length", n) != n:
+        raise TypeError(f"datasets[{i}] should give each of its samples once, but its sampler is {sampler!r}")
     return int(n)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from ..engine.checks import INTEGERS, Indices, index_array, kind_of, whole
 from ..engine.rng import rng_at
 
 __all__ = ["Subsets"]
+
+Source = TypeVar("Source")
 
 
 class Subsets:
@@ -167,16 +169,17 @@ def size_of(source: Any) -> int:
     raise TypeError(f"parts can be made of arrays, maps and composites of them, not of {kind_of(source)}")
 
 
-def part_of(source: Any, positions: Indices) -> Any:
+def part_of(source: Source, positions: Indices) -> Source:
     """The same source over the samples at these positions."""
-    part = copy.copy(source)
+    part: Any = copy.copy(source)
     if hasattr(source, "sampler"):
-        part.sampler = sampling.SubsetSampler(source.sampler.map_indices(positions))
+        part.sampler = sampling.SubsetSampler(part.sampler.map_indices(positions))
     elif hasattr(source, "source"):
-        part.source = part_of(source.source, positions)
+        part.source = part_of(part.source, positions)
     else:
-        part.datasets = [part_of(each, positions) for each in source.datasets]
-    return part
+        part.datasets = [part_of(each, positions) for each in part.datasets]
+    made: Source = part
+    return made
 
 
 def _sizes_of(parts: Any, n: int) -> dict[str, float]:
