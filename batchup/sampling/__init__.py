@@ -14,7 +14,7 @@ from .batches import ascending as ascending
 from .batches import cut as cut
 from .batches import repeated as repeated
 from .blocks import BlockSampler
-from .buckets import BucketSampler
+from .buckets import BucketSampler, Waste
 from .class_counts import ClassCountSampler
 from .inverse import Inverse as Inverse
 from .labels import classes_of as classes_of
@@ -32,6 +32,7 @@ __all__ = [
     "LazyShuffleSampler",
     "StandardSampler",
     "SubsetSampler",
+    "Waste",
     "WeightedSampler",
     "WeightedSubsetSampler",
     "num_batches",
