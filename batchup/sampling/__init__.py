@@ -20,6 +20,7 @@ from .inverse import Inverse as Inverse
 from .labels import classes_of as classes_of
 from .lazy import LazyShuffleSampler
 from .lazy import lazy as lazy
+from .mapped import MappedSampler as MappedSampler
 from .standard import StandardSampler, SubsetSampler
 from .weighted import WeightedSampler, WeightedSubsetSampler
 from .weighted import normalised as normalised
