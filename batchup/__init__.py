@@ -18,6 +18,7 @@ from .data_source import (
     ChoiceBatch,
     ChoiceDataSource,
     CompositeDataSource,
+    ConcatDataSource,
     IteratorDataSource,
     MapDataSource,
     ParallelItems,
@@ -25,11 +26,16 @@ from .data_source import (
     batch_map_concat,
     batch_map_mean,
     coerce_data_source,
+    pad,
 )
 from .engine.arena import empty
 from .loader import Loader
 from .sampling import (
     AbstractSampler,
+    BlockSampler,
+    BucketSampler,
+    ClassCountSampler,
+    LazyShuffleSampler,
     StandardSampler,
     SubsetSampler,
     WeightedSampler,
@@ -42,11 +48,16 @@ __all__ = [
     "AbstractDataSource",
     "AbstractSampler",
     "ArrayDataSource",
+    "BlockSampler",
+    "BucketSampler",
     "CallableDataSource",
     "ChoiceBatch",
     "ChoiceDataSource",
+    "ClassCountSampler",
     "CompositeDataSource",
+    "ConcatDataSource",
     "IteratorDataSource",
+    "LazyShuffleSampler",
     "Loader",
     "MapDataSource",
     "ParallelDataSource",
@@ -65,4 +76,5 @@ __all__ = [
     "coerce_data_source",
     "empty",
     "num_batches",
+    "pad",
 ]

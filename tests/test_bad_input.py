@@ -528,13 +528,13 @@ every_balancing = pytest.mark.parametrize("balanced", BALANCED)
     [
         ([0, -1, 1], ["classes from 0", "index 1", "-1"]),
         ([0.0, 1.0], ["integers"]),
-        (["cat", "dog"], ["integers", "cat"]),
+        (["cat", None], ["index 1", "None"]),
         ([[0, 1]], ["1-D"]),
         ([], ["1-D"]),
     ],
 )
 def test_labels(balanced, y, said):
-    """Labels are integers from 0, one for each sample."""
+    """Labels are integers from 0, strings or other values, one for each sample."""
     refused(ValueError, ["y should be", *said], lambda: balanced(y))
 
 

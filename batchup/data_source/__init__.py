@@ -13,8 +13,10 @@ from .batches import BatchIterator
 from .choice import ChoiceDataSource
 from .coerce import coerce_data_source
 from .composite import CompositeDataSource
+from .concat import ConcatDataSource
 from .items import ParallelItems
 from .iterators import CallableDataSource, IteratorDataSource
+from .padding import pad
 from .plan import ChoiceBatch, IndexPlan, Plan, RandomPick, Traits
 from .results import batch_map_concat, batch_map_mean
 from .rows import ArrayLike
@@ -29,6 +31,7 @@ __all__ = [
     "ChoiceBatch",
     "ChoiceDataSource",
     "CompositeDataSource",
+    "ConcatDataSource",
     "IndexPlan",
     "IteratorDataSource",
     "MapDataSource",
@@ -42,6 +45,7 @@ __all__ = [
     "batch_map_concat",
     "batch_map_mean",
     "coerce_data_source",
+    "pad",
 ]
 
 # Programs for batchup 0.2 call these.

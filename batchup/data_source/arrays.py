@@ -35,7 +35,8 @@ class RandomAccessDataSource(AbstractDataSource):
     repeats : int, default 1
         How many times to iterate over them; -1 is for ever.
     sampler : AbstractSampler, optional
-        Draws the indices, instead of `indices` and `repeats`.
+        Draws the indices, instead of `repeats`. Together with `indices`, it is over the samples of that subset: a
+        weight, a label or a length for each of `indices`.
     include_indices : bool, default False
         Whether each batch begins with the array of its indices. The `samples_by_indices_nomapping` of the subclass has
         to put it there.
@@ -59,10 +60,12 @@ class RandomAccessDataSource(AbstractDataSource):
     ) -> None:
         self.length = whole("length", length, least=0)
         if sampler is not None:
-            if indices is not None:
-                raise ValueError("indices should be None when there is a sampler: the sampler says which samples")
             if repeats != 1:
                 raise ValueError(f"repeats should be 1 when there is a sampler, not {repeats!r}")
+            if indices is not None and isinstance(sampler, sampling.AbstractSampler):
+                sampler = sampling.MappedSampler(sampler, indices)
+            elif indices is not None:
+                raise ValueError("indices should be None when the sampler is not an AbstractSampler")
         elif indices is not None:
             sampler = sampling.SubsetSampler(indices, repeats)
         else:
@@ -123,7 +126,8 @@ class ArrayDataSource(RandomAccessDataSource):
     repeats : int, default 1
         How many times to iterate over them; -1 is for ever.
     sampler : AbstractSampler, optional
-        Draws the indices, instead of `indices` and `repeats`.
+        Draws the indices, instead of `repeats`. Together with `indices`, it is over the samples of that subset: a
+        weight, a label or a length for each of `indices`.
     include_indices : bool, default False
         Whether each batch begins with the array of its indices; in a dict its name is ``"indices"``.
 

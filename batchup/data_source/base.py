@@ -15,11 +15,12 @@ from .batches import BatchIterator
 from .functions import batch_arguments, batch_of, function_name, note_signature_mismatch
 from .interface import SourceInterface, plan_of, should_be_random_access, with_shuffle
 from .plan import Plan, RandomPick, SeededPlan, Traits
+from .splits import Subsets
 
 __all__ = ["AbstractDataSource", "MapDataSource", "RandomMapDataSource"]
 
 
-class AbstractDataSource(SourceInterface):
+class AbstractDataSource(Subsets, SourceInterface):
     """The base class of all data sources.
 
     A class of your own defines `num_samples` and `batch_iterator`. If it can fetch samples by index, derive it from

@@ -33,7 +33,7 @@ def note_signature_mismatch(
 
 
 def batch_of(fn: Callable[..., Any], result: Any, batch: Batch = (), method: str = "map") -> Batch:
-    """The result of `fn` for `batch`, as a batch: a tuple, or a dict; any mapping becomes a dict. Else it is refused."""
+    """The result of `fn` for `batch`, as a batch: a tuple, or a dict, which any mapping becomes."""
     if isinstance(result, (tuple, dict)):
         return result
     if isinstance(result, list):  # [X, y] is taken for (X, y)

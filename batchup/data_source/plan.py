@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
+import copy
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -117,6 +119,26 @@ class Plan(abc.ABC):
         iterator of picks
         """
 
+    def picks_from(self, step: int, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
+        """The picks of one epoch without the first `step` of them.
+
+        Parameters
+        ----------
+        step : int
+            How many picks to leave out.
+        shuffle, seed_path : as for `picks`
+
+        Returns
+        -------
+        iterator of picks
+        """
+        return itertools.islice(self.picks(shuffle, seed_path), step, None)
+
+    def lazy(self) -> Plan:
+        """The same plan, with the order of very many samples computed piece by piece: another order, from the same
+        seed. Of fewer samples, the plan itself."""
+        return self
+
     @abc.abstractmethod
     def sizes(self, pick: Pick) -> Any:
         """The number of samples in each part of a full pick: a tree of the same structure as `pick`."""
@@ -179,6 +201,7 @@ class IndexPlan(Plan):
 
     def __init__(self, sampler: Any, batch_size: int, *what: Any) -> None:
         self.sampler, self.batch_size, self.what = sampler, batch_size, what
+        self.takes_turns = bool(getattr(sampler, "has_own_sizes", False))
 
     def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
         rng = as_rng(shuffle)
@@ -189,16 +212,33 @@ class IndexPlan(Plan):
             picks = self.sampler.shuffled_indices_batch_iterator(self.batch_size, rng)
         return picks
 
+    def picks_from(self, step: int, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
+        if not hasattr(self.sampler, "batches_from"):  # an object that only looks like a sampler
+            return super().picks_from(step, shuffle, seed_path)
+        picks: Iterator[Pick] = self.sampler.batches_from(step, self.batch_size, as_rng(shuffle))
+        return picks
+
+    def lazy(self) -> Plan:
+        sampler = sampling.lazy(self.sampler)
+        return self if sampler is self.sampler else IndexPlan(sampler, self.batch_size, *self.what)
+
     def sizes(self, pick: Pick) -> Any:
+        if self.takes_turns:
+            return tree.map_leaves(lambda leaf: self.sampler.full_size(leaf, self.batch_size), pick)
         return tree.map_leaves(lambda leaf: self.batch_size, pick)
 
     def counts(self, pick: Pick) -> Any:
         return tree.length(pick)
 
     def is_short(self, pick: Pick) -> bool:
-        return len(pick) < self.batch_size if type(pick) is np.ndarray else super().is_short(pick)
+        if self.takes_turns or type(pick) is not np.ndarray:
+            return super().is_short(pick)
+        return len(pick) < self.batch_size
 
     def length(self, full: bool = False, shuffled: bool = False) -> int | float | None:
+        if hasattr(self.sampler, "num_batches"):
+            n: int | float | None = self.sampler.num_batches(self.batch_size, full)
+            return n
         return _batches_of(self.sampler.num_indices_generated(), self.batch_size, full)
 
     def signature(self) -> tuple[Any, ...]:
@@ -279,11 +319,18 @@ class SeededPlan(Plan):
         self._keys = name, inner.transforms.count(name)
 
     def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
+        return self.picks_from(0, shuffle, seed_path)
+
+    def picks_from(self, step: int, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
         seed_path = seed_path or SeedPath.of(shuffle)
-        picks = self.inner.picks(shuffle, seed_path)
+        inner = self.inner
+        picks = inner.picks_from(step, shuffle, seed_path) if step else inner.picks(shuffle, seed_path)
         here = seed_path.seeded(self.seed).child(*self._keys)
         entropy, key = here.entropy, here.spawn_key
-        return (RandomPick(pick, SeedPath(entropy, (*key, step))) for step, pick in enumerate(picks))
+        return (RandomPick(pick, SeedPath(entropy, (*key, i))) for i, pick in enumerate(picks, step))
+
+    def lazy(self) -> Plan:
+        return SeededPlan(self.inner.lazy(), self.kind, self.name, self.seed)
 
     def sizes(self, pick: Pick) -> Any:
         return RandomPick(self.inner.sizes(pick.pick), pick.seed_path)
@@ -341,6 +388,9 @@ class JoinedPlan(Plan):
             seed_path = SeedPath.of(shuffle)
         plans = _picks_of(self.members, as_rng(shuffle), seed_path)
         return (tree.even(picks) if self.trim else picks for picks in zip(*plans, strict=False))
+
+    def lazy(self) -> Plan:
+        return _with_lazy_members(self)
 
     def sizes(self, pick: Pick) -> Any:
         return tuple(plan.sizes(part) for plan, part in zip(self.members, pick, strict=True))
@@ -412,6 +462,9 @@ class TurnsPlan(Plan):
             seed_path = SeedPath.of(shuffle)
         return self._turns(_picks_of(self.members, rng, seed_path), rng, seed_path)
 
+    def lazy(self) -> Plan:
+        return _with_lazy_members(self)
+
     def sizes(self, pick: Pick) -> Any:
         return ChoiceBatch(self.members[pick.ds_index].sizes(pick.sample_indices), pick.ds_index)
 
@@ -445,6 +498,12 @@ class TurnsPlan(Plan):
     def should_know(self, what: str) -> None:
         for plan in self.members:
             plan.should_know(what)
+
+
+def _with_lazy_members(plan: JoinedPlan | TurnsPlan) -> Plan:
+    made = copy.copy(plan)
+    made.members = tuple(member.lazy() for member in plan.members)
+    return made
 
 
 def _picks_of(members: Iterable[Plan], rng: Rng | None, seed_path: SeedPath | None) -> list[Iterator[Pick]]:

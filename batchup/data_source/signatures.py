@@ -35,4 +35,6 @@ def _digest(value: Any) -> Any:
         return type(value).__name__, *map(_digest, value)
     if isinstance(value, (type(None), bool, int, float, str)):
         return value
+    if hasattr(value, "num_indices_generated"):  # a sampler within a sampler
+        return signature_of(value)
     return type(value).__name__

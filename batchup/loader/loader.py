@@ -122,7 +122,7 @@ class Loader(Closing):
         self.source = as_data_source(source, "source")
         self.batch_size = whole("batch_size", batch_size)
         self._plan = RunPlan(
-            self.source.plan(self.batch_size),
+            self.source.plan(self.batch_size).lazy(),
             self.batch_size,
             as_rng(shuffle) is not None,
             check_option("last", last, Last),
@@ -336,7 +336,7 @@ class Loader(Closing):
 
     def _items(self, epoch: int, step: int) -> Iterator[Item]:
         """The plan of one epoch, from `step` on."""
-        for i, pick in enumerate(itertools.islice(self._plan.picks(self._seed, epoch), step, None), step):
+        for i, pick in enumerate(self._plan.picks(self._seed, epoch, step), step):
             yield pick, epoch, i
 
     def _items_from(self, epoch: int, step: int) -> Iterator[Item]:

@@ -64,9 +64,12 @@ class RunPlan:
         if self.last != "keep":
             self.plan.should_know(f'last="{self.last}"')
 
-    def picks(self, seed: Seed, epoch: int) -> Iterator[Pick]:
-        """The picks of one epoch that belong to this rank."""
-        return self._of_this_rank(self._without_short(seed, epoch, self._picks_of_plan(seed, epoch)))
+    def picks(self, seed: Seed, epoch: int, step: int = 0) -> Iterator[Pick]:
+        """The picks of one epoch that belong to this rank, from `step` on."""
+        if step and self.last == "drop" and self.plan.takes_turns:  # it is not known how many are short before it
+            return itertools.islice(self.picks(seed, epoch), step, None)
+        world = self.shard[1] if self.shard else 1
+        return self._of_this_rank(self._without_short(seed, epoch, self._picks_of_plan(seed, epoch, step * world)))
 
     def length(self) -> int | float | None:
         """The number of batches of this rank in an epoch; None if it depends on random numbers."""
@@ -81,9 +84,9 @@ class RunPlan:
         """Whether the order of the batches depends on the seed."""
         return self.shuffled or self.plan.weighted
 
-    def _picks_of_plan(self, seed: Seed, epoch: int) -> Iterator[Pick]:
+    def _picks_of_plan(self, seed: Seed, epoch: int, step: int = 0) -> Iterator[Pick]:
         rng = rng_at(seed, epoch) if self.shuffled else None
-        return self.plan.picks(rng, SeedPath(entropy_of(seed), (epoch,)) if self.plan.draws else None)
+        return self.plan.picks_from(step, rng, SeedPath(entropy_of(seed), (epoch,)) if self.plan.draws else None)
 
     def _without_short(self, seed: Seed, epoch: int, picks: Iterator[Pick]) -> Iterator[Pick]:
         """The picks, with short ones treated as `last` says."""

@@ -2,7 +2,9 @@
 
 A sampler gives batches of indices in order, or shuffled by a random number generator. There are samplers over all
 samples (`StandardSampler`) and over a subset of them (`SubsetSampler`), and the same two with weights
-(`WeightedSampler`, `WeightedSubsetSampler`).
+(`WeightedSampler`, `WeightedSubsetSampler`); for very many samples (`LazyShuffleSampler`) and for data in chunks
+(`BlockSampler`); with numbers of samples of each class (`ClassCountSampler`); and for
+samples of unequal length (`BucketSampler`).
 """
 
 from __future__ import annotations
@@ -11,15 +13,27 @@ from .base import AbstractSampler, num_batches
 from .batches import ascending as ascending
 from .batches import cut as cut
 from .batches import repeated as repeated
+from .blocks import BlockSampler
+from .buckets import BucketSampler, Waste
+from .class_counts import ClassCountSampler
 from .inverse import Inverse as Inverse
+from .labels import classes_of as classes_of
+from .lazy import LazyShuffleSampler
+from .lazy import lazy as lazy
+from .mapped import MappedSampler as MappedSampler
 from .standard import StandardSampler, SubsetSampler
 from .weighted import WeightedSampler, WeightedSubsetSampler
 from .weighted import normalised as normalised
 
 __all__ = [
     "AbstractSampler",
+    "BlockSampler",
+    "BucketSampler",
+    "ClassCountSampler",
+    "LazyShuffleSampler",
     "StandardSampler",
     "SubsetSampler",
+    "Waste",
     "WeightedSampler",
     "WeightedSubsetSampler",
     "num_batches",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+
+import numpy as np
 
 from ..engine.checks import Indices
 from ..engine.shuffle import Rng
@@ -36,7 +39,15 @@ class AbstractSampler:
     """The base class of samplers. To write your own, implement these methods; a sampler holds no data.
 
     `batchup.testing.SamplerContract` tests your sampler.
+
+    Attributes
+    ----------
+    has_own_sizes : bool, default False
+        Whether batches before the last one may have fewer indices than `batch_size`. Then `full_size` says how many a
+        batch should have, and `num_batches` has to be implemented, too.
     """
+
+    has_own_sizes = False
 
     def num_indices_generated(self) -> int | float | None:
         """The number of indices that one pass through the sampler gives.
@@ -96,6 +107,62 @@ class AbstractSampler:
         iterator of ndarray of int, 1-D
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be shuffled")
+
+    def batches_from(self, step: int, batch_size: int, shuffle_rng: Rng | None = None) -> Iterator[Indices]:
+        """The batches of one pass without the first `step` of them.
+
+        Override it if your sampler can skip batches faster than by making them.
+
+        Parameters
+        ----------
+        step : int
+            How many batches to leave out.
+        batch_size : int
+        shuffle_rng : numpy.random.RandomState or numpy.random.Generator, optional
+            By default the batches are in order.
+
+        Returns
+        -------
+        iterator of ndarray of int, 1-D
+        """
+        if shuffle_rng is None:
+            return itertools.islice(self.in_order_indices_batch_iterator(batch_size), step, None)
+        return itertools.islice(self.shuffled_indices_batch_iterator(batch_size, shuffle_rng), step, None)
+
+    def num_batches(self, batch_size: int, full: bool = False) -> int | float | None:
+        """How many batches one pass gives.
+
+        Parameters
+        ----------
+        batch_size : int
+        full : bool, default False
+            Count only the batches that are not short.
+
+        Returns
+        -------
+        int, `numpy.inf` or None
+            None if it is not known.
+        """
+        n = self.num_indices_generated()
+        if n is None or n == np.inf:
+            return n
+        return int(n) // batch_size if full else num_batches(int(n), batch_size)
+
+    def full_size(self, indices: Indices, batch_size: int) -> int:
+        """How many indices this batch has if it is not short.
+
+        Parameters
+        ----------
+        indices : ndarray of int, 1-D
+            A batch.
+        batch_size : int
+            The batch size that was asked for.
+
+        Returns
+        -------
+        int
+        """
+        return batch_size
 
     def _should_fit(self, length: int) -> None:
         """Raise if this sampler gives indices that are out of range for `length` samples."""

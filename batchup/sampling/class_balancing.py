@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices, whole
+from .labels import classes_of, label_array
 
 __all__ = ["balancing_weights", "class_labels"]
 
@@ -22,17 +25,20 @@ def balancing_weights(labels: Indices) -> npt.NDArray[np.float64]:
     return weights
 
 
-def class_labels(y: npt.ArrayLike, n_classes: int | None) -> Indices:
-    """`y` as an array of classes from 0 up to, not including, `n_classes`.
+def class_labels(y: Any, n_classes: int | None) -> Indices:
+    """`y` as an array of classes from 0 up to, not including, `n_classes`. Labels other than integers are numbered.
 
     Raises
     ------
     ValueError
-        If `y` is not one-dimensional, is empty, or has something other than integers from 0 to ``n_classes - 1``.
+        If `y` is not one-dimensional, is empty, has a missing label or an integer outside 0 to ``n_classes - 1``.
+
+    >>> class_labels(["cat", "dog", "cat"], None)
+    array([0, 1, 0])
     """
-    labels = np.asarray(y)
+    labels = label_array(y)
     if labels.ndim != 1 or labels.dtype.kind not in "iub" or len(labels) == 0:
-        raise ValueError(f"y should be a 1-D array of integers, the class of each sample, not {y!r}")
+        labels = classes_of(y).codes
     if labels.min() < 0:
         raise ValueError(f"y should be classes from 0; index {labels.argmin()} is {labels.min()}")
     if n_classes is not None and labels.max() >= whole("n_classes", n_classes):

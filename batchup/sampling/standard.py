@@ -13,7 +13,7 @@ from ..engine.shuffle import Rng
 from .base import AbstractSampler
 from .batches import ascending, cut, repeated
 
-__all__ = ["StandardSampler", "SubsetSampler"]
+__all__ = ["StandardSampler", "SubsetSampler", "repeats_of"]
 
 
 class StandardSampler(AbstractSampler):
@@ -39,7 +39,7 @@ class StandardSampler(AbstractSampler):
 
     def __init__(self, length: int, repeats: int = 1) -> None:
         self.length = whole("length", length, least=0)
-        self.repeats = _repeats_of(repeats, self.length)
+        self.repeats = repeats_of(repeats, self.length)
 
     def num_indices_generated(self) -> int | float | None:
         return np.inf if self.repeats == -1 else self.length * self.repeats
@@ -85,7 +85,7 @@ class SubsetSampler(AbstractSampler):
     def __init__(self, indices: npt.ArrayLike, repeats: int = 1) -> None:
         self.indices = index_array("indices", indices).copy()
         self.length = len(self.indices)
-        self.repeats = _repeats_of(repeats, self.length)
+        self.repeats = repeats_of(repeats, self.length)
 
     def num_indices_generated(self) -> int | float | None:
         return np.inf if self.repeats == -1 else self.length * self.repeats
@@ -112,7 +112,12 @@ def _permutation(rng: Rng, of: int | Indices) -> Indices:
     return rng.permutation(of)  # with a type that holds for both kinds of generators
 
 
-def _repeats_of(repeats: Any, length: int) -> int:
+def repeats_of(repeats: Any, length: int) -> int:
+    """The argument `repeats` of a sampler over so many samples, checked.
+
+    >>> repeats_of(-1, length=3)
+    -1
+    """
     if repeats != -1 or isinstance(repeats, (float, np.floating)):
         try:
             return whole("repeats", repeats)

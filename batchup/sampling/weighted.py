@@ -1,4 +1,4 @@
-"""Samplers that draw with replacement, each sample with a probability proportional to its weight."""
+"""Samplers that draw each sample with a probability proportional to its weight."""
 
 from __future__ import annotations
 
@@ -11,31 +11,40 @@ import numpy.typing as npt
 from ..engine.checks import Indices, index_array, whole
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
-from .batches import repeated
 from .class_balancing import balancing_weights, class_labels
-from .inverse import Inverse
+from .draws import Draws
 
 __all__ = ["WeightedSampler", "WeightedSubsetSampler", "normalised"]
 
 
 class WeightedSampler(AbstractSampler):
-    """Draws samples with replacement, each with a probability proportional to its weight, for ever.
+    """Draws samples, each with a probability proportional to its weight.
 
     Parameters
     ----------
     weights : array of float, 1-D
         One weight per sample, of 0 or more; they need not sum to 1.
+    num_samples : int, optional
+        How many samples an epoch has. By default it never ends or, without replacement, has all samples whose weight
+        is not 0.
+    replace : bool, default True
+        Whether a sample can be drawn repeatedly. Without replacement each draw is in proportion to the weights of the
+        samples that are left, so that heavy samples come early.
 
     Raises
     ------
     ValueError
-        If a weight is negative, NaN or infinite, if all weights are 0, or if the array is not one-dimensional.
+        If a weight is negative, NaN or infinite, if all weights are 0, if the array is not one-dimensional, or if more
+        samples should be drawn without replacement than have weights.
 
     Notes
     -----
-    For a given generator the indices equal those of ``rng.choice(len(weights), size=batch_size, p=weights /
-    weights.sum())``. It is faster: the cumulative weights are computed once, and each index is found in nearly constant
-    time.
+    With replacement, for a given generator, the indices equal those of ``rng.choice(len(weights), size=batch_size,
+    p=weights / weights.sum())``. It is faster: the cumulative weights are computed once, and each index is found in
+    nearly constant time.
+
+    Without replacement, each sample gets an exponential number divided by its weight, and the samples come in the order
+    of these numbers (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006).
 
     Examples
     --------
@@ -43,38 +52,42 @@ class WeightedSampler(AbstractSampler):
     >>> batches = sampler.shuffled_indices_batch_iterator(8, np.random.RandomState(12345))
     >>> next(batches).tolist()
     [2, 2, 1, 1, 2, 2, 2, 2]
+    >>> once = WeightedSampler([1.0, 9.0, 0.0, 5.0], replace=False)
+    >>> [batch.tolist() for batch in once.shuffled_indices_batch_iterator(2, np.random.RandomState(12345))]
+    [[3, 1], [0]]
     """
 
-    def __init__(self, weights: npt.ArrayLike) -> None:
+    def __init__(self, weights: npt.ArrayLike, num_samples: int | None = None, replace: bool = True) -> None:
         self.weights = normalised("weights", weights)
         self.length = len(self.weights)
-        self._draw = Inverse(self.weights)
+        self.num_samples = _number_to_draw(num_samples, replace, self.weights)
+        self.replace = bool(replace)
+        self._draws = Draws(self.weights, self.num_samples, self.replace)
 
-    def num_indices_generated(self) -> float:
-        """Always `numpy.inf`: it is an infinite sampler."""
-        return np.inf
+    def num_indices_generated(self) -> int | float:
+        """How many samples an epoch has; `numpy.inf` if it never ends."""
+        return np.inf if self.num_samples is None else self.num_samples
 
     def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Rng) -> Iterator[Indices]:
-        batch_size = whole("batch_size", batch_size)
-        return (self._draw(shuffle_rng.random(batch_size)) for _ in repeated(-1))
+        return self._draws.batches(whole("batch_size", batch_size), shuffle_rng)
 
     def _should_fit(self, length: int) -> None:
         if len(self.weights) != length:
             raise ValueError(f"there should be one weight per sample: {len(self.weights)} weights, {length} samples")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(<{len(self.weights)} weights>)"
+        return f"{type(self).__name__}(<{len(self.weights)} weights>{_options(self.num_samples, self.replace)})"
 
     @staticmethod
-    def class_balancing_sample_weights(y: npt.ArrayLike, n_classes: int | None = None) -> npt.NDArray[np.float64]:
+    def class_balancing_sample_weights(y: Any, n_classes: int | None = None) -> npt.NDArray[np.float64]:
         """Weights with which all classes that occur are drawn equally often, one weight per sample.
 
         Parameters
         ----------
-        y : array of int, 1-D
-            The class of each sample, from 0.
+        y : array-like, 1-D
+            The class of each sample: integers from 0, strings, a pandas categorical, or any hashable values.
         n_classes : int, optional
-            The number of classes, at least ``y.max() + 1``. Classes that do not occur are never drawn.
+            The number of classes; of integers, at least ``y.max() + 1``. Classes that do not occur are never drawn.
 
         Returns
         -------
@@ -89,13 +102,13 @@ class WeightedSampler(AbstractSampler):
         return balancing_weights(class_labels(y, n_classes))
 
     @staticmethod
-    def class_balancing_sampler(y: npt.ArrayLike, n_classes: int | None = None) -> WeightedSampler:
+    def class_balancing_sampler(y: Any, n_classes: int | None = None) -> WeightedSampler:
         """A sampler that draws all classes that occur in `y` equally often.
 
         Parameters
         ----------
-        y : array of int, 1-D
-            The class of each sample, from 0.
+        y : array-like, 1-D
+            The class of each sample: integers from 0, strings, a pandas categorical, or any hashable values.
         n_classes : int, optional
             The number of classes; at least ``y.max() + 1``.
 
@@ -107,7 +120,7 @@ class WeightedSampler(AbstractSampler):
 
 
 class WeightedSubsetSampler(AbstractSampler):
-    """Draws from a subset of the samples with replacement, with probabilities proportional to weights, for ever.
+    """Draws from a subset of the samples, with probabilities proportional to weights.
 
     Parameters
     ----------
@@ -115,6 +128,8 @@ class WeightedSubsetSampler(AbstractSampler):
         One weight for each of `indices`, of 0 or more.
     indices : array of int, 1-D
         Which samples. Copied.
+    num_samples, replace
+        As for `WeightedSampler`.
 
     Examples
     --------
@@ -124,7 +139,13 @@ class WeightedSubsetSampler(AbstractSampler):
     [20, 20, 70, 70, 20, 20, 20, 20]
     """
 
-    def __init__(self, sub_weights: npt.ArrayLike, indices: npt.ArrayLike) -> None:
+    def __init__(
+        self,
+        sub_weights: npt.ArrayLike,
+        indices: npt.ArrayLike,
+        num_samples: int | None = None,
+        replace: bool = True,
+    ) -> None:
         self.indices = index_array("indices", indices).copy()
         self.sub_weights = normalised("sub_weights", sub_weights)
         self.length = len(self.indices)
@@ -132,40 +153,40 @@ class WeightedSubsetSampler(AbstractSampler):
             raise ValueError(
                 f"there should be one weight per index: {len(self.sub_weights)} weights, {len(self.indices)} indices"
             )
-        self._draw = Inverse(self.sub_weights)
+        self.num_samples = _number_to_draw(num_samples, replace, self.sub_weights)
+        self.replace = bool(replace)
+        self._draws = Draws(self.sub_weights, self.num_samples, self.replace)
 
-    def num_indices_generated(self) -> float:
-        """Always `numpy.inf`: it is an infinite sampler."""
-        return np.inf
+    def num_indices_generated(self) -> int | float:
+        """How many samples an epoch has; `numpy.inf` if it never ends."""
+        return np.inf if self.num_samples is None else self.num_samples
 
     def map_indices(self, indices: Indices) -> Indices:
         return self.indices[indices]
 
     def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Rng) -> Iterator[Indices]:
-        batch_size = whole("batch_size", batch_size)
-        return (self.indices[self._draw(shuffle_rng.random(batch_size))] for _ in repeated(-1))
+        return map(self.indices.__getitem__, self._draws.batches(whole("batch_size", batch_size), shuffle_rng))
 
     def _should_fit(self, length: int) -> None:
         index_array("indices", self.indices, below=length)
 
     def __repr__(self) -> str:
-        return f"WeightedSubsetSampler(<{len(self.indices)} weights and indices>)"
+        options = _options(self.num_samples, self.replace)
+        return f"WeightedSubsetSampler(<{len(self.indices)} weights and indices>{options})"
 
     @staticmethod
-    def class_balancing_sample_weights(y: npt.ArrayLike, n_classes: int | None = None) -> npt.NDArray[np.float64]:
+    def class_balancing_sample_weights(y: Any, n_classes: int | None = None) -> npt.NDArray[np.float64]:
         """Like `WeightedSampler.class_balancing_sample_weights`; pass the classes of the subset, ``y[indices]``."""
         return WeightedSampler.class_balancing_sample_weights(y, n_classes)
 
     @staticmethod
-    def class_balancing_sampler(
-        y: npt.ArrayLike, indices: npt.ArrayLike, n_classes: int | None = None
-    ) -> WeightedSubsetSampler:
+    def class_balancing_sampler(y: Any, indices: npt.ArrayLike, n_classes: int | None = None) -> WeightedSubsetSampler:
         """A sampler over a subset that draws all classes of the subset equally often.
 
         Parameters
         ----------
-        y : array of int, 1-D
-            The class of each sample of all the data, from 0.
+        y : array-like, 1-D
+            The class of each sample of all the data, as for `WeightedSampler`.
         indices : array of int, 1-D
             Which samples.
         n_classes : int, optional
@@ -178,6 +199,25 @@ class WeightedSubsetSampler(AbstractSampler):
         labels = class_labels(y, n_classes)
         chosen = index_array("indices", indices, below=len(labels))
         return WeightedSubsetSampler(WeightedSampler.class_balancing_sample_weights(labels[chosen]), chosen)
+
+
+def _number_to_draw(num_samples: int | None, replace: bool, weights: npt.NDArray[Any]) -> int | None:
+    """How many samples an epoch has, checked; None if it never ends."""
+    n = None if num_samples is None else whole("num_samples", num_samples)
+    if replace:
+        return n
+    positive = int(np.count_nonzero(weights))
+    if n is not None and n > positive:
+        raise ValueError(
+            f"num_samples should be at most {positive}, the number of weights that are not 0, as replace is False, "
+            f"not {n}"
+        )
+    return positive if n is None else n
+
+
+def _options(num_samples: int | None, replace: bool) -> str:
+    given = "" if num_samples is None else f", num_samples={num_samples}"
+    return given if replace else f"{given}, replace=False"
 
 
 def normalised(name: str, weights: npt.ArrayLike) -> npt.NDArray[Any]:

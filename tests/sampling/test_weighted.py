@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchup.sampling import WeightedSampler, WeightedSubsetSampler
+from batchup.sampling.draws import rising
 from batchup.testing import SamplerContract, batch_sizes, rngs
 
 GENERATORS = [np.random.RandomState, np.random.default_rng]
@@ -135,3 +136,103 @@ def test_booleans_are_weights():
     batch = next(WeightedSampler(mask).shuffled_indices_batch_iterator(50, np.random.RandomState(0)))
 
     assert {1, 3} == set(batch.tolist())
+
+
+class TestWeightedEpoch(SamplerContract):
+    n_samples = 6
+
+    def make(self):
+        return WeightedSampler([0.0, 1.0, 2.0, 3.0, 0.0, 4.0], num_samples=20)
+
+    def one_go(self):
+        return None
+
+
+class TestWeightedOrder(SamplerContract):
+    n_samples = 6
+
+    def make(self):
+        return WeightedSampler([0.0, 1.0, 2.0, 3.0, 0.0, 4.0], replace=False)
+
+    def one_go(self):
+        return [1, 2, 3, 5]
+
+
+class TestWeightedOrderOfASubset(SamplerContract):
+    n_samples = 12
+
+    def make(self):
+        return WeightedSubsetSampler([1.0, 2.0, 0.0, 3.0], SUBSET, replace=False)
+
+    def one_go(self):
+        return [7, 2, 11]
+
+
+@given(rngs(), batch_sizes(), st.integers(1, 60))
+def test_an_epoch_that_ends_begins_like_one_that_does_not(fresh, batch_size, n):
+    """`num_samples` cuts the infinite sequence of draws, and draws no more numbers than needed."""
+    weights, rng, model = [1.0, 0.0, 5.0, 2.0], fresh(), fresh()
+    batches = WeightedSampler(weights, n).shuffled_indices_batch_iterator(batch_size, rng)
+    p = np.array(weights) / np.sum(weights)
+
+    assert model.choice(4, size=n, p=p).tolist() == [int(i) for batch in batches for i in batch]
+    assert model.random() == rng.random()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-300], ids=["plain", "tiny"])
+@pytest.mark.parametrize("num_samples", [None, 2], ids=["all", "two"])
+@pytest.mark.parametrize("new_rng", GENERATORS)
+def test_draws_without_replacement_follow_their_definition(new_rng, num_samples, scale):
+    """Each order is as likely as drawing one sample after the other, in proportion to the weights that are left."""
+    weights = np.array([1.0, 2.0, 4.0, 0.0])
+    if scale < 1:
+        weights = np.append(weights * scale, 1.0)  # the heavy one comes first
+    sampler = WeightedSampler(weights, num_samples if scale == 1 else num_samples and 3, replace=False)
+    rng, counts = new_rng(5), {}
+    for _ in range(7000):
+        order = [i for i in next(sampler.shuffled_indices_batch_iterator(9, rng)).tolist() if i != 4]
+        counts[tuple(order[:2])] = counts.get(tuple(order[:2]), 0) + 1
+    w = [1, 2, 4]
+    expected = {(a, b): 7000 * w[a] / 7 * w[b] / (7 - w[a]) for a in range(3) for b in range(3) if a != b}
+
+    assert set(expected) == set(counts)
+    assert sum((counts[k] - n) ** 2 / n for k, n in expected.items()) < 25  # 5 degrees of freedom: 1e-4
+
+
+@pytest.mark.parametrize("new_rng", GENERATORS)
+def test_a_few_of_many_are_the_first_of_all(new_rng):
+    """Drawing some of the samples gives the beginning of the order of all."""
+    weights = np.random.RandomState(0).random(1000) ** 9
+    few, every = (
+        next(WeightedSampler(weights, n, replace=False).shuffled_indices_batch_iterator(1000, new_rng(3)))
+        for n in (30, 1000)
+    )
+
+    assert every[:30].tolist() == few.tolist()
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 5e-324, 1.0, np.nextafter(1.0, 2), np.nextafter(1.0, 0), 7.0, 1e300]), max_size=60)
+)
+def test_rising_is_argsort(values):
+    """Positions are in rising order of their numbers, also of those that differ in the last bit only."""
+    keys = np.array(values, float)
+
+    assert keys[np.argsort(keys, kind="stable")].tolist() == keys[rising(keys)].tolist()
+    assert list(range(len(keys))) == sorted(rising(keys).tolist())
+
+
+def test_more_than_there_are_is_refused():
+    """Without replacement, there cannot be more draws than weights that are not 0."""
+    with pytest.raises(ValueError, match="num_samples should be at most 2, the number of weights that are not 0"):
+        WeightedSampler([0, 1, 1], num_samples=3, replace=False)
+    with pytest.raises(ValueError, match="num_samples should be an integer of at least 1, not 0"):
+        WeightedSubsetSampler([1, 1], [4, 5], num_samples=0)
+
+
+def test_repr_says_how_an_epoch_ends():
+    """The options are in `repr` where they are given."""
+    assert "WeightedSampler(<2 weights>, num_samples=5)" == repr(WeightedSampler([1, 2], 5))
+    assert "WeightedSubsetSampler(<2 weights and indices>, num_samples=2, replace=False)" == repr(
+        WeightedSubsetSampler([1, 2], [3, 4], replace=False)
+    )

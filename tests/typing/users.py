@@ -116,7 +116,7 @@ def samplers() -> None:
     assert_type(WeightedSampler.class_balancing_sampler(y), WeightedSampler)
     assert_type(WeightedSampler.class_balancing_sample_weights(y, n_classes=3), npt.NDArray[np.float64])
     assert_type(WeightedSubsetSampler.class_balancing_sampler(y, indices), WeightedSubsetSampler)
-    assert_type(WeightedSampler([1.0]).num_indices_generated(), float)
+    assert_type(WeightedSampler([1.0]).num_indices_generated(), int | float)
 
 
 def results() -> None:

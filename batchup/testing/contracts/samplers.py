@@ -27,6 +27,8 @@ class SamplerContract:
     ----------
     n_samples : int
         The number of samples of the data. All indices should be below it.
+    batch_size : int, optional
+        The only batch size that the sampler takes. By default it takes any.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class SamplerContract:
     """
 
     n_samples: int
+    batch_size: int | None = None
 
     def make(self) -> AbstractSampler:
         """A new sampler, the same each time."""
@@ -54,14 +57,19 @@ class SamplerContract:
         """
         return range(self.n_samples)
 
+    def taken(self, batch_size: Any) -> Any:
+        """The batch size in place of `batch_size`, where the sampler takes one only."""
+        is_one = isinstance(batch_size, int) and not isinstance(batch_size, bool) and batch_size > 0
+        return self.batch_size if is_one and self.batch_size is not None else batch_size
+
     def in_order(self, batch_size: int, sampler: AbstractSampler | None = None) -> Iterator[Any]:
         try:
-            return (sampler or self.make()).in_order_indices_batch_iterator(batch_size)
+            return (sampler or self.make()).in_order_indices_batch_iterator(self.taken(batch_size))
         except NotImplementedError:  # should be raised by the call, not by the first batch
             pytest.skip("the sampler has no order")
 
     def shuffled(self, batch_size: int, rng: Rng, sampler: AbstractSampler | None = None) -> Iterator[Any]:
-        return (sampler or self.make()).shuffled_indices_batch_iterator(batch_size, rng)
+        return (sampler or self.make()).shuffled_indices_batch_iterator(self.taken(batch_size), rng)
 
     def test_batches_are_arrays_of_indices_of_samples(self) -> None:
         """A batch is a 1-D array of integers; each is the index of a sample."""
@@ -72,11 +80,39 @@ class SamplerContract:
 
     @pytest.mark.parametrize("batch_size", [1, 2, 3, 1000])
     def test_only_the_last_batch_is_short(self, batch_size: int) -> None:
-        """All batches but the last have `batch_size` indices; the last has at least one."""
-        sizes = [len(b) for b in itertools.islice(self.shuffled(batch_size, np.random.RandomState(0)), SOME)]
+        """All batches but the last have `batch_size` indices; the last has at least one. A sampler that has sizes of
+        its own says how many there should be."""
+        sampler, batch_size = self.make(), self.taken(batch_size)
+        batches = list(itertools.islice(self.shuffled(batch_size, np.random.RandomState(0), sampler), SOME))
+        sizes, full = [len(b) for b in batches], [sampler.full_size(b, batch_size) for b in batches]
 
-        assert [batch_size] * len(sizes[:-1]) == sizes[:-1]
-        assert all(0 < size <= batch_size for size in sizes[-1:])
+        assert all(0 < size <= most <= batch_size for size, most in zip(sizes, full, strict=True))
+        if not sampler.has_own_sizes:
+            assert [batch_size] * len(sizes[:-1]) == sizes[:-1]
+
+    @pytest.mark.parametrize("batch_size", [1, 3, 1000])
+    def test_it_says_how_many_batches_there_are(self, batch_size: int) -> None:
+        """`num_batches` is the number of batches, and of those that are not short; infinity, or None if unknown."""
+        sampler, batch_size = self.make(), self.taken(batch_size)
+        most = 10 * self.n_samples + 10
+        batches = list(itertools.islice(self.shuffled(batch_size, np.random.RandomState(0), sampler), most))
+        full = [len(b) == sampler.full_size(b, batch_size) for b in batches]
+
+        for only_full, n in [(False, len(full)), (True, sum(full))]:
+            said = sampler.num_batches(batch_size, only_full)
+            assert said in (n, None) or (said == np.inf and len(batches) == most)
+
+    @pytest.mark.parametrize("step", [0, 1, 2, 1000])
+    def test_it_starts_at_any_step(self, step: int) -> None:
+        """`batches_from` gives what comes after the first `step` batches, shuffled and in order."""
+        size = self.taken(2)
+        rest = itertools.islice(self.shuffled(size, np.random.RandomState(3)), step, step + SOME)
+        started = self.make().batches_from(step, size, np.random.RandomState(3))
+
+        assert [b.tolist() for b in rest] == [b.tolist() for b in itertools.islice(started, SOME)]
+        rest = itertools.islice(self.in_order(size), step, step + SOME)
+        started = self.make().batches_from(step, size)
+        assert [b.tolist() for b in rest] == [b.tolist() for b in itertools.islice(started, SOME)]
 
     @both_generators
     def test_shuffled_every_sample_comes_as_often_as_it_should(self, new_rng: Callable[[int], Rng]) -> None:
@@ -102,7 +138,7 @@ class SamplerContract:
 
         if expected is not None:
             assert said in (len(expected), None)
-        assert said in (len(batches), None) or (said == np.inf and len(batches) == 10 * self.n_samples)
+        assert said in (sum(map(len, batches)), None) or (said == np.inf and len(batches) == 10 * self.n_samples)
 
     @both_generators
     def test_the_generator_decides(self, new_rng: Callable[[int], Rng]) -> None:
@@ -137,7 +173,7 @@ class SamplerContract:
         expected = some(self.shuffled(3, np.random.RandomState(0), sampler))
         _spoil(self.shuffled(3, np.random.RandomState(1), sampler))
         with contextlib.suppress(NotImplementedError):
-            _spoil(sampler.in_order_indices_batch_iterator(3))
+            _spoil(sampler.in_order_indices_batch_iterator(self.taken(3)))
 
         assert expected == some(self.shuffled(3, np.random.RandomState(0), sampler))
 
