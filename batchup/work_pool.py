@@ -13,10 +13,10 @@ from .data_source.coerce import as_data_source
 from .data_source.replay import Epoch
 from .engine.checks import whole
 from .engine.closing import Closing
-from .engine.global_rng import seed_globals
+from .engine.global_rng import drawn_seed, seed_globals
 from .engine.pools import Pool, ThreadPool
 from .engine.rng import entropy_of
-from .engine.shuffle import Shuffle
+from .engine.shuffle import Shuffle, as_rng
 from .engine.stream import DEPTH, Task, WorkStream, seconds
 from .errors import (
     BatchTimeoutError,
@@ -285,13 +285,23 @@ class ParallelDataSource(AbstractDataSource):
         """
         engine = self._pool.engine
         fetch: Any = self._ds.samples_by_indices_nomapping
-        worker_seed = entropy_of(shuffle), self._epochs
-        self._epochs += 1
+        seeded = engine.isolated and self._ds.traits.may_use_global_rng
+        worker_seed = self._next_worker_seed(shuffle) if seeded else None
         epoch = Epoch(self._ds.plan(batch_size, **kwargs), batch_size, shuffle, self._ds.num_samples)
         picks = epoch.picks()  # before the data are sent, so that wrong arguments are refused first
-        seeded = engine.isolated and self._ds.traits.may_use_global_rng
         fetch = self._fetch = engine.share(SeededFetch(fetch) if seeded else fetch, self._fetch)
-        return BatchStream(engine, fetch, picks, epoch, worker_seed if seeded else None, self._depth, self._timeout)
+        return BatchStream(engine, fetch, picks, epoch, worker_seed, self._depth, self._timeout)
+
+    def _next_worker_seed(self, shuffle: Shuffle) -> tuple[int, int]:
+        """What seeds the global generators of workers for one iterator.
+
+        Without a shuffle it is drawn from NumPy's global generator, so that two iterators differ, and
+        ``numpy.random.seed`` decides about both.
+        """
+        self._epochs += 1
+        if as_rng(shuffle) is None:
+            return drawn_seed(), self._epochs - 1
+        return entropy_of(shuffle), self._epochs - 1
 
 
 class BatchStream(WorkStream):
@@ -342,8 +352,13 @@ class BatchStream(WorkStream):
         """
         picks, step = self._epoch.picks_from(state)
         if self._worker_seed and state.get("noise"):
-            entropy, epoch = state["noise"]
-            self._worker_seed = whole("noise", entropy, least=0), whole("noise", epoch, least=0)
+            noise = state["noise"]
+            if not isinstance(noise, (list, tuple)) or len(noise) != 2:
+                raise ValueError(f"noise of the state should be two integers, an entropy and an epoch, not {noise!r}")
+            self._worker_seed = (
+                whole("noise of the state", noise[0], least=0),
+                whole("noise of the state", noise[1], least=0),
+            )
         self._begin_at(step, _tasks(self._fetch, self._worker_seed, picks, step))
 
 

@@ -353,9 +353,13 @@ def test_the_plan_of_a_choice_says_which_member(rng):
     assert all(isinstance(pick, ChoiceBatch) for pick in plan)
 
 
-def test_a_pick_of_a_choice_as_batchup_0_2_2_wrote_it():
-    """A plain tuple with the number of the member first is fetched, too."""
-    assert ([107, 100],) == lists(six_or_ten().samples_by_indices_nomapping((1, np.array([7, 0]))))
+def test_a_plain_tuple_is_no_pick_of_a_choice():
+    """As in batchup 0.2.3: which number is which cannot be told from a tuple."""
+    choice = six_or_ten()
+
+    for pick in [(1, np.array([0])), (np.array([0]), 1)]:
+        with pytest.raises(TypeError, match=r"ChoiceBatch\(sample_indices, ds_index\)"):
+            choice.samples_by_indices_nomapping(pick)
 
 
 def test_how_many_samples():
@@ -457,17 +461,17 @@ def test_the_turns_of_a_stratified_choice(rng):
 @pytest.mark.parametrize(
     ("stratified", "shuffled", "expected"),
     [
-        (False, False, [(0, "a"), (1, "d"), (0, "b"), (1, "e"), (0, "c"), (1, "f")]),
-        (False, True, [(1, "d"), (0, "a"), (0, "b"), (1, "e"), (0, "c"), (1, "f")]),
+        (False, False, [("a", 0), ("d", 1), ("b", 0), ("e", 1), ("c", 0), ("f", 1)]),
+        (False, True, [("d", 1), ("a", 0), ("b", 0), ("e", 1), ("c", 0), ("f", 1)]),
         (
             True,
             True,
-            [(1, "d"), (1, "e"), (1, "f"), (0, "a"), (0, "b"), (1, "g"), (1, "h"), (0, "c")],
+            [("d", 1), ("e", 1), ("f", 1), ("a", 0), ("b", 0), ("g", 1), ("h", 1), ("c", 0)],
         ),
     ],
 )
 def test_the_items_of_a_choice_turn_by_turn(stratified, shuffled, expected, rng):
-    """`_ds_iterator` gives the number of the member beside its item."""
+    """`_ds_iterator` gives a ChoiceBatch for each: the item, and the number of the member, as in batchup 0.2.3."""
     turns = six_or_ten(stratified=stratified)._ds_iterator(2, [iter("abc"), iter("defgh")], rng if shuffled else None)
 
     assert expected == list(turns)

@@ -89,7 +89,7 @@ class ChoiceDataSource(AbstractDataSource):
             picks: Sequence[Iterator[Pick]], rng: Rng | None, seed_path: SeedPath | None
         ) -> Iterator[ChoiceBatch]:
             turns = self._drawn_turns(seed_path)
-            return (ChoiceBatch(pick, i) for i, pick in self._ds_iterator(batch_size, picks, rng, turns, **kwargs))
+            return self._ds_iterator(batch_size, picks, rng, turns, **kwargs)
 
         batches = self._batches_each(whole("batch_size", batch_size), kwargs)
         weights = None if self.weights is None else tuple(self.weights.tolist())
@@ -107,7 +107,7 @@ class ChoiceDataSource(AbstractDataSource):
         rng = as_rng(shuffle)
         each = batches_of(self.datasets, [batch_size] * len(self.datasets), rng, kwargs)
         turns = self._drawn_turns(seed_path)
-        return (batch for _, batch in self._ds_iterator(batch_size, each, rng, turns, **kwargs))
+        return (batch for batch, _ in self._ds_iterator(batch_size, each, rng, turns, **kwargs))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         should_be_random_access(self)
@@ -121,11 +121,8 @@ class ChoiceDataSource(AbstractDataSource):
 
     @staticmethod
     def _chosen(pick: Pick) -> ChoiceBatch:
-        if isinstance(pick, tuple) and len(pick) == 2:
-            if isinstance(pick[0], INTEGERS):  # (ds_index, sample_indices), as in batchup 0.2.2
-                return ChoiceBatch(pick[1], int(pick[0]))
-            if isinstance(pick[1], INTEGERS):
-                return ChoiceBatch(*pick)
+        if isinstance(pick, ChoiceBatch):
+            return pick
         raise TypeError(f"the pick of a choice should be a ChoiceBatch(sample_indices, ds_index), not {pick!r}")
 
     def _ds_iterator(
@@ -135,8 +132,8 @@ class ChoiceDataSource(AbstractDataSource):
         shuffle_rng: Rng | None,
         turns: Iterable[int] | None = None,
         **kwargs: Any,
-    ) -> Iterator[tuple[int, Any]]:
-        """Pairs of a source's number and the next item of its iterator, until the source whose turn it is has no more.
+    ) -> Iterator[ChoiceBatch]:
+        """The items of the sources' iterators, turn by turn, until the source whose turn it is has no more.
 
         Parameters
         ----------
@@ -145,7 +142,7 @@ class ChoiceDataSource(AbstractDataSource):
         """
         for turn in self._turns(batch_size, shuffle_rng, kwargs) if turns is None else turns:
             for item in itertools.islice(iterators[turn], 1):
-                yield int(turn), item
+                yield ChoiceBatch(item, int(turn))
                 break
             else:
                 return

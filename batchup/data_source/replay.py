@@ -10,6 +10,7 @@ import numpy as np
 
 from ..engine.checks import INTEGERS, whole
 from ..engine.global_rng import global_rng
+from ..engine.position import MOST
 from ..engine.rng import numbers
 from ..engine.shuffle import Rng, Shuffle, as_rng
 from ..engine.tree import Pick
@@ -86,7 +87,10 @@ class Epoch:
         The generator of the shuffle is reset to its state at the beginning of the epoch.
         """
         should_agree(state, {"version": VERSION, **self._parameters()}, ["step", "rng"])
-        step = whole("step", state["step"], least=0)
+        step = whole("step of the state", state["step"], least=0)
+        n = self.plan.length(shuffled=bool(self.shuffle))
+        if step > min(MOST, MOST if n is None else n):
+            raise ValueError(f"step of the state should be at most {n}, the number of batches, not {step}")
         if self._rng is not None:
             _set_state(self._rng, state["rng"])
         picks = self.picks()
@@ -157,10 +161,15 @@ def _state_of(rng: Rng) -> Any:
 
 
 def _set_state(rng: Rng, state: Any) -> None:
-    if isinstance(rng, np.random.RandomState):
-        rng.set_state(state)
-    else:
-        rng.bit_generator.state = state
+    try:
+        if isinstance(rng, np.random.RandomState):
+            rng.set_state(state)
+        else:
+            rng.bit_generator.state = state
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"rng of the state should be the state of a {type(rng).__name__}, as state_dict() gave it"
+        ) from error
 
 
 def _plain(x: Any) -> Any:

@@ -10,6 +10,8 @@ from .checks import whole
 
 __all__ = ["Position"]
 
+MOST = 1 << 62
+
 
 @dataclasses.dataclass(frozen=True)
 class Position:
@@ -33,7 +35,10 @@ class Position:
 
     def __post_init__(self) -> None:
         for name in ("epoch", "step"):
-            object.__setattr__(self, name, whole(name, getattr(self, name), least=0))
+            number = whole(name, getattr(self, name), least=0)
+            if number >= MOST:
+                raise ValueError(f"{name} should be below {MOST}, not {number}: no run is that long")
+            object.__setattr__(self, name, number)
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> Self:

@@ -15,7 +15,7 @@ from ..data_source.coerce import as_data_source
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
 from ..engine.closing import Closing
-from ..engine.global_rng import globals_kept
+from ..engine.global_rng import drawn_seed, globals_kept
 from ..engine.pools import cores
 from ..engine.rng import entropy_of, rng_at
 from ..engine.shuffle import Shuffle, as_rng
@@ -140,6 +140,8 @@ class Loader(Closing):
         self._current_loop: Callable[[], Loop | None] = lambda: None  # a weak reference
         self._fingerprint: str | None = None  # of the plan, computed when it is needed
         self._pool, self._owns_pool = choose_pool(pool)  # last, so that wrong arguments start no workers
+        if not self._plan.shuffled and (self._plan.plan.draws or self._seeds_workers()):
+            self._seed = drawn_seed()  # so that two loaders differ, and numpy.random.seed decides about both
 
     @property
     def epoch(self) -> int:
@@ -253,7 +255,7 @@ class Loader(Closing):
         """
         self._should_replay("has no state to go on from")
         seed = self._seed if self._seed_is_given else None
-        position, self._seed = run_state.restore(state, self._parameters(), seed, self._plan.shard)
+        position, self._seed = run_state.restore(state, self._parameters(), seed, self._plan)
         self._run.resume(position)
         self._end_the_loop()
 
@@ -363,8 +365,11 @@ class Loader(Closing):
 
     def _worker_seed(self) -> int | None:
         """The seed of the global generators in workers, if the workers have generators of their own."""
-        seeded = self._pool is not None and self._pool.engine.isolated and self.source.traits.may_use_global_rng
-        return entropy_of(self._seed) if seeded else None
+        return entropy_of(self._seed) if self._seeds_workers() else None
+
+    def _seeds_workers(self) -> bool:
+        """Whether fetches may draw from global generators that workers have of their own."""
+        return self._pool is not None and self._pool.engine.isolated and self.source.traits.may_use_global_rng
 
     def _job(self, seed: int | None) -> FetchJob:
         return FetchJob(self.source, seed, self._plan.shard or (0, 1), self._skips)

@@ -41,7 +41,7 @@ def save(fixed: Mapping[str, Any], seed: Seed, epoch: int, step: int, shard: tup
 
 
 def restore(
-    state: Mapping[str, Any], fixed: Mapping[str, Any], given_seed: Seed | None, shard: tuple[int, int] | None
+    state: Mapping[str, Any], fixed: Mapping[str, Any], given_seed: Seed | None, plan: RunPlan
 ) -> tuple[Position, Seed]:
     """The position and the seed of a state that was saved by a loader like this one.
 
@@ -52,8 +52,8 @@ def restore(
         The `parameters` of this loader.
     given_seed : Seed or None
         The seed that the state should have; None if any will do.
-    shard : (int, int) or None
-        The shard of this loader.
+    plan : RunPlan
+        The plan of this loader.
 
     Raises
     ------
@@ -62,12 +62,17 @@ def restore(
     """
     should_agree(state, fixed, ["seed", "epoch", "step", "shard"])
     position, seed, saved = Position.of_state(state), _seed_from_plain(state["seed"]), check_shard(state["shard"])
+    n = plan.length()
+    if n is not None and position.step > n:
+        raise ValueError(
+            f"step of the state should be at most {n}, the number of batches in an epoch, not {position.step}"
+        )
     if given_seed is not None:
         should_agree(state, {"seed": _seed_to_plain(given_seed)}, [])
-    if position.step and world_size(saved) != world_size(shard):
+    if position.step and world_size(saved) != world_size(plan.shard):
         raise ValueError(
             f"the state is from within an epoch with a world size of {world_size(saved)}, but here it is "
-            f"{world_size(shard)}; the number of ranks can change between two epochs only"
+            f"{world_size(plan.shard)}; the number of ranks can change between two epochs only"
         )
     return position, seed
 
@@ -88,4 +93,19 @@ def _seed_to_plain(seed: Seed) -> Any:
 
 
 def _seed_from_plain(seed: Any) -> Seed:
-    return np.random.SeedSequence(**seed) if isinstance(seed, Mapping) else whole("seed", seed, least=0)
+    """The seed of a state.
+
+    >>> _seed_from_plain({"entropy": [1, -2], "spawn_key": [], "pool_size": 4})
+    Traceback (most recent call last):
+        ...
+    ValueError: seed['entropy'] of the state should be an integer of at least 0, not -2
+    """
+    if not isinstance(seed, Mapping):
+        return whole("seed of the state", seed, least=0)
+    entries = ("entropy", "spawn_key", "pool_size")
+    if set(seed) != set(entries):
+        raise ValueError(f"seed of the state should be an int, or have the entries {', '.join(entries)}, not {seed!r}")
+    for name in entries:
+        for number in seed[name] if isinstance(seed[name], (list, tuple)) else [seed[name]]:
+            whole(f"seed[{name!r}] of the state", number, least=0)
+    return np.random.SeedSequence(**seed)

@@ -264,7 +264,7 @@ def test_a_step_is_a_count():
     """A state that was written by hand."""
     state = arrays().batch_iterator(3).state_dict()
 
-    with pytest.raises(ValueError, match="step should be an integer of at least 0, not -1"):
+    with pytest.raises(ValueError, match="step of the state should be an integer of at least 0, not -1"):
         arrays().batch_iterator(3).load_state_dict({**state, "step": -1})
 
 
@@ -297,3 +297,21 @@ def test_a_plan_of_ones_own_cannot_be_drawn_again():
     for call in (batches.state_dict, lambda: batches.load_state_dict({})):
         with pytest.raises(TypeError, match="these batches come from a plan that cannot be drawn again"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"step": 4}, "step of the state should be at most 3"),
+        ({"step": 10**30}, "step of the state should be at most"),
+        ({"step": -1}, "step of the state should be an integer of at least 0"),
+        ({"rng": {}}, "rng of the state should be the state of a Generator"),
+        ({"rng": None}, "rng of the state should be the state of a Generator"),
+    ],
+)
+def test_a_state_of_an_iterator_that_cannot_be_is_refused(entries, said):
+    """By the entry that is wrong."""
+    batches = ArrayDataSource([np.arange(5)]).batch_iterator(2, shuffle=np.random.default_rng(0))
+
+    with pytest.raises((TypeError, ValueError), match=said):
+        batches.load_state_dict({**batches.state_dict(), **entries})

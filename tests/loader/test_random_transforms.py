@@ -95,3 +95,58 @@ def test_a_seed_of_its_own_decides():
     assert found(5, 1) == found(6, 1) == found(None, 1)
     assert found(5, 1) != found(5, 2)
     assert found(5, 1)[0] != found(5, 1)[1]
+
+
+def drawn(x, rng):
+    return (rng.random(len(x)),)
+
+
+def drawn_globally(x):
+    return (np.random.random(len(x)),)
+
+
+def values(batches):
+    return np.concatenate([x for (x,) in batches]).tolist()
+
+
+@pytest.mark.parametrize("pool", [None, 2])
+def test_loaders_without_a_seed_draw_different_numbers(pool):
+    """Two in one program differ, and ``numpy.random.seed`` decides about both."""
+
+    def twice():
+        np.random.seed(12345)
+        found = []
+        for _ in range(2):
+            with Loader(ArrayDataSource([np.arange(8)]).random_map(drawn), 4, pool=pool) as loader:
+                found += [values(loader), values(loader)]
+        return found
+
+    first, again = twice(), twice()
+
+    assert first == again
+    assert 4 == len({tuple(each) for each in first})
+
+
+def test_global_draws_in_processes_differ_without_a_seed():
+    """With a new loader, a new parallel source and a new pool for each epoch."""
+    ds = ArrayDataSource([np.arange(8)]).map(drawn_globally)
+    np.random.seed(12345)
+    found = []
+    with WorkerProcessPool(1) as pool:
+        found += [values(Loader(ds, 4, pool=pool)) for _ in range(2)]
+        found += [values(pool.parallel_data_source(ds).batch_iterator(4)) for _ in range(2)]
+    with WorkerProcessPool(1) as pool:
+        found += [values(pool.parallel_data_source(ds).batch_iterator(4))]
+
+    assert 5 == len({tuple(each) for each in found})
+
+
+def test_plain_arrays_leave_the_global_generator_alone():
+    """Also before anything seeds it anew."""
+    np.random.seed(12345)
+    state = np.random.get_state()[1].tolist()
+    with WorkerProcessPool(1) as pool:
+        list(Loader(ArrayDataSource([np.arange(8)]), 4, pool=pool))
+        list(pool.parallel_data_source(ArrayDataSource([np.arange(8)])).batch_iterator(4))
+
+    assert state == np.random.get_state()[1].tolist()

@@ -337,3 +337,39 @@ def test_an_entry_that_is_wrong_is_named(entries, said):
     """A state from a later version, or one that was written by hand."""
     with pytest.raises((ValueError, TypeError), match=said):
         made().load_state_dict({**made().state_dict(), **entries})
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"step": 4}, "step of the state should be at most 3"),
+        ({"step": 10**30}, "step should be below"),
+        ({"epoch": 10**30}, "epoch should be below"),
+        ({"epoch": -1}, "epoch should be an integer of at least 0"),
+        ({"step": True}, "step should be an integer"),
+        ({"seed": {}}, "seed of the state should be an int, or have the entries entropy, spawn_key, pool_size"),
+        ({"seed": {"entropy": float("nan"), "spawn_key": [], "pool_size": 4}}, r"seed\['entropy'\] of the state"),
+        ({"seed": {"entropy": 7, "spawn_key": [-1], "pool_size": 4}}, r"seed\['spawn_key'\] of the state"),
+        ({"seed": None}, "seed of the state should be an integer"),
+        ({"seed": -7}, "seed of the state should be an integer of at least 0"),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(entries, said):
+    """By the entry that is wrong; the loader stays where it is."""
+    loader = Loader(ArrayDataSource([np.arange(5)]), 2, shuffle=np.random.RandomState(0))
+    state = loader.state_dict()
+
+    with pytest.raises((TypeError, ValueError), match=said):
+        loader.load_state_dict({**state, **entries})
+    assert state == loader.state_dict()
+
+
+def test_a_state_after_the_last_batch_can_be_loaded():
+    """It was saved in the loop, when the last batch had come."""
+    loader = Loader(ArrayDataSource([np.arange(5)]), 2, shuffle=7)
+    states = [loader.state_dict() for _ in loader]
+    loader.load_state_dict(states[-1])
+
+    assert (0, 3) == (loader.epoch, loader.step)
+    assert [] == list(loader)
+    assert 3 == len(list(loader))
