@@ -20,6 +20,9 @@ __all__ = ["Constant", "constant", "forget"]
 class Constant:
     """An object that the workers of a pool share: its arrays are in memory once, and each worker maps them read-only.
 
+    If the object has an attribute ``writes_privately`` that is true, each worker may write to its arrays: the pages
+    that it writes to are copied, and nobody else sees it.
+
     Pickled, it is a reference of some hundred bytes, which becomes the object where it is loaded.
     """
 
@@ -28,6 +31,7 @@ class Constant:
 
     def __init__(self, obj: Any) -> None:
         self.serial = next(self.serials)
+        self.private = bool(getattr(obj, "writes_privately", False))
         outer, _referred.constants = getattr(_referred, "constants", None), []
         try:
             header, buffers = dumps(obj)
@@ -78,7 +82,7 @@ class Constant:
         within = getattr(_referred, "constants", None)
         if within is not None:
             within.append(self)
-        return constant, (self.serial, self.segment.path, self.segment.size, self.end)
+        return constant, (self.serial, self.segment.path, self.segment.size, self.end, self.private)
 
     def close(self) -> None:
         """Free the memory, once no worker maps it."""
@@ -101,11 +105,12 @@ _referred = threading.local()  # the constants that were met while another one w
 _constants: dict[int, Any] = {}
 
 
-def constant(serial: int, path: str, size: int, end: int) -> Any:
+def constant(serial: int, path: str, size: int, end: int, private: bool = False) -> Any:
     """In a worker: the object of a `Constant`, mapped when it is first asked for."""
     if serial not in _constants:
         with open(path, "rb") as file:
-            memory = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+            access = mmap.ACCESS_COPY if private else mmap.ACCESS_READ
+            memory = memoryview(mmap.mmap(file.fileno(), size, access=access))
         header, *buffers = (memory[offset : offset + n] for offset, n in pickle.loads(memory[end:]))
         _constants[serial] = pickle.loads(header, buffers=buffers)
     return _constants[serial]

@@ -28,6 +28,7 @@ for module in ("numpy.rec", "numpy.char"):  # where their classes say they are f
 
 __all__ = [
     "ATOMS",
+    "REDUCERS",
     "arguments_dumps",
     "arguments_loads",
     "dumps",
@@ -204,6 +205,11 @@ def error_dumps(error: Exception) -> bytes:
     return file.getvalue()
 
 
+# How objects of a class, and of no class derived from it, are pickled where they cross to another process: what
+# `object.__reduce__` would return. For arrays of other packages, whose own way would copy their data into the header.
+REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
+
+
 class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Leaves the data of memory-mapped files where it is: the path travels, and the file is mapped again. Refuses open
     files, as each worker would read a copy of its own, from the beginning."""
@@ -221,6 +227,8 @@ class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return file_mapped, mapped
             if type(obj) is np.memmap:  # or its data would be in the header
                 return obj.view(np.ndarray).__reduce_ex__(5)
+        if type(obj) in REDUCERS:
+            return REDUCERS[type(obj)](obj)
         return super().reducer_override(obj)
 
 
@@ -230,6 +238,8 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _of_main, (obj.__qualname__,)
         if type(obj) is np.ndarray and not obj.flags.writeable:  # it is only here that nobody should write to it
             return obj.copy().__reduce_ex__(5)
+        if type(obj) in REDUCERS:
+            return REDUCERS[type(obj)](obj)
         return super().reducer_override(obj)
 
 

@@ -47,6 +47,8 @@ NOWHERE = contextlib.nullcontext()
 KEPT = 1 << 27  # memory of arrays up to here is used again for other arrays, in bytes
 LOOK = 0.0005  # seconds of work after which a worker looks for messages again
 
+place: int | None = None  # which worker of its pool this process is, from 0; None if it is no worker
+
 Queued = tuple[bool, bytes, Any, bool]  # whether the function is shared, the function, its arguments, piped
 
 
@@ -237,8 +239,10 @@ def keep_freed_memory() -> None:
             mallopt(trim_threshold, 2 * KEPT)  # alone it would lower the other one
 
 
-def main(tasks: int, results: int, life: int, size: int, place: int, marks: str) -> None:
+def main(tasks: int, results: int, life: int, size: int, index: int, marks: str) -> None:
     """Serve until the parent closes the pipe of tasks, or is gone."""
+    global place
+    place = index
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a word
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     die_with_parent(life)
@@ -257,7 +261,7 @@ def main(tasks: int, results: int, life: int, size: int, place: int, marks: str)
         if select.select([life], [], [], 1.0)[0]:  # the parent is gone, and its memory with it
             os._exit(0)
         raise
-    mark = np.frombuffer(marked, np.int64).data[MARK * place : MARK * (place + 1)]
+    mark = np.frombuffer(marked, np.int64).data[MARK * index : MARK * (index + 1)]
     try:
         Worker(tasks, results, mark).serve()
     except BrokenPipeError:  # the parent is gone
