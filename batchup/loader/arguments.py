@@ -14,7 +14,7 @@ from ..engine.shuffle import Shuffle, as_rng
 from ..work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
 from .plan import Seed
 
-__all__ = ["one_of", "plain_seed", "pool_of", "seed_of", "seed_of_plain", "shard_of", "world_of"]
+__all__ = ["found_shard", "one_of", "plain_seed", "pool_of", "seed_of", "seed_of_plain", "shard_of", "world_of"]
 
 
 def one_of(name: str, value: Any, allowed: Any) -> Any:
@@ -28,11 +28,20 @@ def shard_of(shard: Any) -> tuple[int, int] | None:
     if shard is None:
         return None
     if not isinstance(shard, (tuple, list)) or len(shard) != 2:
-        raise TypeError(f"shard should be (rank, world), such as (0, 2) for the first of two trainers, not {shard!r}")
+        raise TypeError(
+            f"shard should be (rank, world), such as (0, 2) for the first of two ranks, or 'auto', not {shard!r}"
+        )
     rank, world = whole("the rank of shard", shard[0], least=0), whole("the world of shard", shard[1])
     if rank >= world:
         raise ValueError(f"the rank of shard should be below its world, {world}, not {rank}")
     return rank, world
+
+
+def found_shard() -> tuple[int, int, str] | None:
+    """The rank and world size of this process, and who says so; None if nobody does."""
+    from ..interop.ranks import found_rank  # the one way up: what knows about frameworks is imported on use
+
+    return found_rank()
 
 
 def world_of(shard: Any) -> int:

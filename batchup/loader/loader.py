@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -25,7 +27,7 @@ from ..engine.stream import WorkStream, seconds
 from ..engine.trace import Trace, verdict
 from ..errors import PoolClosedError, located
 from ..work_pool import AbstractWorkerPool
-from .arguments import one_of, plain_seed, pool_of, seed_of, seed_of_plain, shard_of, world_of
+from .arguments import found_shard, one_of, plain_seed, pool_of, seed_of, seed_of_plain, shard_of, world_of
 from .fetch import FetchJob, FetchResult, Item
 from .job import InTurn
 from .loop import Loop, Run
@@ -63,9 +65,11 @@ class Loader:
         What becomes of a batch with fewer samples than the others. "pad" repeats its last sample, and gives every batch
         one more field, the boolean array ``valid`` (a tuple of one for each source, where these stand side by side and
         are not trimmed to one length); "wrap" fills it from the order of the next epoch.
-    shard : (int, int), optional
+    shard : (int, int) or "auto", optional
         ``(rank, world)``: all of `world` trainers draw one plan, and each takes every world-th batch of it. What is
-        drawn takes a seed then, the same for all.
+        drawn takes a seed then, the same for all. "auto" asks ``torch.distributed`` or ``jax.distributed``, where it is
+        initialised, and else the environment that torchrun, SLURM or Open MPI made; `repr` says which. Where nobody
+        knows of other processes, it is as without a shard.
     remainder : {"drop", "pad", "uneven"}, default "drop"
         Where the number of batches is no multiple of `world`: leave out the last few; repeat some, so that all are
         given (with ``last="pad"`` as batches that are not valid); or let some ranks have one batch fewer.
@@ -106,7 +110,7 @@ class Loader:
         pool: Literal["threads", "processes"] | int | AbstractWorkerPool | None = None,
         depth: int | None = None,
         last: Last = "keep",
-        shard: tuple[int, int] | None = None,
+        shard: tuple[int, int] | Literal["auto"] | None = None,
         remainder: Remainder = "drop",
         on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
@@ -116,17 +120,20 @@ class Loader:
         no_keywords("Loader", others, KEYWORDS)
         self.source = coerced(source, "source")
         self.batch_size = whole("batch_size", batch_size)
+        found = found_shard() if isinstance(shard, str) and shard == "auto" else None
+        self._shard_is_of = found[2] if found else ""
         self._plan = RunPlan(
             self.source.plan(self.batch_size),
             self.batch_size,
             as_rng(shuffle) is not None,
             one_of("last", last, Last),
-            shard_of(shard),
+            shard_of(found[:2] if found else shard),
             one_of("remainder", remainder, Remainder),
         )
         self._seed, self._seed_is_given = seed_of(shuffle)
         if world_of(self._plan.shard) > 1 and self._plan.follows_the_seed():
             _should_be_a_seed(shuffle, self._seed_is_given)
+        self._warned_of_ranks = False
         self._skips = one_of("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._depth = None if depth is None else whole("depth", depth)
@@ -156,6 +163,7 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         """The batches of one epoch: of the one whose state was loaded, from there on, or else of the next."""
         self._should_be_open()
+        self._warn_of_other_ranks()
         self._run.begin()
         replays = self.source.is_random_access
         return self._loop(self._items(self._run.epoch, self._run.step) if replays else iter(()), self._run.epoch)
@@ -264,6 +272,44 @@ class Loader:
         self._run.resume(position)
         self._end_the_loop()
 
+    def _rewind(self, epoch: int, step: int) -> None:
+        """Be at `step` of `epoch`, because whoever loops got no further, and the rest was only prefetched.
+
+        For what wraps a loader and takes batches ahead of its own consumer. The next loop is over the next epoch, as
+        after a loop that was left; `load_state_dict` is what goes on within an epoch.
+        """
+        self._end_the_loop()
+        self._run.epoch, self._run.step = whole("epoch", epoch, least=0), whole("step", step, least=0)
+
+    def to_torch(self, device: Any = None, pin_memory: bool | None = None, dtype: Any = None) -> Any:
+        """The same batches as PyTorch's tensors, moved to a device ahead of the loop.
+
+        Tensors share the memory of the arrays. Strings, objects, lists and numbers are left as they are.
+
+        Parameters
+        ----------
+        device : torch.device or str, optional
+            Where to move the batches to. Without one they stay on the CPU.
+        pin_memory : bool, optional
+            Whether to copy batches to pinned memory first. By default, where they are moved to a GPU. Without a GPU
+            there is none, and nothing is said.
+        dtype : torch.dtype, optional
+            The type of floating-point tensors; others keep theirs.
+
+        Returns
+        -------
+        TensorLoader or Prefetched
+            Iterated as the loader is, with its state: that counts what the loop has got, not what was moved ahead.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If PyTorch is not installed.
+        """
+        from ..interop.torch import to_torch  # the one way up: what knows about frameworks is imported on use
+
+        return to_torch(self, device, pin_memory, dtype, self._depth or 2)
+
     def stats(self) -> LoaderStats:
         """What was done so far, and where the time went.
 
@@ -317,6 +363,8 @@ class Loader:
 
     def __repr__(self) -> str:
         at = f"epoch={self.epoch}, step={self.step}"
+        if self._plan.shard:
+            at += f", shard={self._plan.shard}" + (f" from {self._shard_is_of}" if self._shard_is_of else "")
         return f"<Loader over {type(self.source).__name__}: batch_size={self.batch_size}, {at}>"
 
     def __reduce__(self) -> Never:
@@ -402,6 +450,20 @@ class Loader:
             "remainder": plan.remainder,
             "plan": self._plan_is,
         }
+
+    def _warn_of_other_ranks(self) -> None:
+        """Say once that all ranks of a process group get the same batches, where nothing shares them out."""
+        if self._plan.shard is None and not self._warned_of_ranks and "torch" in sys.modules:
+            from ..interop.ranks import torch_rank
+
+            ranks = torch_rank()
+            if ranks is not None and ranks.world > 1:
+                self._warned_of_ranks = True
+                warnings.warn(
+                    f'{ranks.world} ranks will get the same batches; pass shard="auto" to a Loader that is made after '
+                    "init_process_group, or shard=(rank, world)",
+                    stacklevel=3,
+                )
 
     def _should_replay(self, what: str) -> None:
         if not self.source.is_random_access:
