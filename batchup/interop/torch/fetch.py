@@ -280,7 +280,7 @@ def stacked(batch: Any, *, collate_fn_map: Any = None) -> Any:
         is_plain(each) and each.dtype == first.dtype and each.shape == first.shape for each in batch
     )
     if not alike or first.dtype not in NUMPY_TYPES:
-        return torch.stack(batch, 0) if not first.is_nested else of_torch.collate_tensor_fn(batch)
+        return torch.stack(batch, 0) if first.layout is torch.strided else of_torch.collate_tensor_fn(batch)
     out = torch.from_numpy(arena.empty((len(batch), *first.shape), NUMPY_TYPES[first.dtype]))
     return torch.stack(batch, 0, out=out)
 

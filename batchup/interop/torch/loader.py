@@ -235,7 +235,8 @@ class _Epochs:
         self.run = Run(self.trace, 0)
         self.pools: list[Pool] = []
         self._runs = itertools.count()
-        self._order = None if iterable else Order(loader._index_sampler, loader.generator, self._take is not None)
+        as_tensors = self._take is not None and self._take.subset is None
+        self._order = None if iterable else Order(loader._index_sampler, loader.generator, as_tensors)
         self._began: dict[str, Any] = {}  # what it takes to begin the epoch again
         self._drawn: deque[tuple[int, Any]] = deque()
         self._turns: Turns | None = None
