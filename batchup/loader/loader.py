@@ -120,14 +120,15 @@ class Loader:
         no_keywords("Loader", others, KEYWORDS)
         self.source = coerced(source, "source")
         self.batch_size = whole("batch_size", batch_size)
-        found = found_shard() if isinstance(shard, str) and shard == "auto" else None
+        finds = isinstance(shard, str) and shard == "auto"
+        found = found_shard() if finds else None
         self._shard_is_of = found[2] if found else ""
         self._plan = RunPlan(
             self.source.plan(self.batch_size),
             self.batch_size,
             as_rng(shuffle) is not None,
             one_of("last", last, Last),
-            shard_of(found[:2] if found else shard),
+            shard_of(found and found[:2] if finds else shard),
             one_of("remainder", remainder, Remainder),
         )
         self._seed, self._seed_is_given = seed_of(shuffle)
