@@ -46,30 +46,31 @@ def as_tensors(*batch: Any) -> Any:
     return tensors_of(whole)
 
 
-def tensors_of(batch: Any, dtype: Any = None, name: str = "the batch") -> Any:
+def tensors_of(batch: Any, dtype: Any = None, path: tuple[Any, ...] = ()) -> Any:
     """A tree of arrays as one of tensors; those of floats of type `dtype`."""
     if isinstance(batch, dict):
-        return {key: tensors_of(part, dtype, f"field {key!r} of {name}") for key, part in batch.items()}
+        return {key: tensors_of(part, dtype, (*path, key)) for key, part in batch.items()}
     if isinstance(batch, tuple):
-        parts = [tensors_of(part, dtype, f"field {i} of {name}") for i, part in enumerate(batch)]
+        parts = [tensors_of(part, dtype, (*path, i)) for i, part in enumerate(batch)]
         return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
     if isinstance(batch, np.ndarray) and batch.dtype.kind not in LEFT_ALONE:
-        batch = _tensor_of(batch, name)
+        batch = _tensor_of(batch, path)
     if dtype is not None and isinstance(batch, torch.Tensor) and batch.is_floating_point():
         return batch.to(dtype)
     return batch
 
 
-def _tensor_of(array: Any, name: str) -> Any:
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
-        array = array.copy()
+def _tensor_of(array: Any, path: tuple[Any, ...]) -> Any:
     try:
-        return torch.from_numpy(array)
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except (TypeError, ValueError):  # bytes in the other order, or strides below zero
+        pass
+    try:
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
     except TypeError as error:
+        fields = "".join(f"field {key!r} of " for key in reversed(path))
         raise TypeError(
-            f"{name} is of type {array.dtype}, which PyTorch lacks; map it to numbers first, or leave it out"
+            f"{fields}the batch is of type {array.dtype}, which PyTorch lacks; map it to numbers first, or leave it out"
         ) from error
 
 
