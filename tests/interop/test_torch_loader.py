@@ -4,6 +4,8 @@ import copy
 import os
 import pickle
 import random
+import subprocess
+import sys
 import threading
 from collections import namedtuple
 
@@ -703,3 +705,39 @@ def test_a_state_of_an_iterable_dataset_with_other_workers_is_refused():
 
     with pytest.raises(ValueError, match="num_workers=2, not 0"):
         DataLoader(Numbers(), batch_size=3).load_state_dict(loader.state_dict())
+
+
+def test_the_state_does_not_count_what_is_pinned_ahead(monkeypatch):
+    """Batches that were copied to pinned memory, and not delivered, are not in the state."""
+    from batchup.interop.torch import loader as module
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    pinned, third = [], threading.Event()
+
+    def pin(batch):
+        pinned.append(batch)
+        if len(pinned) == 3:
+            third.set()
+        return batch
+
+    monkeypatch.setattr(module, "pinned", pin)
+    made = [DataLoader(Augmented(), 4, True, pin_memory=True, generator=generator()) for _ in range(2)]
+    batches = iter(made[0])
+    next(batches)
+    assert third.wait(30)  # two more are ready
+    state = made[0].state_dict()
+    made[1].load_state_dict(state)
+
+    assert (0, 1) == (state["epoch"], state["step"])
+    assert equal(list(batches), list(made[1]))
+    assert equal(list(made[0]), list(made[1]))
+    for each in made:
+        each.close()
+
+
+def test_without_pytorch():
+    """Where PyTorch is missing, the error names it, with the command."""
+    code = "import sys; sys.modules['torch'] = None; import batchup.interop.torch"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert "needs PyTorch, which is not installed: pip install torch" in done.stderr
