@@ -14,7 +14,16 @@ from ..engine.shuffle import Shuffle, as_rng
 from ..work_pool import AbstractWorkerPool, WorkerPool, WorkerProcessPool, WorkerThreadPool
 from .plan import RunPlan, Seed
 
-__all__ = ["check_option", "check_seed", "check_sequential", "check_shard", "choose_pool", "choose_seed", "world_size"]
+__all__ = [
+    "check_option",
+    "check_seed",
+    "check_sequential",
+    "check_shard",
+    "choose_pool",
+    "choose_seed",
+    "found_shard",
+    "world_size",
+]
 
 
 def check_option(name: str, value: Any, allowed: Any) -> Any:
@@ -30,11 +39,20 @@ def check_shard(shard: Any) -> tuple[int, int] | None:
     if shard is None:
         return None
     if not isinstance(shard, (tuple, list)) or len(shard) != 2:
-        raise TypeError(f"shard should be (rank, world_size), such as (0, 2) for the first of two ranks, not {shard!r}")
+        raise TypeError(
+            f"shard should be (rank, world_size), such as (0, 2) for the first of two ranks, or 'auto', not {shard!r}"
+        )
     rank, world = whole("the rank of shard", shard[0], least=0), whole("the world size of shard", shard[1])
     if rank >= world:
         raise ValueError(f"the rank of shard should be below its world size, {world}, not {rank}")
     return rank, world
+
+
+def found_shard() -> tuple[int, int, str] | None:
+    """The rank and world size of this process, and where they are from; None if nothing says so."""
+    from ..interop.ranks import found_rank  # the one import upwards: frameworks are imported on use
+
+    return found_rank()
 
 
 def world_size(shard: tuple[int, int] | None) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, Never
@@ -24,7 +26,15 @@ from ..engine.trace import Trace, verdict
 from ..errors import PoolClosedError, located
 from ..work_pool import AbstractWorkerPool
 from . import state as run_state
-from .arguments import check_option, check_seed, check_sequential, check_shard, choose_pool, choose_seed
+from .arguments import (
+    check_option,
+    check_seed,
+    check_sequential,
+    check_shard,
+    choose_pool,
+    choose_seed,
+    found_shard,
+)
 from .fetch import FetchJob, FetchResult, Item
 from .in_turn import InTurn
 from .loop import Loop, RunState
@@ -65,9 +75,11 @@ class Loader(Closing):
         "pad" fills it with repeats of its last sample, and adds a field to every batch: the boolean array ``valid``
         (for a composite that does not trim, a tuple with one array per source). "wrap" fills it with the first samples
         of the next epoch.
-    shard : (int, int), optional
+    shard : (int, int) or "auto", optional
         ``(rank, world_size)``, for training with several ranks. Each rank gets every world_size-th batch of the same
-        epoch, starting from batch number `rank`. Random orders need the same seed on all ranks.
+        epoch, starting from batch number `rank`. Random orders need the same seed on all ranks. "auto" asks
+        ``torch.distributed`` or ``jax.distributed`` if it is initialised, else the environment that torchrun, SLURM or
+        Open MPI set; `repr` says which. If nothing says so, there is no shard.
     remainder : {"drop", "pad", "uneven"}, default "drop"
         What to do with the leftover batches at the end of an epoch, if the number of batches is not a multiple of the
         world size. "drop" leaves them out, so by default their samples do not come in this epoch. "pad" gives all of
@@ -111,7 +123,7 @@ class Loader(Closing):
         pool: Literal["threads", "processes"] | int | AbstractWorkerPool | None = None,
         depth: int | None = None,
         last: Last = "keep",
-        shard: tuple[int, int] | None = None,
+        shard: tuple[int, int] | Literal["auto"] | None = None,
         remainder: Remainder = "drop",
         on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
@@ -121,15 +133,19 @@ class Loader(Closing):
         no_keywords("Loader", others, KEYWORDS)
         self.source = as_data_source(source, "source")
         self.batch_size = whole("batch_size", batch_size)
+        finds = isinstance(shard, str) and shard == "auto"
+        found = found_shard() if finds else None
+        self._shard_is_of = found[2] if found else ""
         self._plan = RunPlan(
             self.source.plan(self.batch_size).lazy(),
             self.batch_size,
             as_rng(shuffle) is not None,
             check_option("last", last, Last),
-            check_shard(shard),
+            check_shard(found and found[:2] if finds else shard),
             check_option("remainder", remainder, Remainder),
         )
         self._seed, self._seed_is_given = choose_seed(shuffle)
+        self._warned_of_ranks = False
         check_seed(shuffle, self._plan, self._seed_is_given)
         self._skips = check_option("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
@@ -161,6 +177,7 @@ class Loader(Closing):
     def __iter__(self) -> Iterator[Batch]:
         """The batches of the next epoch; after `load_state_dict`, the rest of the epoch of the state."""
         self._should_be_open()
+        self._warn_of_other_ranks()
         self._run.begin()
         replays = self.source.is_random_access
         return self._loop(self._items(self._run.epoch, self._run.step) if replays else iter(()), self._run.epoch)
@@ -259,6 +276,44 @@ class Loader(Closing):
         self._run.resume(position)
         self._end_the_loop()
 
+    def _rewind(self, epoch: int, step: int) -> None:
+        """Be at `step` of `epoch`, because whoever loops got no further, and the rest was only prefetched.
+
+        For what wraps a loader and takes batches ahead of its own consumer. The next loop is over the next epoch, as
+        after a loop that was left; `load_state_dict` is what goes on within an epoch.
+        """
+        self._end_the_loop()
+        self._run.epoch, self._run.step = whole("epoch", epoch, least=0), whole("step", step, least=0)
+
+    def to_torch(self, device: Any = None, pin_memory: bool | None = None, dtype: Any = None) -> Any:
+        """The same batches as PyTorch's tensors, moved to a device ahead of the loop.
+
+        Tensors share the memory of the arrays. Strings, objects, lists and numbers are left as they are.
+
+        Parameters
+        ----------
+        device : torch.device or str, optional
+            Where to move the batches to. Without one they stay on the CPU.
+        pin_memory : bool, optional
+            Whether to copy batches to pinned memory first. By default, where they are moved to a GPU. Without a GPU
+            there is none, and nothing is said.
+        dtype : torch.dtype, optional
+            The type of floating-point tensors; others keep theirs.
+
+        Returns
+        -------
+        TensorLoader or Prefetched
+            Iterated as the loader is, with its state: that counts what the loop has got, not what was moved ahead.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If PyTorch is not installed.
+        """
+        from ..interop.torch import to_torch  # the one way up: what knows about frameworks is imported on use
+
+        return to_torch(self, device, pin_memory, dtype, self._depth or 2)
+
     def stats(self) -> LoaderStats:
         """What was delivered so far, and where the time went.
 
@@ -312,6 +367,8 @@ class Loader(Closing):
 
     def __repr__(self) -> str:
         at = f"epoch={self.epoch}, step={self.step}"
+        if self._plan.shard:
+            at += f", shard={self._plan.shard}" + (f" from {self._shard_is_of}" if self._shard_is_of else "")
         return f"<Loader over {type(self.source).__name__}: batch_size={self.batch_size}, {at}>"
 
     def __reduce__(self) -> Never:
@@ -382,6 +439,20 @@ class Loader(Closing):
     def _parameters(self) -> dict[str, Any]:
         self._fingerprint = self._fingerprint or fingerprint(self._plan.plan.signature())
         return run_state.parameters(self.source, self._plan, self._fingerprint)
+
+    def _warn_of_other_ranks(self) -> None:
+        """Say once that all ranks of a process group get the same batches, where nothing shares them out."""
+        if self._plan.shard is None and not self._warned_of_ranks and "torch" in sys.modules:
+            from ..interop.ranks import torch_rank
+
+            ranks = torch_rank()
+            if ranks is not None and ranks.world > 1:
+                self._warned_of_ranks = True
+                warnings.warn(
+                    f'{ranks.world} ranks will get the same batches; pass shard="auto" to a Loader that is made after '
+                    "init_process_group, or shard=(rank, world)",
+                    stacklevel=3,
+                )
 
     def _should_replay(self, what: str) -> None:
         if not self.source.is_random_access:

@@ -29,6 +29,7 @@ for module in ("numpy.rec", "numpy.char"):  # or cloudpickle pickles their class
 __all__ = [
     "ATOMS",
     "BY_REFERENCE",
+    "REDUCERS",
     "arguments_dumps",
     "arguments_loads",
     "dumps",
@@ -212,6 +213,11 @@ def error_dumps(error: Exception) -> bytes:
     return file.getvalue()
 
 
+# How objects of a class, but not of classes derived from it, are pickled on their way to another process: by what
+# `object.__reduce__` would return. For arrays of other packages, whose own way would copy their data into the header.
+REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
+
+
 class _ValuePickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Keeps NULs at the end of NumPy's bytes and text, which pickles of NumPy's own drop."""
 
@@ -242,6 +248,8 @@ class _SourcePickler(_ValuePickler):
                 return file_mapped, mapped
             if type(obj) is np.memmap:  # otherwise its data would be in the header
                 return obj.view(np.ndarray).__reduce_ex__(5)
+        if type(obj) in REDUCERS:
+            return REDUCERS[type(obj)](obj)
         reduced = BY_REFERENCE.get(type(obj).__module__.partition(".")[0])
         if reduced is not None:
             reference = reduced(obj)
@@ -256,6 +264,8 @@ class _ResultPickler(_ValuePickler):
             return _of_main, (obj.__qualname__,)
         if type(obj) is np.ndarray and not obj.flags.writeable:  # it is read-only in the worker alone
             return obj.copy().__reduce_ex__(5)
+        if type(obj) in REDUCERS:
+            return REDUCERS[type(obj)](obj)
         return super().reducer_override(obj)
 
 

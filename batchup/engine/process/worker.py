@@ -47,6 +47,8 @@ NO_ARENA = contextlib.nullcontext()
 KEPT = 1 << 27  # memory that freed arrays of up to so many bytes leave is kept for other arrays
 LOOK = 0.0005  # seconds of work after which a worker reads messages again
 
+place: int | None = None  # the index of this process among the workers of its pool; None if it is no worker
+
 Queued: TypeAlias = tuple[bool, bytes, Any, bool]  # is the function shared, the function, its arguments, piped
 Message: TypeAlias = tuple[int, Any, Any, Any]  # kind, header, where, more: the end of a message (see `protocol`)
 
@@ -243,6 +245,8 @@ def main(tasks: int, results: int, lifeline: int, size: int, index: int, marks: 
     marks : str
         The path of a shared segment.
     """
+    global place
+    place = index
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a traceback
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     die_with_parent(lifeline)

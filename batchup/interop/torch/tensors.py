@@ -1,0 +1,253 @@
+"""Batches as tensors, on the CPU or on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from ..prefetch import Prefetched
+
+__all__ = ["TensorLoader", "as_tensors", "pinned", "to_torch"]
+
+LEFT_ALONE = "OSUT"  # kinds of arrays: objects, and strings
+
+
+def as_tensors(*batch: Any) -> Any:
+    """The arrays of a batch as tensors that share their memory, for `map`.
+
+    Strings, objects, lists and numbers are left as they are. An array that is read-only is copied.
+
+    Parameters
+    ----------
+    *batch : arrays, or one dict of them
+        May be nested.
+
+    Returns
+    -------
+    tuple or dict
+
+    Raises
+    ------
+    TypeError
+        If an array is of a type that PyTorch lacks, such as dates; it says which.
+
+    Examples
+    --------
+    >>> from batchup import ArrayDataSource
+    >>> ds = ArrayDataSource([np.arange(3), np.array(["a", "b", "c"])]).map(as_tensors)
+    >>> next(ds.batch_iterator(2))
+    (tensor([0, 1]), array(['a', 'b'], dtype='<U1'))
+    """
+    whole = batch[0] if len(batch) == 1 and isinstance(batch[0], dict) else batch
+    return tensors_of(whole)
+
+
+def tensors_of(batch: Any, dtype: Any = None, path: tuple[Any, ...] = ()) -> Any:
+    """A tree of arrays as one of tensors; those of floats of type `dtype`."""
+    if isinstance(batch, dict):
+        return {key: tensors_of(part, dtype, (*path, key)) for key, part in batch.items()}
+    if isinstance(batch, tuple):
+        parts = [tensors_of(part, dtype, (*path, i)) for i, part in enumerate(batch)]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
+    if isinstance(batch, np.ndarray) and batch.dtype.kind not in LEFT_ALONE:
+        batch = _tensor_of(batch, path)
+    if dtype is not None and isinstance(batch, torch.Tensor) and batch.is_floating_point():
+        return batch.to(dtype)
+    return batch
+
+
+def _tensor_of(array: Any, path: tuple[Any, ...]) -> Any:
+    try:
+        return torch.from_numpy(array if array.flags.writeable else array.copy())
+    except (TypeError, ValueError):  # bytes in the other order, or strides below zero
+        pass
+    try:
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
+    except TypeError as error:
+        fields = "".join(f"field {key!r} of " for key in reversed(path))
+        raise TypeError(
+            f"{fields}the batch is of type {array.dtype}, which PyTorch lacks; map it to numbers first, or leave it out"
+        ) from error
+
+
+def to_torch(loader: Any, device: Any = None, pin_memory: bool | None = None, dtype: Any = None, depth: int = 2) -> Any:
+    """The batches of a loader as tensors, moved to a device ahead of the loop; what ``loader.to_torch`` calls.
+
+    Parameters
+    ----------
+    loader : Loader
+    device : torch.device or str, optional
+        Where to move the batches to. Without one they stay on the CPU.
+    pin_memory : bool, optional
+        Whether to copy batches to pinned memory first. By default, where they are moved to a GPU. Without a GPU there
+        is none, and nothing is said.
+    dtype : torch.dtype, optional
+        The type of floating-point tensors; others keep theirs.
+    depth : int, default 2
+        How many batches are moved ahead of the loop.
+
+    Returns
+    -------
+    TensorLoader or Prefetched
+        With the methods of the loader that a training loop needs. The state counts what the loop has got, not what was
+        moved ahead.
+
+    Examples
+    --------
+    >>> from batchup import Loader
+    >>> for X, y in to_torch(Loader([np.zeros((5, 2)), np.arange(5)], 4), dtype=torch.float32):
+    ...     print(X.shape, X.dtype, y)
+    torch.Size([4, 2]) torch.float32 tensor([0, 1, 2, 3])
+    torch.Size([1, 2]) torch.float32 tensor([4])
+    """
+    target = None if device is None else torch.device(device)
+    moves = target is not None and target.type != "cpu"
+    pins = (moves if pin_memory is None else bool(pin_memory)) and torch.cuda.is_available()
+    if not moves and not pins:
+        return TensorLoader(loader, dtype)
+    if target is not None and target.type == "cuda":
+        return _OnGpu(loader, _ToGpu(target, dtype, pins), depth)
+    return Prefetched(loader, _Move(target, dtype, pins), depth)
+
+
+class TensorLoader:
+    """A loader whose batches are tensors; made by `to_torch`.
+
+    Parameters
+    ----------
+    loader : Loader
+    dtype : torch.dtype or None
+    """
+
+    def __init__(self, loader: Any, dtype: Any = None) -> None:
+        self.loader, self.dtype = loader, dtype
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is under way, or comes next."""
+        return int(self.loader.epoch)
+
+    @property
+    def step(self) -> int:
+        """How many batches of this epoch were delivered."""
+        return int(self.loader.step)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of one epoch: of the one whose state was loaded, from there on, or else of the next."""
+        return map(self._converted, self.loader)
+
+    def steps(self, n: int) -> Iterator[Any]:
+        """The next `n` batches, from where the loader is, across the borders of epochs."""
+        return map(self._converted, self.loader.steps(n))
+
+    def batch(self, epoch: int, step: int) -> Any:
+        """One batch of the run, fetched here and now. The loader stays where it is."""
+        return self._converted(self.loader.batch(epoch, step))
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __repr__(self) -> str:
+        return f"<TensorLoader of {self.loader!r}>"
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the loader."""
+        state: dict[str, Any] = self.loader.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on at the exact next batch of the run that `state` was saved in."""
+        self.loader.load_state_dict(state)
+
+    def stats(self) -> Any:
+        """What the loader has done so far, and where the time went."""
+        return self.loader.stats()
+
+    def explain(self) -> str:
+        """What limits the loop, in one sentence."""
+        return str(self.loader.explain())
+
+    def close(self) -> None:
+        """Close the loader."""
+        self.loader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _converted(self, batch: Any) -> Any:
+        return tensors_of(batch, self.dtype)
+
+
+def pinned(batch: Any) -> Any:
+    """The tensors of a batch, in pinned memory, from which a GPU reads by itself."""
+    from torch.utils.data._utils.pin_memory import pin_memory
+
+    return pin_memory(batch)
+
+
+class _Move:
+    """The tensors of a batch on a device."""
+
+    def __init__(self, device: Any, dtype: Any, pins: bool) -> None:
+        self.device, self.dtype, self.pins = device, dtype, pins
+
+    def __call__(self, batch: Any) -> Any:
+        tensors = tensors_of(batch, self.dtype)
+        tensors = pinned(tensors) if self.pins else tensors
+        return tensors if self.device is None else moved(tensors, self.device)
+
+
+class _ToGpu(_Move):
+    """The tensors of a batch on a GPU, moved on a stream beside that of the loop; and when they will be there."""
+
+    stream: Any = None
+
+    def __call__(self, batch: Any) -> Any:
+        if self.stream is None:
+            self.stream = torch.cuda.Stream(self.device)
+        with torch.cuda.stream(self.stream):
+            tensors = super().__call__(batch)
+            return tensors, self.stream.record_event()
+
+
+class _OnGpu(Prefetched):
+    """Batches that were moved by `_ToGpu`, and that what the loop does waits for."""
+
+    def _over(self, loop: Iterator[Any]) -> Iterator[Any]:
+        return map(_arrived_on_gpu, super()._over(loop))
+
+
+def _arrived_on_gpu(batch: Any) -> Any:
+    tensors, event = batch
+    current = torch.cuda.current_stream()
+    current.wait_event(event)
+    for tensor in _tensors_in(tensors):
+        tensor.record_stream(current)  # its memory is not used again before the loop's work on it is done
+    return tensors
+
+
+def moved(batch: Any, device: Any) -> Any:
+    """The tensors of a tree, on a device; the rest as it is."""
+    if isinstance(batch, dict):
+        return {key: moved(part, device) for key, part in batch.items()}
+    if isinstance(batch, tuple):
+        parts = [moved(part, device) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
+    return batch.to(device, non_blocking=True) if isinstance(batch, torch.Tensor) else batch
+
+
+def _tensors_in(batch: Any) -> Iterator[Any]:
+    if isinstance(batch, (dict, tuple)):
+        for part in batch.values() if isinstance(batch, dict) else batch:
+            yield from _tensors_in(part)
+    elif isinstance(batch, torch.Tensor):
+        yield batch
