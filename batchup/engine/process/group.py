@@ -21,13 +21,13 @@ import numpy as np
 
 from ..pools import cores
 from .constants import Constant
-from .protocol import DROP, FREE, MAPPED, MARK, Inbox, framed
+from .protocol import DROP, FREE, MAPPED, MARK, START, Inbox, framed
 from .shared_memory import Memory, Segment
 
 __all__ = ["GRACE", "WorkerGroup", "WorkerProcess", "end_group"]
 
 GRACE = 0.5  # seconds that workers have to end their tasks when the pool is closed
-START = (
+PROGRAM = (
     "import sys; n = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + n]; "
     "from batchup.engine.process.worker import main; main(*map(int, sys.argv[2 + n : -1]), sys.argv[-1])"
 )
@@ -176,7 +176,7 @@ def _start_process(fds: list[int], marks: Segment, index: int, environment: dict
     options = ["-P", *getattr(subprocess, "_args_from_interpreter_flags", list)()]
     path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
     numbers = [*fds, marks.size, index]
-    command = [sys.executable, *options, "-c", START, str(len(path)), *path, *map(str, numbers), marks.path]
+    command = [sys.executable, *options, "-c", PROGRAM, str(len(path)), *path, *map(str, numbers), marks.path]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until `worker.main` sets what Ctrl-C does
     try:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=fds, env=environment)
@@ -191,14 +191,17 @@ class WorkerGroup:
     ----------
     n : int
         How many.
+    initializer : Constant, optional
+        A function that each worker calls first, and its arguments.
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, initializer: Constant | None = None) -> None:
         self.size = n
+        self.initializer = initializer
         self.marks = Segment(8 * MARK * n)
         self._marks = np.frombuffer(self.marks.map(), dtype=np.int64).reshape(n, MARK)
         self._lifeline, self._keep_alive = os.pipe()  # ends when this process does: see `worker.die_with_parent`
-        self.constants: weakref.WeakSet[Constant] = weakref.WeakSet()
+        self.constants: weakref.WeakSet[Constant] = weakref.WeakSet([initializer] if initializer else [])
         self._poll = select.poll()
         self._by_fd: dict[int, WorkerProcess] = {}
         self.environment = dict(os.environ)
@@ -215,6 +218,7 @@ class WorkerGroup:
     def start(self, index: int) -> None:
         """Start a worker; its mark is the one at `index`."""
         worker = WorkerProcess(index, self._lifeline, self.marks, self.environment)
+        worker.send_now((START, self.initializer.reference if self.initializer else b""))
         self.workers.append(worker)
         for fd in (worker.results, worker.ending):
             self._listen(worker, fd, select.POLLIN)

@@ -78,6 +78,7 @@ class Restarts:
     def _fail_all(self, dead: WorkerProcess, exit_code: int | None) -> None:
         for answer in dead.answers.values():
             why = f"worker processes end before they begin to work, with exit code {exit_code}"
+            why += "; the initializer of the pool may be to blame" if self._schedule.group.initializer else ""
             self._schedule.fail(answer, WorkerDiedError(why))
         dead.answers = {}
         self._failed_starts = 0

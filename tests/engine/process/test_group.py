@@ -69,7 +69,7 @@ def heard(group: WorkerGroup, n: int, seconds: float = 30.0) -> list[tuple]:
 
 
 def frame_of(number, fn, *args):
-    return framed((CALL, number, pickling.inline(fn), pickling.arguments_dumps(args, {}), False))
+    return framed((CALL, number, pickling.inline(fn), pickling.arguments_dumps(args, {}), b"", False))
 
 
 def test_a_worker_greets_and_does_what_it_is_sent(group):
