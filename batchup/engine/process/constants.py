@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
 import pickle
 import threading
 from typing import Any
@@ -12,13 +11,14 @@ import numpy as np
 
 from ...errors import SharedMemoryError
 from .pickling import ATOMS, dumps
-from .shared_memory import Memory, Segment, address, aligned_end, equal, laid_out, write_all
+from .shared_memory import Memory, Segment, address, aligned_end, equal, laid_out, private_memory, write_all
 
 __all__ = ["Constant", "constant", "forget"]
 
 
 class Constant:
-    """An object that the workers of a pool share. Its arrays are in memory once, and each worker maps them read-only.
+    """An object that the workers of a pool share. Its arrays are in memory once, and each worker maps them, as
+    read-only arrays (see `private_memory` for writes in C all the same).
 
     Its pickle is a reference of some hundred bytes. Unpickled in a worker, that is the object.
     """
@@ -106,7 +106,7 @@ def constant(serial: int, path: str, size: int, end: int) -> Any:
     """In a worker: the object of a `Constant`. It is mapped at the first call."""
     if serial not in _constants:
         with open(path, "rb") as file:
-            memory = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+            memory = private_memory(file.fileno(), size)
         header, *buffers = (memory[offset : offset + n] for offset, n in pickle.loads(memory[end:]))
         _constants[serial] = pickle.loads(header, buffers=buffers)
     return _constants[serial]

@@ -14,8 +14,7 @@ __all__ = ["Restarts"]
 
 LIKELY_CAUSES = {  # by exit code
     -signal.SIGKILL: "-9 is often the system's answer to too little memory",
-    -signal.SIGSEGV: "-11 is that of code in C, often where it writes into a tensor that shares the memory of an array "
-    "of the source, which is read-only here: make a copy first",
+    -signal.SIGSEGV: "-11 is that of code in C that reads or writes where it may not",
 }
 
 

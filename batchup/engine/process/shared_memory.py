@@ -6,6 +6,7 @@ import ctypes
 import functools
 import mmap
 import os
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
@@ -24,12 +25,16 @@ __all__ = [
     "aligned_end",
     "equal",
     "laid_out",
+    "private_memory",
     "total_size",
     "writable_memory",
     "write_all",
 ]
 
 Memory: TypeAlias = Any  # a ctypes array of bytes: weakly referable, without a descriptor
+# MAP_NORESERVE of mmap(2), which Python has no name for: the system does not count private pages before they are
+# written to, so that a file may be larger than memory
+NO_RESERVE = 0x4000 if sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64") else 0
 ByteRange: TypeAlias = tuple[int, int]  # offset and size, in bytes
 
 
@@ -122,6 +127,19 @@ def writable_memory(fd: int, size: int) -> Memory:
     memory = (ctypes.c_ubyte * size).from_address(address)
     weakref.finalize(memory, _libc().munmap, address, size).atexit = False
     return memory
+
+
+def private_memory(fd: int, size: int = 0) -> memoryview:
+    """The memory behind a descriptor, to read. Code in C that writes to it all the same changes a copy of its own.
+
+    A page is copied when it is first written to. Such writes are seen in this process alone.
+    """
+    try:
+        prot = mmap.PROT_READ | mmap.PROT_WRITE
+        mapped = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE | NO_RESERVE, prot=prot)
+    except OSError:  # where the system counts what might be written to as memory in use, there may not be so much
+        mapped = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+    return memoryview(mapped).toreadonly()
 
 
 @functools.cache

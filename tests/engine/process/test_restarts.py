@@ -79,7 +79,7 @@ def killed_by(number):
 
 @pytest.mark.parametrize(
     ("number", "hint"),
-    [(signal.SIGKILL, "too little memory"), (signal.SIGSEGV, "which is read-only here: make a copy first")],
+    [(signal.SIGKILL, "too little memory"), (signal.SIGSEGV, "code in C")],
 )
 def test_how_a_worker_ended_hints_at_why(number, hint):
     """By the system, or by a write to where it may not."""
