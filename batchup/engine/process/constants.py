@@ -11,7 +11,8 @@ import numpy as np
 
 from ...errors import SharedMemoryError
 from .pickling import ATOMS, dumps
-from .shared_memory import Memory, Segment, address, aligned_end, equal, laid_out, private_memory, write_all
+from .shared_memory import Memory, Segment, address, aligned_end, equal, private_memory, write_all
+from .views import ByteArray, laid_out_once
 
 __all__ = ["Constant", "constant", "forget"]
 
@@ -35,15 +36,17 @@ class Constant:
         finally:
             _pickling.constants = outer
         parts = [memoryview(header), *buffers]
-        ranges = self.ranges = laid_out(parts)
+        ranges, written = laid_out_once(parts)
+        self.ranges = ranges
         # what cannot change is held, so that nothing else can be allocated at its address
         self._fixed = [part if _is_of_bytes(part) else None for part in parts]
         ranges_pickled = memoryview(pickle.dumps(ranges))  # there may be thousands, so they are stored with the data
-        self.end = aligned_end(ranges)
+        self.end = aligned_end([max(ranges, key=sum)])
         self.segment = Segment(self.end + ranges_pickled.nbytes, reserve=False)
         try:
-            for (offset, _), part in zip([*ranges, (self.end, 0)], [*parts, ranges_pickled], strict=True):
-                write_all(self.segment.fd, part, offset)
+            for i in written:
+                write_all(self.segment.fd, parts[i], ranges[i][0])
+            write_all(self.segment.fd, ranges_pickled, self.end)
         except OSError as error:
             self.segment.close()
             n = self.segment.size
@@ -93,7 +96,7 @@ ATOMS.add(Constant)  # `pickle` pickles it as a reference
 def _is_of_bytes(part: memoryview) -> bool:
     """Whether this is the memory of an array over `bytes`, which nobody can write to."""
     owner: Any = part.obj
-    while isinstance(owner, np.ndarray):
+    while isinstance(owner, (np.ndarray, ByteArray)):
         owner = owner.base
     return isinstance(owner, bytes) and isinstance(part.obj, np.ndarray)
 

@@ -21,6 +21,7 @@ except ImportError:  # joblib before 1.6 brings its own
 from ...errors import DataSourcePicklingError
 from .file_maps import FileMaps, file_mapped, in_a_file
 from .shared_memory import ByteRange
+from .views import reduced_array, reduced_tensor
 
 for module in ("numpy.rec", "numpy.char"):  # or cloudpickle pickles their classes by value, as it finds no module
     with contextlib.suppress(ImportError):
@@ -220,8 +221,10 @@ class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
             if mapped is not None:
                 return file_mapped, mapped
             if type(obj) is np.memmap:  # otherwise its data would be in the header
-                return obj.view(np.ndarray).__reduce_ex__(5)
-        return super().reducer_override(obj)
+                obj = obj.view(np.ndarray)
+                return reduced_array(obj) or obj.__reduce_ex__(5)
+            return reduced_array(obj) or NotImplemented
+        return reduced_tensor(obj) or super().reducer_override(obj)
 
 
 class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
