@@ -45,8 +45,10 @@ def reduced_array(array: npt.NDArray[Any]) -> tuple[Any, ...] | None:
         low, high = (low, high + (n - 1) * stride) if stride >= 0 else (low + (n - 1) * stride, high)
     high += array.itemsize
     if high - low > array.nbytes:
-        return np.ascontiguousarray(array).__reduce_ex__(5)
-    memory = pickle.PickleBuffer(np.asarray(ByteArray(array, low, high)))
+        copied: tuple[Any, ...] = np.ascontiguousarray(array).__reduce_ex__(5)  # type: ignore[assignment]
+        return copied
+    between: Any = np.asarray(ByteArray(array, low, high))
+    memory = pickle.PickleBuffer(between)
     return strided, (memory, array.dtype, array.shape, address_of(array) - low, array.strides)
 
 

@@ -54,7 +54,7 @@ def test_the_memory_of_views_is_sent_once(obj, size):
 def arrays_in(obj):
     if isinstance(obj, np.ndarray):
         return [obj]
-    return [each for each in (obj.values() if isinstance(obj, dict) else obj)]
+    return list(obj.values() if isinstance(obj, dict) else obj)
 
 
 def test_a_change_is_seen_through_a_view():
