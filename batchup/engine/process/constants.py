@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import pickle
+import sys
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
 
 from ...errors import SharedMemoryError
-from .pickling import ATOMS, dumps
+from .pickling import ATOMS, dumps, generators_in, is_generator
+from .places import is_ours, place_of
 from .shared_memory import Memory, Segment, address, aligned_end, equal, private_memory, write_all
 from .views import ByteArray, laid_out_once
 
@@ -29,9 +32,10 @@ class Constant:
 
     def __init__(self, obj: Any) -> None:
         self.serial = next(self.serials)
+        generators: list[Any] = []
         outer, _pickling.constants = getattr(_pickling, "constants", None), []
         try:
-            header, buffers = dumps(obj)
+            header, buffers = dumps(obj, generators)
             self._parts = _pickling.constants  # constants that are part of the object: they live as long as it does
         finally:
             _pickling.constants = outer
@@ -52,6 +56,8 @@ class Constant:
             n = self.segment.size
             raise SharedMemoryError(f"{n} bytes of shared memory cannot be allocated: {error}") from error
         self.reference = pickle.dumps(self, 5)
+        if generators:
+            _warn_of_generator(obj)
         self._memory: Memory | None = None
 
     def holds(self, obj: Any) -> bool:
@@ -91,6 +97,32 @@ class Constant:
 
 
 ATOMS.add(Constant)  # `pickle` pickles it as a reference
+
+
+_warned: set[str] = set()  # what was said
+
+
+def _warn_of_generator(obj: Any) -> None:
+    place = place_of(obj, lambda part: bool(generators_in(part)))
+    if is_ours(place.part) or is_ours(place.parent) and is_generator(place.part):
+        return  # one of a sampler, or another one that is used in this process alone
+    kind = type(place.part)
+    said = (
+        f"{place} is a random generator ({kind.__module__.partition('.')[0]}'s {kind.__name__}), and each worker "
+        "process has a copy of it, so that its random numbers repeat in each worker; use source.random_map(fn), which calls "
+        "fn(*batch, rng) with another generator for each batch"
+    )
+    if said not in _warned:
+        _warned.add(said)
+        warnings.warn(said, RuntimeWarning, stacklevel=_frames_of_ours())
+
+
+def _frames_of_ours() -> int:
+    """The `stacklevel` of whoever called batchup."""
+    frame, n = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "batchup":
+        frame, n = frame.f_back, n + 1
+    return n
 
 
 def _is_of_bytes(part: memoryview) -> bool:

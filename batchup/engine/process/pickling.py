@@ -7,8 +7,9 @@ import functools
 import importlib
 import io
 import pickle
+import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +21,7 @@ except ImportError:  # joblib before 1.6 brings its own
 
 from ...errors import DataSourcePicklingError
 from .file_maps import FileMaps, file_mapped, in_a_file
+from .places import place_of
 from .shared_memory import ByteRange
 from .views import reduced_array, reduced_tensor
 
@@ -33,7 +35,9 @@ __all__ = [
     "arguments_loads",
     "dumps",
     "error_dumps",
+    "generators_in",
     "inline",
+    "is_generator",
     "is_plain",
     "result_dumps",
     "result_in",
@@ -41,8 +45,9 @@ __all__ = [
 ]
 
 
-def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
+def dumps(obj: Any, generators: list[Any] | None = None) -> tuple[bytes, list[memoryview]]:
     """A header, and the buffers that were left out of it. Functions and classes of ``__main__`` are pickled by value.
+    The random generators in it are appended to `generators`.
 
     Raises
     ------
@@ -53,8 +58,11 @@ def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
     try:
         _describe_main()
         file = io.BytesIO()
-        _SourcePickler(file, 5, buffer_callback=buffers.append).dump(obj)
+        pickler = _SourcePickler(file, 5, buffer_callback=buffers.append)
+        pickler.dump(obj)
         header = file.getvalue()
+        if generators is not None:
+            generators += pickler.generators
     except Exception as error:
         raise _unpicklable(obj, error) from error
     return header, [buffer.raw() for buffer in buffers]
@@ -87,10 +95,27 @@ def _describe_main() -> None:
 
 
 def _unpicklable(obj: Any, error: Exception) -> DataSourcePicklingError:
+    place = place_of(obj, _cannot_be_pickled)
     return DataSourcePicklingError(
-        f"{_culprit(obj)} cannot be sent to a worker process, because it cannot be pickled ({error}); "
+        f"{place} cannot be sent to a worker process, because it cannot be pickled ({error}); "
         "keep what it is made from, such as a path, and make it on first use, or use threads"
     )
+
+
+def _cannot_be_pickled(part: Any) -> bool:
+    try:
+        _SourcePickler(io.BytesIO(), 5, buffer_callback=lambda _: None).dump(part)
+    except Exception:
+        return True
+    return False
+
+
+def generators_in(obj: Any) -> list[Any]:
+    """The random generators that would be sent with `obj`."""
+    pickler = _SourcePickler(io.BytesIO(), 5, buffer_callback=lambda _: None)
+    with contextlib.suppress(Exception):
+        pickler.dump(obj)
+    return pickler.generators
 
 
 def arguments_dumps(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -210,6 +235,10 @@ class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
     worker would read a copy of its own, from the beginning."""
 
     @functools.cached_property
+    def generators(self) -> list[Any]:
+        return []
+
+    @functools.cached_property
     def maps(self) -> FileMaps:
         return FileMaps()
 
@@ -224,6 +253,8 @@ class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
                 obj = obj.view(np.ndarray)
                 return reduced_array(obj) or obj.__reduce_ex__(5)
             return reduced_array(obj) or NotImplemented
+        if is_generator(obj):
+            self.generators.append(obj)
         return reduced_tensor(obj) or super().reducer_override(obj)
 
 
@@ -234,6 +265,18 @@ class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
         if type(obj) is np.ndarray and not obj.flags.writeable:  # it is read-only in the worker alone
             return obj.copy().__reduce_ex__(5)
         return super().reducer_override(obj)
+
+
+def is_generator(obj: Any) -> bool:
+    """Whether `obj` draws random numbers, one after the other.
+
+    >>> is_generator(np.random.default_rng(0)), is_generator(np.random)
+    (True, False)
+    """
+    if isinstance(obj, (random.Random, np.random.Generator, np.random.RandomState)):
+        return True
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(obj, getattr(torch, "Generator", ()))
 
 
 def _of_main(qualname: str) -> Any:
@@ -261,22 +304,3 @@ def is_plain(obj: Any, writeable: bool = False) -> bool:
     if kind is dict:
         return all(map(is_plain, obj)) and all(is_plain(part, writeable) for part in obj.values())
     return kind in ATOMS or isinstance(obj, np.generic) and kind.__module__ == "numpy"
-
-
-def _culprit(obj: Any, within: str = "") -> str:
-    """The path from the object to the innermost attribute or item that cannot be pickled."""
-    obj = getattr(obj, "__self__", obj)  # of a method, what it is bound to
-    name = within or type(obj).__name__
-    if isinstance(obj, dict):
-        parts: Iterable[tuple[str, Any]] = ((f"{name}[{key!r}]", value) for key, value in obj.items())
-    elif isinstance(obj, (list, tuple)):
-        parts = ((f"{name}[{i}]", value) for i, value in enumerate(obj))
-    else:
-        parts = ((f"{name}.{key}", value) for key, value in getattr(obj, "__dict__", {}).items())
-    if name.count(".") + name.count("[") < 8:
-        for place, part in parts:
-            try:
-                cloudpickle.dumps(part, 5, buffer_callback=lambda _: None)
-            except Exception:
-                return _culprit(part, place)
-    return name if within else f"a {name}"
