@@ -109,8 +109,8 @@ def _warn_of_generator(obj: Any) -> None:
     kind = type(place.part)
     said = (
         f"{place} is a random generator ({kind.__module__.partition('.')[0]}'s {kind.__name__}), and each worker "
-        "process has a copy of it, so that its random numbers repeat in each worker; use source.random_map(fn), which calls "
-        "fn(*batch, rng) with another generator for each batch"
+        "process has a copy of it, so that its random numbers repeat in each worker; use source.random_map(fn), which "
+        "calls fn(*batch, rng) with another generator for each batch"
     )
     if said not in _warned:
         _warned.add(said)

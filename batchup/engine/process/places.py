@@ -1,4 +1,4 @@
-"""Where something is in what is sent to workers, in the words of whoever made it: ``data[0].file``, not our own names."""
+"""Where something is in what is sent to workers, as its user knows it: ``data[0].file``, without names of ours."""
 
 from __future__ import annotations
 

@@ -105,10 +105,9 @@ def test_a_generator_that_would_repeat_is_warned_of(place, generator):
     """Once, with its place, and what to use instead."""
     source = CASES[place](generator)
     with pytest.warns(RuntimeWarning, match="random_map") as warned:
-        one = constants.Constant(source.samples_by_indices_nomapping)
-        two = constants.Constant(source.samples_by_indices_nomapping)
-    one.close()
-    two.close()
+        made = [constants.Constant(source.samples_by_indices_nomapping) for _ in range(2)]
+    for constant in made:
+        constant.close()
 
     assert [True] == [str(each.message).startswith(f"{place} is a random generator") for each in warned]
     assert type(generator).__name__ in str(warned[0].message)
