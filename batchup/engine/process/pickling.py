@@ -140,6 +140,7 @@ class _NotFlat(Exception):
     """Something in it has to be pickled."""
 
 
+_OF_NUMPY = frozenset([*range(17), 23])  # the dtypes of its numbers; a float8 of another package has no buffer
 _NUMBERS = frozenset([int, float, bool, type(None)])
 FEW = 32  # parts of a tuple; with more, pickle is faster
 
@@ -206,7 +207,7 @@ def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
 
 def _headed(x: Any, views: list[memoryview]) -> Any:
     kind = type(x)
-    if kind is np.ndarray and x.dtype.kind in "fiubc" and x.size > 0 and x.flags.c_contiguous:
+    if kind is np.ndarray and x.dtype.num in _OF_NUMPY and x.size > 0 and x.flags.c_contiguous:
         views.append(memoryview(x).cast("B"))
         return [x.dtype.str, x.shape]
     if kind is tuple and len(x) <= FEW:
