@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.machinery
 import io
+import os
 import pickle
 import random
 import sys
+import types
+import weakref
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -83,7 +88,9 @@ def inline(obj: Any) -> bytes:
         pass
     try:
         _describe_main()
-        return bytes(cloudpickle.dumps(obj, 5))
+        file = io.BytesIO()
+        _Pickler(file, 5).dump(obj)
+        return file.getvalue()
     except Exception as error:
         raise _unpicklable(obj, error) from error
 
@@ -231,7 +238,42 @@ def error_dumps(error: Exception) -> bytes:
     return file.getvalue()
 
 
-class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles what goes to workers. Notes the classes of the main program, which come back by name, and pickles by
+    value what workers cannot import."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type) and obj.__module__ in MAIN:
+            _classes_of_main[obj.__qualname__] = obj
+        elif isinstance(obj, (type, types.FunctionType)):
+            _should_be_importable(obj.__module__)
+        return super().reducer_override(obj)
+
+
+MAIN = ("__main__", "__mp_main__")
+_classes_of_main: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()  # by their qualified names
+_importable: dict[str, Any] = {}  # modules that were looked for, by name
+
+
+def _should_be_importable(name: str | None) -> None:
+    """Have the module pickled by value if workers cannot import it, or would import another one."""
+    module = sys.modules.get(name or "")
+    if name is None or module is None or name in sys.builtin_module_names or _importable.get(name) is module:
+        return
+    _importable[name] = module
+    top = sys.modules.get(name.partition(".")[0], module)
+    here = getattr(top, "__spec__", None)
+    there = importlib.machinery.PathFinder.find_spec(top.__name__)
+    origin = getattr(here, "origin", None)
+    if origin is None or not origin.endswith(".py") or not isinstance(getattr(here, "loader", None), SourceFileLoader):
+        return  # built in, frozen, in C, or of an importer of its own
+    if there is None or there.origin is None or not os.path.samefile(there.origin, origin):
+        others = [finder for finder in sys.meta_path if not isinstance(finder, type)]  # such as of editable installs
+        if not any(finder.find_spec(top.__name__, None) for finder in others):
+            cloudpickle.register_pickle_by_value(module)
+
+
+class _SourcePickler(_Pickler):
     """Pickles arrays of memory-mapped files by path, so that workers map the file again. Refuses open files, as each
     worker would read a copy of its own, from the beginning."""
 
@@ -261,7 +303,7 @@ class _SourcePickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 class _ResultPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, type) and obj.__module__ in ("__main__", "__mp_main__") and "<" not in obj.__qualname__:
+        if isinstance(obj, type) and obj.__module__ in MAIN and "<" not in obj.__qualname__:
             return _of_main, (obj.__qualname__,)
         if type(obj) is np.ndarray and not obj.flags.writeable:  # it is read-only in the worker alone
             return obj.copy().__reduce_ex__(5)
@@ -281,6 +323,9 @@ def is_generator(obj: Any) -> bool:
 
 
 def _of_main(qualname: str) -> Any:
+    known = _classes_of_main.get(qualname)
+    if known is not None:  # the main module may be that of a profiler, which runs the program
+        return known
     found: Any = sys.modules["__main__"]
     for name in qualname.split("."):
         found = getattr(found, name)

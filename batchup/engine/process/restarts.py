@@ -6,7 +6,7 @@ import signal
 import time
 
 from ...errors import WorkerDiedError
-from .group import GRACE, WorkerProcess
+from .group import GRACE, WorkerProcess, python
 from .results import Answer
 from .schedule import Schedule
 
@@ -77,6 +77,7 @@ class Restarts:
     def _fail_all(self, dead: WorkerProcess, exit_code: int | None) -> None:
         for answer in dead.answers.values():
             why = f"worker processes end before they begin to work, with exit code {exit_code}"
+            why += f"; they run {python()}, which should be a Python interpreter that can import batchup"
             why += "; the initializer of the pool may be to blame" if self._schedule.group.initializer else ""
             self._schedule.fail(answer, WorkerDiedError(why))
         dead.answers = {}
