@@ -153,3 +153,41 @@ print(outcome())
 
     no = "RuntimeError True False\n"
     assert quiet(3 * no + "WorkerDiedError\nRuntimeError True True\n[8]\n") == ended
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create") or os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_process_that_has_become_another_user(tmp_path, when):
+    """Its workers share memory with it, whether it made the pool before or after that; nothing is left."""
+    ended = run(
+        f"""
+import ctypes, warnings
+
+def change_user():
+    "Become nobody, who may read all files, as the interpreter may be in a folder of root's."
+    libc, read = ctypes.CDLL(None), 2
+    libc.prctl(8, 1, 0, 0, 0)  # keep capabilities
+    os.setgid(65534)
+    os.setuid(65534)
+    libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(*[1 << read] * 3, 0, 0, 0))
+    libc.prctl(47, 2, read, 0, 0)  # hand it on to the programs that this one starts
+
+warnings.simplefilter("ignore")  # results of a pool that root has made go through pipes
+before = sorted(os.listdir("/dev/shm"))
+if {when!r} == "after":
+    change_user()
+with WorkerProcessPool(2) as pool:
+    if {when!r} == "before":
+        next(pool.work_stream([(os.getpid,)]))
+        change_user()
+    for size in 1, 100_000:
+        source = ArrayDataSource([np.arange(10 * size).reshape(10, size)])
+        batches = pool.parallel_data_source(source).batch_iterator(3)
+        print(sum(int(x.sum()) for (x,) in batches) == int(source.data[0].sum()))
+    del batches, source
+print(sorted(os.listdir("/dev/shm")) == before)
+""",
+        tmp_path,
+    )
+
+    assert quiet("True\nTrue\nTrue\n") == ended

@@ -216,7 +216,7 @@ def python() -> str:
             "worker processes need a Python interpreter, and this program is frozen (sys.frozen): its executable would "
             f"start the whole program again; {hint}"
         )
-    if not executable or shutil.which(executable) is None:
+    if not executable or not (os.path.exists(executable) or shutil.which(executable)):
         raise RuntimeError(
             f"worker processes need a Python interpreter, but sys.executable is {chosen!r}, which cannot be run; {hint}"
         )

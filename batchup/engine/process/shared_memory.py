@@ -35,6 +35,7 @@ Memory: TypeAlias = Any  # a ctypes array of bytes: weakly referable, without a 
 # MAP_NORESERVE of mmap(2), which Python has no name for: the system does not count private pages before they are
 # written to, so that a file may be larger than memory
 NO_RESERVE = 0x4000 if sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64") else 0
+SHM = "/dev/shm"  # files in memory; where there is no such folder, temporary files are used
 ByteRange: TypeAlias = tuple[int, int]  # offset and size, in bytes
 
 
@@ -42,7 +43,8 @@ class Segment:
     """Memory that several processes map.
 
     On Linux it is a memory file: it has no name, and is freed when nobody has it open or mapped any more. Elsewhere it
-    is a temporary file, which is unlinked when the segment is closed.
+    is a temporary file, which is unlinked when the segment is closed; on Linux, too, for a process that has changed its
+    user, whose descriptors others may not open.
 
     Parameters
     ----------
@@ -62,12 +64,12 @@ class Segment:
         self.size = max(size, 1)
         self._maker = os.getpid()
         try:
-            if hasattr(os, "memfd_create"):
+            if hasattr(os, "memfd_create") and others_may_open():
                 self.fd = os.memfd_create("batchup", os.MFD_CLOEXEC)
                 self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
                 self._unlink: Callable[[], None] = lambda: None
             else:
-                self.fd, self.path = tempfile.mkstemp(prefix="batchup-")
+                self.fd, self.path = tempfile.mkstemp(prefix="batchup-", dir=SHM if os.access(SHM, os.W_OK) else None)
                 self._unlink = _once(os.unlink, self.path)
             try:
                 if reserve and hasattr(os, "posix_fallocate"):
@@ -116,6 +118,18 @@ class Segment:
             return writable_memory(fd, size)
         finally:
             os.close(fd)
+
+
+def others_may_open() -> bool:
+    """Whether other processes of this user may open the descriptors of this one, by their paths in ``/proc``.
+
+    If a process that root has started goes on as another user (`os.setuid`), they may not: see
+    ``PR_SET_DUMPABLE`` in prctl(2).
+    """
+    try:
+        return os.stat("/proc/self/fd").st_uid == os.geteuid()
+    except OSError:
+        return True
 
 
 def writable_memory(fd: int, size: int) -> Memory:
