@@ -26,7 +26,7 @@ NO_MEMORY = (
     errno.EMFILE,
     errno.ENFILE,
     errno.EACCES,
-)  # what mapping fails with where it is not the worker's fault
+)  # not the fault of a worker
 
 
 class Reader(Protocol):
