@@ -24,7 +24,9 @@ except ImportError:  # NumPy 1
 __all__ = ["applied", "surroundings"]
 
 ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # of a new process
-DECIMAL = (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0), {"InvalidOperation", "DivisionByZero", "Overflow"}
+DECIMAL = 28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0
+TRAPS = "InvalidOperation", "DivisionByZero", "Overflow"
+_plain_decimals: Any = None  # the context of a new process, made when it is first needed
 
 # If NumPy has not set it in a context, its error handling is what it is in a new process: that is quick to see.
 _error_handling: ContextVar[Any] | None = getattr(umath, "_extobj_contextvar", None)
@@ -56,9 +58,12 @@ def _errors() -> dict[str, Any] | None:
 def _decimals() -> tuple[Any, ...] | None:
     import decimal
 
+    global _plain_decimals
     now = decimal.getcontext()
+    if _plain_decimals is None:
+        _plain_decimals = decimal.Context(*DECIMAL, [], [getattr(decimal, name) for name in TRAPS])
     numbers = now.prec, now.rounding, now.Emin, now.Emax, now.capitals, now.clamp
-    if numbers == DECIMAL[0] and {kind.__name__ for kind, is_set in now.traps.items() if is_set} == DECIMAL[1]:
+    if numbers == DECIMAL and now.traps == _plain_decimals.traps:
         return None
     return *numbers, [], [kind for kind, is_set in now.traps.items() if is_set]
 
