@@ -5,7 +5,7 @@ The batches and their order are the same as without a pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from .data_source import AbstractDataSource, Batch, Pick, Plan, Traits
@@ -169,12 +169,31 @@ class WorkerProcessPool(AbstractWorkerPool):
         The number of processes.
     retries : int, default 2
         How often to retry a batch after its worker died.
+    initializer : callable, optional
+        Each worker calls ``initializer(*initargs)`` when it starts, also one that replaces another. Workers start
+        clean: set there what your program has set and the workers need, such as ``torch.set_default_dtype``. If it
+        raises an error, each batch raises that error.
+    initargs : sequence, default ()
+        The arguments of `initializer`.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with WorkerProcessPool(2, initializer=warnings.simplefilter, initargs=("ignore",)) as pool:
+    ...     list(pool.work_stream([(pow, (2, 3))]))
+    [8]
     """
 
-    def __init__(self, processes: int = 1, retries: int = 2) -> None:
+    def __init__(
+        self,
+        processes: int = 1,
+        retries: int = 2,
+        initializer: Callable[..., object] | None = None,
+        initargs: Sequence[Any] = (),
+    ) -> None:
         from .engine.process.pool import ProcessPool  # imports joblib, which threads do not need
 
-        self._engine = ProcessPool(whole("processes", processes), retries)
+        self._engine = ProcessPool(whole("processes", processes), retries, initializer, initargs)
 
     def __repr__(self) -> str:
         return f"<WorkerProcessPool of {self._engine.workers} processes>"

@@ -6,6 +6,7 @@ buffer is full. Each stage with workers has a pool of its own; the background th
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import itertools
 import threading
@@ -69,7 +70,8 @@ class PipeRun:
         try:
             batches = self._make_pools(plan)
             self._pools.append(ThreadPool(1))
-            tasks = itertools.repeat((next, (batches, END)))
+            in_one_context = contextvars.copy_context().run  # as all tasks run one generator
+            tasks = itertools.repeat((in_one_context, (next, batches, END)))
             self._batches = WorkStream(self._pools[-1], tasks, plan.buffer_size, located=_unchanged)
         except BaseException:
             self.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import atexit
+import contextvars
 import os
 import queue
 import threading
@@ -15,6 +16,8 @@ import time
 import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeAlias
+
+import numpy as np
 
 from ..errors import PoolClosedError
 from .checks import whole
@@ -24,6 +27,7 @@ from .outcome import Outcome
 
 __all__ = ["Pool", "Reply", "SerialPool", "ThreadPool", "close_at_exit", "cores"]
 
+NUMPY_1 = np.lib.NumpyVersion(np.__version__) < "2.0.0"  # whose error handling is of each thread, not of the context
 GRACE = 0.5  # seconds that threads have to end their tasks when the pool is closed
 
 
@@ -73,6 +77,8 @@ class Pool(Closing, abc.ABC):
     @abc.abstractmethod
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Reply:
         """Have a worker call ``fn(*args, **kwargs)``.
+
+        NumPy's error handling and the decimal context are those of the caller; in threads, all of its context is.
 
         Raises
         ------
@@ -170,10 +176,12 @@ class ThreadPool(Pool):
         if self._forked():
             raise PoolClosedError("the pool is of another process: its threads do not survive a fork")
         outcome = Outcome()
+        if NUMPY_1:
+            fn, args = _with_errors, (np.geterr(), fn, *args)
         with self._state.lock:
             if not self._end.alive:
                 raise PoolClosedError("the pool is closed")
-            self._state.tasks.put((outcome, fn, args, kwargs))
+            self._state.tasks.put((outcome, contextvars.copy_context(), fn, args, kwargs))
         return outcome
 
     def close(self) -> None:
@@ -194,7 +202,7 @@ class ThreadPool(Pool):
             self._state.exiting = True
 
 
-_Task: TypeAlias = tuple[Outcome, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+_Task: TypeAlias = tuple[Outcome, contextvars.Context, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class _ThreadState:
@@ -213,14 +221,14 @@ def _work(state: _ThreadState, number: int) -> None:
         task = state.tasks.get()
         if task is None or state.exiting:
             return
-        outcome, fn, args, kwargs = task
+        outcome, context, fn, args, kwargs = task
         if outcome.begin():
             state.running[number] = outcome
-            done = _run(fn, args, kwargs)
+            done = context.run(_run, fn, args, kwargs)
             if state.running.pop(number, None) is not None:
                 outcome.end(*done)
             del done
-        del task, outcome, fn, args, kwargs  # none of it is held while the thread waits for the next one
+        del task, outcome, context, fn, args, kwargs  # none of it is held while the thread waits for the next one
 
 
 def _end_threads(state: _ThreadState, forked: Callable[[], bool]) -> None:
@@ -235,6 +243,11 @@ def _end_threads(state: _ThreadState, forked: Callable[[], bool]) -> None:
         pass
     for _ in state.threads:
         state.tasks.put(None)
+
+
+def _with_errors(handling: dict[str, Any], fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    with np.errstate(**handling):
+        return fn(*args, **kwargs)
 
 
 def _run(

@@ -60,6 +60,7 @@ class StreamStats:
 
 DEPTH = 20  # how many results may be prepared ahead where the caller does not say; programs for batchup 0.2 count on it
 DEPTH_PER_WORKER = 2  # a Loader has so many for each of its workers
+NO_TASKS: tuple[Task, ...] = ()  # what a stream that was closed goes on with
 
 
 class WorkStream(PullingIterator[Any]):
@@ -103,6 +104,7 @@ class WorkStream(PullingIterator[Any]):
         located: Located | None = None,
     ) -> None:
         self._in_flight: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
+        self._successor: Iterable[Task] | None = None  # the tasks to go on with, instead of those in flight
         super().__init__(tasks)
         self._pool = pool
         self._depth = whole("depth", depth)
@@ -114,31 +116,38 @@ class WorkStream(PullingIterator[Any]):
         self._top_up(self._depth)
 
     def _next(self) -> Any:
-        if not self._in_flight:
-            self._top_up(self._depth)
+        while True:
+            if self._successor is not None:
+                self._begin_successor()
             if not self._in_flight:
-                raise StopIteration
-        reply, args = self._in_flight[0]
-        result: Any = None
-        error: BaseException | None
-        if isinstance(reply, BaseException):
-            error = reply
-        else:
-            error = reply.exception() if reply.done() else self._awaited(reply)
-            result = reply.result() if error is None else None
-            self._busy += getattr(reply, "seconds", 0.0)
-            self._retried += getattr(reply, "retried", 0)
-        warning = self._pool.warning()
-        if warning:  # if warnings are errors, the next call does this again
-            warnings.warn(warning, RuntimeWarning, stacklevel=3)
-        self._top_up(self._depth + 1)  # the first is as good as delivered
-        number = self._number + 1
-        # no calls from here on (see engine.pulled)
-        self._number = number
-        del self._in_flight[0]
-        if error is None:
-            return result
-        raise self._presentable(error, number, args)
+                self._top_up(self._depth)
+                if not self._in_flight:
+                    raise StopIteration
+            reply, args = self._in_flight[0]
+            result: Any = None
+            error: BaseException | None
+            if isinstance(reply, BaseException):
+                error = reply
+            else:
+                error = reply.exception() if reply.done() else self._awaited(reply)
+                result = reply.result() if error is None else None
+                self._busy += getattr(reply, "seconds", 0.0)
+                self._retried += getattr(reply, "retried", 0)
+            warning = self._pool.warning()
+            if warning:  # if warnings are errors, the next call does this again
+                warnings.warn(warning, RuntimeWarning, stacklevel=3)
+            self._top_up(self._depth + 1)  # the first is as good as delivered
+            number = self._number + 1
+            # no calls from here on (see engine.pulled)
+            if self._successor is not None:  # `close` or `_begin_at` was called meanwhile
+                if self._successor is NO_TASKS:
+                    raise PoolClosedError("this iterator was closed while it waited for its next result")
+                continue
+            self._number = number
+            del self._in_flight[0]
+            if error is None:
+                return result
+            raise self._presentable(error, number, args)
 
     def __del__(self, is_at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
         """Cancel what nobody will ask for."""
@@ -155,10 +164,12 @@ class WorkStream(PullingIterator[Any]):
         return self
 
     def close(self) -> None:
-        """Cancel what has not begun, and draw no more tasks: the next call ends the iteration."""
-        self._source = iter(())
-        self._held = NOTHING
-        _cancel_all(self._in_flight)
+        """Cancel what has not begun, and draw no more tasks: the next call ends the iteration.
+
+        Any thread may call it, and signal handlers. A call of ``next`` that waits meanwhile gets a `PoolClosedError`.
+        """
+        self._successor = NO_TASKS
+        self._switch()
 
     def stats(self) -> StreamStats:
         """What has been done so far, and the time that it took.
@@ -177,11 +188,29 @@ class WorkStream(PullingIterator[Any]):
         )
 
     def _begin_at(self, number: int, tasks: Iterable[Task]) -> None:
-        """Go on with other tasks; `number` is that of the first."""
-        self.close()
-        self._source = iter(tasks)
-        self._number = number - 1
-        self._top_up(self._depth)
+        """Go on with other tasks; `number` is that of the first. So does a call of ``next`` that waits meanwhile."""
+        self._successor, self._number = tasks, number - 1  # no calls in between, so nothing else is delivered
+        self._switch()
+
+    def _switch(self) -> None:
+        if self._is_in_next:  # of another thread, or of this one, below a signal handler: it begins them itself
+            _cancel_all(self._in_flight.copy())
+            return
+        self._is_in_next = True
+        try:
+            self._begin_successor()
+            self._top_up(self._depth)
+        finally:
+            self._is_in_next = False
+
+    def _begin_successor(self) -> None:
+        """Cancel what is in flight, and draw from other tasks from now on."""
+        while self._successor is not None:
+            _cancel_all(self._in_flight)
+            tasks = self._successor
+            source = iter(tasks)
+            if tasks is self._successor:  # no calls here: it may be replaced at any time
+                self._source, self._held, self._successor = source, NOTHING, None
 
     def _awaited(self, reply: Reply) -> BaseException | None:
         begun = time.perf_counter()

@@ -92,6 +92,8 @@ class Loop(PullingIterator[Batch]):
             try:
                 batch, epoch, step, worker, marks, skipped = self._pull()
             except StopIteration:
+                if self._source is None:  # `close` was called meanwhile
+                    continue
                 self._finish(asked)
                 raise
             if skipped:
@@ -99,6 +101,8 @@ class Loop(PullingIterator[Batch]):
             if batch is not None:
                 run.trace.add(epoch, step, asked, time.perf_counter(), worker, marks)
             # no calls from here on (see engine.pulled)
+            if self._source is None:  # `close` was called meanwhile: the position may be another one now
+                continue
             run.epoch, run.step = epoch, step + 1
             self._held = NOTHING
             if batch is not None:

@@ -10,9 +10,10 @@ import time
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 
-from batchup import WorkStream
+from batchup import ArrayDataSource, Loader, WorkerThreadPool, WorkStream
 from batchup.engine.pools import SerialPool, ThreadPool
 from batchup.errors import BatchTimeoutError, PoolClosedError, WorkerError
 
@@ -334,3 +335,70 @@ def test_an_interruption_loses_nothing(pool):
 
     assert [n**2 for n in range(20)] == got
     assert [] == list(stream)
+
+
+def test_close_from_another_thread_ends_a_call_that_waits(pool):
+    """It gets an error that says so, at once in processes, and when the task has ended in threads."""
+    gate, found = threading.Event(), []
+    with type(pool)(1) as own:
+        task = (wait_long,) if own.engine.isolated else (gate.wait, (30,))
+        stream = own.work_stream([task, task, task], 2)
+        consumer = threading.Thread(target=lambda: found.extend(outcomes(stream)))
+        consumer.start()
+        while stream._is_in_next is False:
+            time.sleep(0.001)
+        stream.close()
+        gate.set()
+        consumer.join(30)
+
+    assert [PoolClosedError] == found
+    assert 0 == stream.stats().under_way
+
+
+@pytest.mark.parametrize("verb", ["close", "load_state_dict"])
+def test_a_signal_handler_may_use_the_stream_that_waits(pool, verb):
+    """`close` gives an error to the call that waits; after `load_state_dict` it gives the batch of the state."""
+    ds = ArrayDataSource([np.arange(6)]).map(slow)
+    with type(pool)(1) as own:
+        stream = own.parallel_data_source(ds, 2).batch_iterator(2)
+        state = stream.state_dict()
+        next(stream)
+        args = () if verb == "close" else (state,)
+        old = signal.signal(signal.SIGALRM, lambda *_: getattr(stream, verb)(*args))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            found = [x if isinstance(x, type) else x[0].tolist() for x in outcomes(stream)]
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+
+    assert found == ([PoolClosedError] if verb == "close" else [[0, 1], [2, 3], [4, 5]])
+
+
+def slow(x: np.ndarray) -> tuple[np.ndarray]:
+    time.sleep(0.4)
+    return (x,)
+
+
+@pytest.mark.parametrize("verb", ["close", "load_state_dict", "__iter__"])
+def test_a_loader_may_be_used_by_a_signal_handler_while_its_loop_waits(verb):
+    """The loop that waits gets an error, and the loader is where the handler has put it."""
+    with WorkerThreadPool(1) as own:
+        loader = Loader(ArrayDataSource([np.arange(6)]).map(slow), 2, shuffle=7, pool=own)
+        state = loader.state_dict()
+        batches = iter(loader)
+        next(batches)
+        args = (state,) if verb == "load_state_dict" else ()
+        old = signal.signal(signal.SIGALRM, lambda *_: getattr(loader, verb)(*args))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(RuntimeError, match="closed|loop has ended"):
+                list(batches)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+        if verb == "close":
+            assert (0, 1) == (loader.epoch, loader.step)
+        elif verb == "load_state_dict":
+            assert (0, 0) == (loader.epoch, loader.step)
+            assert 3 == len(list(loader))

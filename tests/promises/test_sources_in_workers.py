@@ -286,3 +286,44 @@ with WorkerProcessPool(2) as pool:
     )
 
     assert quiet("True\nTrue\n") == ended
+
+
+def test_writes_in_place_stay_in_their_worker(tmp_path):
+    """NumPy refuses them; what PyTorch writes, into an array or a map of a file, changes neither the source nor the
+    file, nor what other workers see."""
+    pytest.importorskip("torch")
+    ended = run(
+        """
+import warnings
+import torch
+
+def halved(x):
+    warnings.simplefilter("ignore")  # PyTorch says that the array is not writable
+    torch.from_numpy(x.data).sub_(0.5)
+    return float(x.data.sum()), os.getpid()
+
+class Holder:
+    def __init__(self, data):
+        self.data = data
+
+def refused(x):
+    try:
+        x.data[0] = 7
+    except ValueError:
+        return True
+
+np.save(here / "x.npy", np.ones(1000))
+for data in np.ones(1000), np.load(here / "x.npy", mmap_mode="r"):
+    with WorkerProcessPool(2) as pool:
+        x = pool.shared_constant(Holder(data))
+        print(list(pool.work_stream([(refused, (x,))])))
+        found = {}
+        for total, pid in pool.work_stream([(halved, (x,))] * 6, 1):
+            found.setdefault(pid, []).append(total)
+        print(all(totals == [1000 - 500 * (n + 1) for n in range(len(totals))] for totals in found.values()))
+    print(data.sum(), np.load(here / "x.npy").sum())
+""",
+        tmp_path,
+    )
+
+    assert quiet(2 * "[True]\nTrue\n1000.0 1000.0\n") == ended

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import math
-import mmap
 import pickle
+import sys
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
 
 from ...errors import SharedMemoryError
-from .pickling import ATOMS, dumps
-from .shared_memory import Memory, Segment, address, aligned_end, equal, laid_out, write_all
+from .pickling import ATOMS, dumps, generators_in, is_generator
+from .places import is_ours, place_of
+from .shared_memory import Memory, Segment, address, aligned_end, equal, private_memory, write_all
+from .views import ByteArray, laid_out_once
 
 __all__ = ["Constant", "constant", "forget"]
 
 
 class Constant:
-    """An object that the workers of a pool share. Its arrays are in memory once, and each worker maps them read-only.
+    """An object that the workers of a pool share. Its arrays are in memory once, and each worker maps them, as
+    read-only arrays (see `private_memory` for writes in C all the same).
 
     Its pickle is a reference of some hundred bytes. Unpickled in a worker, that is the object.
     """
@@ -28,27 +32,32 @@ class Constant:
 
     def __init__(self, obj: Any) -> None:
         self.serial = next(self.serials)
+        generators: list[Any] = []
         outer, _pickling.constants = getattr(_pickling, "constants", None), []
         try:
-            header, buffers = dumps(obj)
+            header, buffers = dumps(obj, generators)
             self._parts = _pickling.constants  # constants that are part of the object: they live as long as it does
         finally:
             _pickling.constants = outer
         parts = [memoryview(header), *buffers]
-        ranges = self.ranges = laid_out(parts)
+        ranges, written = laid_out_once(parts)
+        self.ranges = ranges
         # what cannot change is held, so that nothing else can be allocated at its address
         self._fixed = [part if _is_of_bytes(part) else None for part in parts]
         ranges_pickled = memoryview(pickle.dumps(ranges))  # there may be thousands, so they are stored with the data
-        self.end = aligned_end(ranges)
+        self.end = aligned_end([max(ranges, key=sum)])
         self.segment = Segment(self.end + ranges_pickled.nbytes, reserve=False)
         try:
-            for (offset, _), part in zip([*ranges, (self.end, 0)], [*parts, ranges_pickled], strict=True):
-                write_all(self.segment.fd, part, offset)
+            for i in written:
+                write_all(self.segment.fd, parts[i], ranges[i][0])
+            write_all(self.segment.fd, ranges_pickled, self.end)
         except OSError as error:
             self.segment.close()
             n = self.segment.size
             raise SharedMemoryError(f"{n} bytes of shared memory cannot be allocated: {error}") from error
         self.reference = pickle.dumps(self, 5)
+        if generators:
+            _warn_of_generator(obj)
         self._memory: Memory | None = None
 
     def holds(self, obj: Any) -> bool:
@@ -90,10 +99,36 @@ class Constant:
 ATOMS.add(Constant)  # `pickle` pickles it as a reference
 
 
+_warned: set[str] = set()  # what was said
+
+
+def _warn_of_generator(obj: Any) -> None:
+    place = place_of(obj, lambda part: bool(generators_in(part)))
+    if is_ours(place.part) or is_ours(place.parent) and is_generator(place.part):
+        return  # one of a sampler, or another one that is used in this process alone
+    kind = type(place.part)
+    said = (
+        f"{place} is a random generator ({kind.__module__.partition('.')[0]}'s {kind.__name__}), and each worker "
+        "process has a copy of it, so that its random numbers repeat in each worker; use source.random_map(fn), which "
+        "calls fn(*batch, rng) with another generator for each batch"
+    )
+    if said not in _warned:
+        _warned.add(said)
+        warnings.warn(said, RuntimeWarning, stacklevel=_frames_of_ours())
+
+
+def _frames_of_ours() -> int:
+    """The `stacklevel` of whoever called batchup."""
+    frame, n = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "batchup":
+        frame, n = frame.f_back, n + 1
+    return n
+
+
 def _is_of_bytes(part: memoryview) -> bool:
     """Whether this is the memory of an array over `bytes`, which nobody can write to."""
     owner: Any = part.obj
-    while isinstance(owner, np.ndarray):
+    while isinstance(owner, (np.ndarray, ByteArray)):
         owner = owner.base
     return isinstance(owner, bytes) and isinstance(part.obj, np.ndarray)
 
@@ -106,7 +141,7 @@ def constant(serial: int, path: str, size: int, end: int) -> Any:
     """In a worker: the object of a `Constant`. It is mapped at the first call."""
     if serial not in _constants:
         with open(path, "rb") as file:
-            memory = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+            memory = private_memory(file.fileno(), size)
         header, *buffers = (memory[offset : offset + n] for offset, n in pickle.loads(memory[end:]))
         _constants[serial] = pickle.loads(header, buffers=buffers)
     return _constants[serial]

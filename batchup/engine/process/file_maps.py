@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .shared_memory import private_memory
+
 __all__ = ["FileMaps", "file_mapped", "in_a_file"]
 
 MAPS, ENCODING = "/proc/self/maps", sys.getfilesystemencoding()
@@ -79,5 +81,5 @@ def file_mapped(
         there = os.fstat(file.fileno())
         if (there.st_dev, there.st_ino) != identity:
             raise FileNotFoundError(f"{path} was replaced while a loop over it ran; begin a new loop")
-        memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        memory = private_memory(file.fileno())
     return np.ndarray(shape, dtype, memory, offset, strides)

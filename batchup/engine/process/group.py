@@ -9,6 +9,7 @@ import collections
 import contextlib
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,17 +22,27 @@ import numpy as np
 
 from ..pools import cores
 from .constants import Constant
-from .protocol import DROP, FREE, MAPPED, MARK, Inbox, framed
+from .protocol import DROP, FREE, MAPPED, MARK, START, Inbox, framed
 from .shared_memory import Memory, Segment
 
 __all__ = ["GRACE", "WorkerGroup", "WorkerProcess", "end_group"]
 
 GRACE = 0.5  # seconds that workers have to end their tasks when the pool is closed
-START = (
+PROGRAM = (
     "import sys; n = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + n]; "
     "from batchup.engine.process.worker import main; main(*map(int, sys.argv[2 + n : -1]), sys.argv[-1])"
 )
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREADS = (  # how many threads libraries start; PyTorch heeds the first
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+)
 
 
 class WorkerProcess:
@@ -57,7 +68,7 @@ class WorkerProcess:
         Descriptors of the pipe to it, of the pipe from it, and of the process itself; -1 for none.
     """
 
-    def __init__(self, index: int, lifeline: int, marks: Segment, environment: dict[str, str]) -> None:
+    def __init__(self, index: int, lifeline: int, marks: Segment, environment: dict[str, str], path: list[str]) -> None:
         self.index = index
         self.answers: dict[int, Any] = {}
         self.has_started = False
@@ -80,7 +91,7 @@ class WorkerProcess:
             self.inbox = Inbox(self.results)
             os.set_blocking(self.tasks, False)
             os.set_blocking(self.results, False)
-            self.process = _start_process([tasks_out, results_in, lifeline], marks, index, environment)
+            self.process = _start_process([tasks_out, results_in, lifeline], marks, index, environment, path)
         except BaseException:
             for fd in opened:
                 os.close(fd)
@@ -170,18 +181,56 @@ class WorkerProcess:
             return self.process.wait()
 
 
-def _start_process(fds: list[int], marks: Segment, index: int, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start_process(
+    fds: list[int], marks: Segment, index: int, environment: dict[str, str], path: list[str]
+) -> subprocess.Popen[bytes]:
     """A worker process, started by exec: clean, with this interpreter's options and path."""
     # with the path as arguments: nothing is searched for in the working directory, which may be gone
     options = ["-P", *getattr(subprocess, "_args_from_interpreter_flags", list)()]
-    path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
     numbers = [*fds, marks.size, index]
-    command = [sys.executable, *options, "-c", START, str(len(path)), *path, *map(str, numbers), marks.path]
+    command = [python(), *options, "-c", PROGRAM, str(len(path)), *path, *map(str, numbers), marks.path]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until `worker.main` sets what Ctrl-C does
     try:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=fds, env=environment)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def python() -> str:
+    """The interpreter of workers: this one, or that of `multiprocessing.set_executable`.
+
+    Raises
+    ------
+    RuntimeError
+        If there is none.
+    """
+    chosen: Any = sys.executable
+    if "multiprocessing" in sys.modules:
+        from multiprocessing import spawn
+
+        chosen = spawn.get_executable() or chosen
+    executable = os.fsdecode(chosen) if chosen else ""
+    hint = "name one that has the same packages, multiprocessing.set_executable(path), or use threads"
+    if executable == (sys.executable or "") and getattr(sys, "frozen", False):
+        raise RuntimeError(
+            "worker processes need a Python interpreter, and this program is frozen (sys.frozen): its executable would "
+            f"start the whole program again; {hint}"
+        )
+    if not executable or not (os.path.exists(executable) or shutil.which(executable)):
+        raise RuntimeError(
+            f"worker processes need a Python interpreter, but sys.executable is {chosen!r}, which cannot be run; {hint}"
+        )
+    return executable
+
+
+def search_path(folder: str) -> list[str]:
+    """`sys.path` with absolute entries: relative ones count from `folder`. If that is empty, they are left out.
+
+    >>> set(map(os.path.isabs, search_path("/")))
+    {True}
+    """
+    entries = [os.path.join(folder, entry) for entry in sys.path if isinstance(entry, str)]
+    return [os.path.normpath(entry) for entry in entries if os.path.isabs(entry)]
 
 
 class WorkerGroup:
@@ -191,19 +240,25 @@ class WorkerGroup:
     ----------
     n : int
         How many.
+    initializer : Constant, optional
+        A function that each worker calls first, and its arguments.
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, initializer: Constant | None = None) -> None:
         self.size = n
+        self.initializer = initializer
         self.marks = Segment(8 * MARK * n)
         self._marks = np.frombuffer(self.marks.map(), dtype=np.int64).reshape(n, MARK)
         self._lifeline, self._keep_alive = os.pipe()  # ends when this process does: see `worker.die_with_parent`
-        self.constants: weakref.WeakSet[Constant] = weakref.WeakSet()
+        self.constants: weakref.WeakSet[Constant] = weakref.WeakSet([initializer] if initializer else [])
         self._poll = select.poll()
         self._by_fd: dict[int, WorkerProcess] = {}
         self.environment = dict(os.environ)
         for name in THREADS:
             self.environment.setdefault(name, str(max(1, cores() // n)))
+        self._folder = ""  # of the program when it made the pool
+        with contextlib.suppress(OSError):
+            self._folder = os.getcwd()
         self.workers: list[WorkerProcess] = []
         try:
             for index in range(n):
@@ -214,7 +269,8 @@ class WorkerGroup:
 
     def start(self, index: int) -> None:
         """Start a worker; its mark is the one at `index`."""
-        worker = WorkerProcess(index, self._lifeline, self.marks, self.environment)
+        worker = WorkerProcess(index, self._lifeline, self.marks, self.environment, search_path(self._folder))
+        worker.send_now((START, self.initializer.reference if self.initializer else b""))
         self.workers.append(worker)
         for fd in (worker.results, worker.ending):
             self._listen(worker, fd, select.POLLIN)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.machinery
 import io
+import os
 import pickle
+import random
 import sys
-from collections.abc import Callable, Iterable
+import types
+import weakref
+from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +26,9 @@ except ImportError:  # joblib before 1.6 brings its own
 
 from ...errors import DataSourcePicklingError
 from .file_maps import FileMaps, file_mapped, in_a_file
+from .places import place_of
 from .shared_memory import ByteRange
+from .views import reduced_array, reduced_tensor
 
 for module in ("numpy.rec", "numpy.char"):  # or cloudpickle pickles their classes by value, as it finds no module
     with contextlib.suppress(ImportError):
@@ -34,7 +42,9 @@ __all__ = [
     "arguments_loads",
     "dumps",
     "error_dumps",
+    "generators_in",
     "inline",
+    "is_generator",
     "is_plain",
     "result_dumps",
     "result_in",
@@ -47,8 +57,9 @@ __all__ = [
 BY_REFERENCE: dict[str, Callable[[Any], Any]] = {}
 
 
-def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
+def dumps(obj: Any, generators: list[Any] | None = None) -> tuple[bytes, list[memoryview]]:
     """A header, and the buffers that were left out of it. Functions and classes of ``__main__`` are pickled by value.
+    The random generators in it are appended to `generators`.
 
     Raises
     ------
@@ -59,8 +70,11 @@ def dumps(obj: Any) -> tuple[bytes, list[memoryview]]:
     try:
         _describe_main()
         file = io.BytesIO()
-        _SourcePickler(file, 5, buffer_callback=buffers.append).dump(obj)
+        pickler = _SourcePickler(file, 5, buffer_callback=buffers.append)
+        pickler.dump(obj)
         header = file.getvalue()
+        if generators is not None:
+            generators += pickler.generators
     except Exception as error:
         raise _unpicklable(obj, error) from error
     return header, [buffer.raw() for buffer in buffers]
@@ -82,7 +96,7 @@ def inline(obj: Any) -> bytes:
     try:
         _describe_main()
         file = io.BytesIO()
-        _ValuePickler(file, 5).dump(obj)
+        _Pickler(file, 5).dump(obj)
         return file.getvalue()
     except Exception as error:
         raise _unpicklable(obj, error) from error
@@ -95,10 +109,27 @@ def _describe_main() -> None:
 
 
 def _unpicklable(obj: Any, error: Exception) -> DataSourcePicklingError:
+    place = place_of(obj, _cannot_be_pickled)
     return DataSourcePicklingError(
-        f"{_culprit(obj)} cannot be sent to a worker process, because it cannot be pickled ({error}); "
+        f"{place} cannot be sent to a worker process, because it cannot be pickled ({error}); "
         "keep what it is made from, such as a path, and make it on first use, or use threads"
     )
+
+
+def _cannot_be_pickled(part: Any) -> bool:
+    try:
+        _SourcePickler(io.BytesIO(), 5, buffer_callback=lambda _: None).dump(part)
+    except Exception:
+        return True
+    return False
+
+
+def generators_in(obj: Any) -> list[Any]:
+    """The random generators that would be sent with `obj`."""
+    pickler = _SourcePickler(io.BytesIO(), 5, buffer_callback=lambda _: None)
+    with contextlib.suppress(Exception):
+        pickler.dump(obj)
+    return pickler.generators
 
 
 def arguments_dumps(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -123,6 +154,7 @@ class _NotFlat(Exception):
     """Something in it has to be pickled."""
 
 
+_OF_NUMPY = frozenset([*range(17), 23])  # the dtypes of its numbers; a float8 of another package has no buffer
 _NUMBERS = frozenset([int, float, bool, type(None)])
 FEW = 32  # parts of a tuple; with more, pickle is faster
 
@@ -189,7 +221,7 @@ def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
 
 def _headed(x: Any, views: list[memoryview]) -> Any:
     kind = type(x)
-    if kind is np.ndarray and x.dtype.kind in "fiubc" and x.size > 0 and x.flags.c_contiguous:
+    if kind is np.ndarray and x.dtype.num in _OF_NUMPY and x.size > 0 and x.flags.c_contiguous:
         views.append(memoryview(x).cast("B"))
         return [x.dtype.str, x.shape]
     if kind is tuple and len(x) <= FEW:
@@ -231,9 +263,48 @@ def _ends_with_nul(obj: Any) -> bool:
     return (type(obj) is np.str_ and obj.endswith("\0")) or (type(obj) is np.bytes_ and obj.endswith(b"\0"))
 
 
-class _SourcePickler(_ValuePickler):
+class _Pickler(_ValuePickler):
+    """Pickles what goes to workers. Notes the classes of the main program, which come back by name, and pickles by
+    value what workers cannot import."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type) and obj.__module__ in MAIN:
+            _classes_of_main[obj.__qualname__] = obj
+        elif isinstance(obj, (type, types.FunctionType)):
+            _should_be_importable(obj.__module__)
+        return super().reducer_override(obj)
+
+
+MAIN = ("__main__", "__mp_main__")
+_classes_of_main: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()  # by their qualified names
+_importable: dict[str, Any] = {}  # modules that were looked for, by name
+
+
+def _should_be_importable(name: str | None) -> None:
+    """Have the module pickled by value if workers cannot import it, or would import another one."""
+    module = sys.modules.get(name or "")
+    if name is None or module is None or name in sys.builtin_module_names or _importable.get(name) is module:
+        return
+    _importable[name] = module
+    top = sys.modules.get(name.partition(".")[0], module)
+    here = getattr(top, "__spec__", None)
+    there = importlib.machinery.PathFinder.find_spec(top.__name__)
+    origin = getattr(here, "origin", None)
+    if origin is None or not origin.endswith(".py") or not isinstance(getattr(here, "loader", None), SourceFileLoader):
+        return  # built in, frozen, in C, or of an importer of its own
+    if there is None or there.origin is None or not os.path.samefile(there.origin, origin):
+        others = [finder for finder in sys.meta_path if not isinstance(finder, type)]  # such as of editable installs
+        if not any(finder.find_spec(top.__name__, None) for finder in others):
+            cloudpickle.register_pickle_by_value(module)
+
+
+class _SourcePickler(_Pickler):
     """Pickles arrays of memory-mapped files by path, so that workers map the file again. Refuses open files, as each
     worker would read a copy of its own, from the beginning."""
+
+    @functools.cached_property
+    def generators(self) -> list[Any]:
+        return []
 
     @functools.cached_property
     def maps(self) -> FileMaps:
@@ -247,20 +318,23 @@ class _SourcePickler(_ValuePickler):
             if mapped is not None:
                 return file_mapped, mapped
             if type(obj) is np.memmap:  # otherwise its data would be in the header
-                return obj.view(np.ndarray).__reduce_ex__(5)
-        if type(obj) in REDUCERS:
-            return REDUCERS[type(obj)](obj)
-        reduced = BY_REFERENCE.get(type(obj).__module__.partition(".")[0])
-        if reduced is not None:
-            reference = reduced(obj)
-            if reference is not NotImplemented:
-                return reference
-        return super().reducer_override(obj)
+                obj = obj.view(np.ndarray)
+                return reduced_array(obj) or obj.__reduce_ex__(5)
+            return reduced_array(obj) or NotImplemented
+        if is_generator(obj):
+            self.generators.append(obj)
+        reduced = reduced_tensor(obj)
+        if reduced is None and type(obj) in REDUCERS:
+            reduced = REDUCERS[type(obj)](obj)
+        if reduced is None:
+            referred = BY_REFERENCE.get(type(obj).__module__.partition(".")[0])
+            reduced = NotImplemented if referred is None else referred(obj)
+        return super().reducer_override(obj) if reduced is NotImplemented else reduced
 
 
 class _ResultPickler(_ValuePickler):
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, type) and obj.__module__ in ("__main__", "__mp_main__") and "<" not in obj.__qualname__:
+        if isinstance(obj, type) and obj.__module__ in MAIN and "<" not in obj.__qualname__:
             return _of_main, (obj.__qualname__,)
         if type(obj) is np.ndarray and not obj.flags.writeable:  # it is read-only in the worker alone
             return obj.copy().__reduce_ex__(5)
@@ -269,7 +343,22 @@ class _ResultPickler(_ValuePickler):
         return super().reducer_override(obj)
 
 
+def is_generator(obj: Any) -> bool:
+    """Whether `obj` draws random numbers, one after the other.
+
+    >>> is_generator(np.random.default_rng(0)), is_generator(np.random)
+    (True, False)
+    """
+    if isinstance(obj, (random.Random, np.random.Generator, np.random.RandomState)):
+        return True
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(obj, getattr(torch, "Generator", ()))
+
+
 def _of_main(qualname: str) -> Any:
+    known = _classes_of_main.get(qualname)
+    if known is not None:  # the main module may be that of a profiler, which runs the program
+        return known
     found: Any = sys.modules["__main__"]
     for name in qualname.split("."):
         found = getattr(found, name)
@@ -294,22 +383,3 @@ def is_plain(obj: Any, writeable: bool = False) -> bool:
     if kind is dict:
         return all(map(is_plain, obj)) and all(is_plain(part, writeable) for part in obj.values())
     return kind in ATOMS or isinstance(obj, np.generic) and kind.__module__ == "numpy" and not _ends_with_nul(obj)
-
-
-def _culprit(obj: Any, within: str = "") -> str:
-    """The path from the object to the innermost attribute or item that cannot be pickled."""
-    obj = getattr(obj, "__self__", obj)  # of a method, what it is bound to
-    name = within or type(obj).__name__
-    if isinstance(obj, dict):
-        parts: Iterable[tuple[str, Any]] = ((f"{name}[{key!r}]", value) for key, value in obj.items())
-    elif isinstance(obj, (list, tuple)):
-        parts = ((f"{name}[{i}]", value) for i, value in enumerate(obj))
-    else:
-        parts = ((f"{name}.{key}", value) for key, value in getattr(obj, "__dict__", {}).items())
-    if name.count(".") + name.count("[") < 8:
-        for place, part in parts:
-            try:
-                _SourcePickler(io.BytesIO(), 5, buffer_callback=lambda _: None).dump(part)
-            except Exception:
-                return _culprit(part, place)
-    return name if within else f"a {name}"

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...errors import PoolClosedError
@@ -28,6 +28,7 @@ from .protocol import CALL, GONE, HELLO, KIND, TASK, framed
 from .restarts import Restarts
 from .results import Answer, Results
 from .schedule import Schedule
+from .surroundings import surroundings
 
 __all__ = ["ProcessPool"]
 
@@ -41,6 +42,9 @@ class ProcessPool(Pool):
         How many, at least 1.
     retries : int, default 2
         How often a task is given to another worker after the one that had it died.
+    initializer : callable, optional
+        Each worker calls ``initializer(*initargs)`` when it starts. If it raises an error, each task gets that.
+    initargs : sequence
 
     Raises
     ------
@@ -56,12 +60,20 @@ class ProcessPool(Pool):
 
     isolated = True
 
-    def __init__(self, workers: int, retries: int = 2) -> None:
+    def __init__(
+        self,
+        workers: int,
+        retries: int = 2,
+        initializer: Callable[..., object] | None = None,
+        initargs: Sequence[Any] = (),
+    ) -> None:
         if os.name != "posix":
             raise NotImplementedError("worker processes need a POSIX system (Linux, macOS); use threads here")
         self.workers = whole("workers", workers)
         self.retries = whole("retries", retries, least=0)
-        self._group = WorkerGroup(self.workers)
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer should be a function, not {initializer!r}")
+        self._group = WorkerGroup(self.workers, initializer and Constant((initializer, tuple(initargs))))
         self._schedule = Schedule(self._group)
         self._results = Results(self._schedule.waiting)
         self._restarts = Restarts(self._schedule, self.workers, self.retries)
@@ -94,7 +106,7 @@ class ProcessPool(Pool):
         kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, pickling.inline(fn))
         number = next(self._numbers)
         try:
-            frame = framed((kind, number, function, pickling.arguments_dumps(args, kwargs), False))
+            frame = framed((kind, number, function, pickling.arguments_dumps(args, kwargs), surroundings(), False))
         except ValueError as error:  # marshal's own limit
             raise ValueError("the arguments of a task should be below 2 GiB; share() what is large") from error
         answer = Answer(self, number, frame, (fn, args, kwargs))

@@ -4,15 +4,18 @@ Messages are tuples, marshalled, behind their length. Marshal takes plain tuples
 the code. They are, to a worker:
 
 ==============================================  ======================================================================
-``(TASK, number, constant, arguments, piped)``  run a task; its function is shared, and here is the reference to it
-``(CALL, number, function, arguments, piped)``  run a task; here is its function, pickled
+``(START, initializer)``                        the first one: a reference to a function and its arguments, or nothing
+``(TASK, number, constant, arguments,           run a task; its function is shared, and here is the reference to it
+surroundings, piped)``
+``(CALL, number, function, arguments,           run a task; here is its function, pickled
+surroundings, piped)``
 ``(DROP, numbers)``                             nobody waits for these tasks
 ``(FORGET, constants)``                         these constants are not used any more
 ``(FREE, slots)``                               these slots are free: no array lies in them any more
 ``(MAPPED, slots)``                             the parent has mapped these slots: their descriptors can be closed
 ==============================================  ======================================================================
 
-With ``piped`` the result may not be in shared memory.
+With ``piped`` the result may not be in shared memory. The surroundings are those of `surroundings`.
 
 From a worker they are ``(number, seconds, kind, header, where, more)``:
 
@@ -52,6 +55,7 @@ __all__ = [
     "MARK",
     "ON_SHELF",
     "PIPE",
+    "START",
     "TASK",
     "Inbox",
     "SlotReference",
@@ -59,7 +63,7 @@ __all__ = [
     "piped",
 ]
 
-TASK, CALL, DROP, FORGET, FREE, MAPPED = range(6)
+TASK, CALL, DROP, FORGET, FREE, MAPPED, START = range(7)
 HELLO, GONE, ERROR, IN_PIPE, IN_SLOT, ON_SHELF = range(6)
 KIND = 2  # where in a message from a worker its kind is
 PIPE = 1 << 20  # bytes of messages that may wait in a pipe

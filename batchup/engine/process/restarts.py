@@ -6,7 +6,7 @@ import signal
 import time
 
 from ...errors import WorkerDiedError
-from .group import GRACE, WorkerProcess
+from .group import GRACE, WorkerProcess, python
 from .results import Answer
 from .schedule import Schedule
 
@@ -14,8 +14,7 @@ __all__ = ["Restarts"]
 
 LIKELY_CAUSES = {  # by exit code
     -signal.SIGKILL: "-9 is often the system's answer to too little memory",
-    -signal.SIGSEGV: "-11 is that of code in C, often where it writes into a tensor that shares the memory of an array "
-    "of the source, which is read-only here: make a copy first",
+    -signal.SIGSEGV: "-11 is that of code in C that reads or writes where it may not",
 }
 
 
@@ -78,6 +77,8 @@ class Restarts:
     def _fail_all(self, dead: WorkerProcess, exit_code: int | None) -> None:
         for answer in dead.answers.values():
             why = f"worker processes end before they begin to work, with exit code {exit_code}"
+            why += f"; they run {python()}, which should be a Python interpreter that can import batchup"
+            why += "; the initializer of the pool may be to blame" if self._schedule.group.initializer else ""
             self._schedule.fail(answer, WorkerDiedError(why))
         dead.answers = {}
         self._failed_starts = 0

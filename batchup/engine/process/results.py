@@ -20,7 +20,12 @@ from .protocol import ERROR, IN_SLOT, ON_SHELF, SlotReference, piped
 
 __all__ = ["Answer", "Reader", "Results"]
 
-NO_MEMORY = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)  # what mapping fails with where it is not the worker's fault
+NO_MEMORY = (
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EACCES,
+)  # not the fault of a worker
 
 
 class Reader(Protocol):

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import mmap
 import os
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
@@ -24,12 +25,17 @@ __all__ = [
     "aligned_end",
     "equal",
     "laid_out",
+    "private_memory",
     "total_size",
     "writable_memory",
     "write_all",
 ]
 
 Memory: TypeAlias = Any  # a ctypes array of bytes: weakly referable, without a descriptor
+# MAP_NORESERVE of mmap(2), which Python has no name for: the system does not count private pages before they are
+# written to, so that a file may be larger than memory
+NO_RESERVE = 0x4000 if sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64") else 0
+SHM = "/dev/shm"  # files in memory; where there is no such folder, temporary files are used
 ByteRange: TypeAlias = tuple[int, int]  # offset and size, in bytes
 
 
@@ -37,7 +43,8 @@ class Segment:
     """Memory that several processes map.
 
     On Linux it is a memory file: it has no name, and is freed when nobody has it open or mapped any more. Elsewhere it
-    is a temporary file, which is unlinked when the segment is closed.
+    is a temporary file, which is unlinked when the segment is closed; on Linux, too, for a process that has changed its
+    user, whose descriptors others may not open.
 
     Parameters
     ----------
@@ -57,12 +64,12 @@ class Segment:
         self.size = max(size, 1)
         self._maker = os.getpid()
         try:
-            if hasattr(os, "memfd_create"):
+            if hasattr(os, "memfd_create") and others_may_open():
                 self.fd = os.memfd_create("batchup", os.MFD_CLOEXEC)
                 self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
                 self._unlink: Callable[[], None] = lambda: None
             else:
-                self.fd, self.path = tempfile.mkstemp(prefix="batchup-")
+                self.fd, self.path = tempfile.mkstemp(prefix="batchup-", dir=SHM if os.access(SHM, os.W_OK) else None)
                 self._unlink = _once(os.unlink, self.path)
             try:
                 if reserve and hasattr(os, "posix_fallocate"):
@@ -113,6 +120,18 @@ class Segment:
             os.close(fd)
 
 
+def others_may_open() -> bool:
+    """Whether other processes of this user may open the descriptors of this one, by their paths in ``/proc``.
+
+    If a process that root has started goes on as another user (`os.setuid`), they may not: see
+    ``PR_SET_DUMPABLE`` in prctl(2).
+    """
+    try:
+        return os.stat("/proc/self/fd").st_uid == os.geteuid()
+    except OSError:
+        return True
+
+
 def writable_memory(fd: int, size: int) -> Memory:
     """The memory behind a descriptor, which may be closed then: `mmap.mmap` would keep a copy of it open."""
     address = _libc().mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
@@ -122,6 +141,19 @@ def writable_memory(fd: int, size: int) -> Memory:
     memory = (ctypes.c_ubyte * size).from_address(address)
     weakref.finalize(memory, _libc().munmap, address, size).atexit = False
     return memory
+
+
+def private_memory(fd: int, size: int = 0) -> memoryview:
+    """The memory behind a descriptor, to read. Code in C that writes to it all the same changes a copy of its own.
+
+    A page is copied when it is first written to. Such writes are seen in this process alone.
+    """
+    try:
+        prot = mmap.PROT_READ | mmap.PROT_WRITE
+        mapped = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE | NO_RESERVE, prot=prot)
+    except OSError:  # where the system counts what might be written to as memory in use, there may not be so much
+        mapped = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
+    return memoryview(mapped).toreadonly()
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...errors import SharedMemoryError
+from ...errors import SharedMemoryError, noted
 from . import constants, pickling, shared_memory
 from .failures import failure_of
 from .protocol import (
@@ -34,11 +34,13 @@ from .protocol import (
     MARK,
     ON_SHELF,
     PIPE,
+    START,
     TASK,
     Inbox,
     framed,
 )
 from .slots import SHELVED, Slot, Slots
+from .surroundings import applied
 
 __all__ = ["main"]
 
@@ -49,7 +51,8 @@ LOOK = 0.0005  # seconds of work after which a worker reads messages again
 
 place: int | None = None  # the index of this process among the workers of its pool; None if it is no worker
 
-Queued: TypeAlias = tuple[bool, bytes, Any, bool]  # is the function shared, the function, its arguments, piped
+# is the function shared, the function, its arguments, surroundings, piped
+Queued: TypeAlias = tuple[bool, bytes, Any, bytes, bool]
 Message: TypeAlias = tuple[int, Any, Any, Any]  # kind, header, where, more: the end of a message (see `protocol`)
 
 
@@ -75,8 +78,14 @@ class Worker:
         self.sizes: dict[bytes, int] = {}  # of the last result, by function
         self.blocking = True
         self.last_read = 0.0  # when messages were read
+        self.is_started = False
+        self.failed_start: Message | None = None  # what the initializer raised: the answer to each task
 
     def serve(self) -> None:
+        while not self.is_started:
+            self.read_messages()
+            if self.inbox.ended:
+                return
         self.send((0, 0.0, HELLO, None, None, None))
         now = 0.0
         while True:
@@ -121,6 +130,8 @@ class Worker:
                 if kind in (TASK, CALL):
                     number, function, *more = rest
                     self.queues.setdefault(function, deque()).append((number, (kind == TASK, function, *more)))
+                elif kind == START:
+                    self.start(rest[0])
                 elif kind == DROP:
                     self.drops += 1
                     self.drop(set(rest[0]))
@@ -132,8 +143,18 @@ class Worker:
                     self.slots.take_back(rest[0])
                 elif kind == MAPPED:
                     self.slots.mapped(rest[0])
-            if self.queues or self.inbox.ended:
+            if self.queues or self.inbox.ended or not self.is_started:
                 return
+
+    def start(self, initializer: bytes) -> None:
+        """Call the initializer of the pool."""
+        try:
+            if initializer:
+                fn, args = pickle.loads(initializer)
+                fn(*args)
+        except BaseException as error:
+            self.failed_start = self.failure(noted(error, "in the initializer of the pool"))
+        self.is_started = True
 
     def drop(self, numbers: set[int]) -> None:
         """Nobody waits for these tasks any more."""
@@ -144,20 +165,23 @@ class Worker:
             else:
                 del self.queues[key]
 
-    def run(self, shared: bool, function: bytes, arguments: Any, piped: bool) -> Message:
+    def run(self, shared: bool, function: bytes, arguments: Any, around: bytes, piped: bool) -> Message:
         """Run a task. The end of the message that says what came of it."""
+        if self.failed_start:
+            return self.failed_start
         slot, why = None, ""
         try:
             fn = self.shared_function(function) if shared else pickle.loads(function)
             args, kwargs = pickling.arguments_loads(arguments)
             slot = None if piped else self.slot_for(function)
             with slot.arena if slot else NO_ARENA:
-                header, buffers = pickling.result_dumps(fn(*args, **kwargs))
+                result = fn(*args, **kwargs) if not around else in_surroundings(around, fn, args, kwargs)
+                header, buffers = pickling.result_dumps(result)
         except BaseException as error:
             if slot:
                 self.slots.give(slot)
             return self.failure(error)
-        del fn, args, kwargs
+        del fn, args, kwargs, result
         size = sum([buffer.nbytes for buffer in buffers])
         if size > SMALL and not piped:
             try:
@@ -204,6 +228,11 @@ class Worker:
         left = framed(message)
         while left:
             left = left[os.write(self.results, left) :]
+
+
+def in_surroundings(around: bytes, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with applied(around):
+        return fn(*args, **kwargs)
 
 
 def die_with_parent(lifeline: int) -> None:

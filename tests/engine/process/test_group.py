@@ -13,7 +13,7 @@ import pytest
 
 from batchup import WorkerProcessPool
 from batchup.engine.process import pickling, shared_memory
-from batchup.engine.process.group import WorkerGroup, end_group
+from batchup.engine.process.group import THREADS, WorkerGroup, end_group
 from batchup.engine.process.protocol import CALL, ERROR, GONE, HELLO, IN_PIPE, IN_SLOT, KIND, framed
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
@@ -33,6 +33,30 @@ def test_numbers_of_threads_are_shared_out(pool):
     assert [os.environ.get("OMP_NUM_THREADS", str(threads))] == list(
         pool.work_stream([(lambda: os.environ["OMP_NUM_THREADS"],)])
     )
+
+
+COUNTS = {  # how many threads a library uses, by its module
+    "torch": lambda: __import__("torch").get_num_threads(),
+    "cv2": lambda: __import__("cv2").getNumThreads(),
+    "numba": lambda: __import__("numba").get_num_threads(),
+    "polars": lambda: __import__("polars").thread_pool_size(),
+}
+
+
+@pytest.mark.parametrize("library", COUNTS)
+def test_libraries_have_their_share_of_threads(library, monkeypatch):
+    """As many as there are cores, divided by the workers; what is set in the environment counts instead."""
+    import joblib
+
+    pytest.importorskip(library)
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    with WorkerProcessPool(joblib.cpu_count()) as many:
+        assert [1] == list(many.work_stream([(COUNTS[library],)]))
+    for name in THREADS:
+        monkeypatch.setenv(name, "2")
+    with WorkerProcessPool(joblib.cpu_count()) as many:
+        assert [min(2, joblib.cpu_count())] == list(many.work_stream([(COUNTS[library],)]))
 
 
 def test_what_is_dropped_by_a_worker_that_is_gone_is_not_by_its_successor():
@@ -69,7 +93,7 @@ def heard(group: WorkerGroup, n: int, seconds: float = 30.0) -> list[tuple]:
 
 
 def frame_of(number, fn, *args):
-    return framed((CALL, number, pickling.inline(fn), pickling.arguments_dumps(args, {}), False))
+    return framed((CALL, number, pickling.inline(fn), pickling.arguments_dumps(args, {}), b"", False))
 
 
 def test_a_worker_greets_and_does_what_it_is_sent(group):

@@ -152,3 +152,24 @@ def _arrays_in(x):
     elif isinstance(x, (dict, list, tuple)):
         for part in x.values() if isinstance(x, dict) else x:
             yield from _arrays_in(part)
+
+
+def test_arrays_of_any_dtype_arrive():
+    """Also of those that have no buffer: numbers of other packages, dates, and records with such fields."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    of_others = [name for name in dir(ml_dtypes) if name.startswith(("float", "bfloat", "int", "uint"))]
+    dtypes = [getattr(ml_dtypes, name) for name in of_others] + ["M8[s]", "m8[ms]", "f2", "g", "G", "?", "S3", "U2"]
+    arrays = [np.ones(6, "i1").astype(dtype).reshape(2, 3) for dtype in dtypes]
+    arrays.append(np.zeros(4, [("a", ml_dtypes.float8_e5m2), ("b", "f8")]))
+    assert len(of_others) > 5
+    for array in arrays:
+        for obj in (array,), (array.T, 1), {"x": array}, (array[::-1],):
+            for dumps in pickling.result_dumps, pickling.dumps:
+                header, views = dumps(obj)
+                (loaded, *_) = each = pickling.result_loads(header, [bytearray(view) for view in views])
+                loaded = each["x"] if isinstance(each, dict) else loaded
+                sent = obj["x"] if isinstance(obj, dict) else obj[0]
+
+                assert sent.dtype == loaded.dtype
+                assert sent.shape == loaded.shape
+                assert sent.tobytes() == loaded.tobytes()

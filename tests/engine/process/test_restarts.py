@@ -79,7 +79,7 @@ def killed_by(number):
 
 @pytest.mark.parametrize(
     ("number", "hint"),
-    [(signal.SIGKILL, "too little memory"), (signal.SIGSEGV, "which is read-only here: make a copy first")],
+    [(signal.SIGKILL, "too little memory"), (signal.SIGSEGV, "code in C")],
 )
 def test_how_a_worker_ended_hints_at_why(number, hint):
     """By the system, or by a write to where it may not."""
@@ -143,6 +143,6 @@ def wait_until_there(path):
 
 def test_workers_that_cannot_begin_are_an_error(monkeypatch):
     """Not a loop that starts processes for ever."""
-    monkeypatch.setattr("batchup.engine.process.group.START", "import sys; sys.exit(3)")
+    monkeypatch.setattr("batchup.engine.process.group.PROGRAM", "import sys; sys.exit(3)")
     with ProcessPool(1) as pool, pytest.raises(WorkerDiedError, match="exit code 3"):
         pool.submit(pow, 2, 3).result()

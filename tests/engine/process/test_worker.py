@@ -93,7 +93,7 @@ def worker():
 
 def run(worker: Worker, fn, *args, piped=False):
     """The outcome of a task."""
-    return worker.run(False, pickling.inline(fn), pickling.arguments_dumps(args, {}), piped)
+    return worker.run(False, pickling.inline(fn), pickling.arguments_dumps(args, {}), b"", piped)
 
 
 def test_results_go_where_their_size_says(worker):

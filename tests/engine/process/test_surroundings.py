@@ -1,0 +1,156 @@
+"""NumPy's error handling, the decimal context and context variables: those of the program hold where its tasks run."""
+
+from __future__ import annotations
+
+import contextvars
+import decimal
+import os
+
+import numpy as np
+import pytest
+
+from batchup import ArrayDataSource, WorkerProcessPool
+from batchup.batch_iter import Infinite
+from batchup.engine.pools import ThreadPool
+from batchup.engine.process.surroundings import applied, surroundings
+from batchup.engine.stream import WorkStream
+
+pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+def squared(x):
+    return (x * x,)
+
+
+def first(pool, fn, *args):
+    return next(WorkStream(pool.engine, [(fn, args)]))
+
+
+def test_errstate_holds_in_workers(pool):
+    """An overflow that raises without a pool raises with one, and only while the program says so."""
+    ds = ArrayDataSource([np.array([1e200])]).map(squared)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        next(pool.parallel_data_source(ds).batch_iterator(1))
+    with np.errstate(over="ignore"):
+        assert np.inf == next(pool.parallel_data_source(ds).batch_iterator(1))[0][0]
+    assert np.geterr() == first(pool, np.geterr)
+
+
+def test_a_handler_of_errstate_is_sent(pool):
+    """With ``over="call"`` the function of `np.seterrcall` is called."""
+
+    def handler(kind, flag):
+        raise ArithmeticError(kind)
+
+    with np.errstate(over="call", call=handler), pytest.raises(ArithmeticError, match="overflow"):
+        first(pool, squared, np.array([1e200]))
+
+
+def test_the_decimal_context_holds_in_workers(pool):
+    """Precision, rounding and traps."""
+    with decimal.localcontext(decimal.Context(prec=3, rounding=decimal.ROUND_UP)) as context:
+        context.traps[decimal.Inexact] = True
+        assert context.__reduce__()[1][:2] == first(pool, context_of_worker)[:2]
+        with pytest.raises(decimal.Inexact):
+            first(pool, third)
+    assert "0." + 28 * "3" == str(first(pool, third))
+
+
+def context_of_worker():
+    return decimal.getcontext().__reduce__()[1]
+
+
+def third():
+    return decimal.Decimal(1) / 3
+
+
+def test_context_variables_hold_in_threads_and_do_not_leak():
+    """A task has a copy of the context of its submitter."""
+
+    def task():
+        found = variable.get()
+        variable.set("of a task")
+        return found
+
+    token = variable.set("of the program")
+    try:
+        with ThreadPool(1) as pool:
+            assert ["of the program"] * 3 == list(WorkStream(pool, [(task,)] * 3))
+    finally:
+        variable.reset(token)
+
+
+def test_the_items_of_a_pipe_are_made_in_one_context():
+    """A generator may set a context variable between its items, as `numpy.errstate` does."""
+
+    def items():
+        for n in range(6):
+            before = variable.get()
+            token = variable.set(str(n))
+            yield before, variable.get(), np.geterr()["divide"]
+            variable.reset(token)
+
+    with Infinite(items(), batch_size=2, batches_per_epoch=3, combiner=list) as pipe, np.errstate(divide="raise"):
+        found = [item for batch in pipe() for item in batch]
+
+    assert [("unset", str(n), "raise") for n in range(6)] == found
+
+
+def test_nothing_is_sent_where_all_is_as_in_a_new_process():
+    """Also after a set and a reset; and what was applied is undone."""
+    assert b"" == surroundings()
+    with np.errstate(all="raise"):
+        sent = surroundings()
+        np.seterr(divide="warn", over="warn", under="ignore", invalid="warn")
+        assert b"" == surroundings()
+    before = np.geterr()
+    with applied(sent):
+        assert {"raise"} == set(np.geterr().values())
+    assert before == np.geterr()
+
+
+def test_an_initializer_runs_in_each_worker_and_in_those_that_replace_them(tmp_path):
+    """Once each, before the first task."""
+    os_exit = os._exit
+
+    def initializer(folder):
+        (folder / str(os.getpid())).touch()
+        np.seterr(over="raise")
+
+    with WorkerProcessPool(1, retries=0, initializer=initializer, initargs=(tmp_path,)) as pool:
+        stream = WorkStream(pool.engine, [(np.geterr,), (os_exit, (3,)), (os.getpid,)])
+        assert "raise" == next(stream)["over"]
+        with pytest.raises(Exception, match="died"):
+            next(stream)
+        assert (tmp_path / str(next(stream))).exists()
+    assert 2 == len(list(tmp_path.iterdir()))
+
+
+def test_an_error_of_the_initializer_is_that_of_each_task():
+    """With its type, and a note that says where it was raised."""
+
+    def initializer():
+        raise KeyError("no such device")
+
+    with WorkerProcessPool(2, initializer=initializer) as pool:
+        for _ in range(2):
+            with pytest.raises(KeyError, match="no such device") as raised:
+                first(pool, len, "x")
+            assert "in the initializer of the pool" in raised.value.__notes__
+
+
+def test_an_initializer_that_ends_its_process_is_an_error():
+    """Workers are not started for ever."""
+    with (
+        WorkerProcessPool(1, initializer=os._exit, initargs=(4,)) as pool,
+        pytest.raises(Exception, match="initializer"),
+    ):
+        first(pool, len, "x")
+
+
+def test_a_wrong_initializer_is_refused_at_once():
+    """It should be a function, and one that can be sent."""
+    with pytest.raises(TypeError, match="initializer should be a function, not 3"):
+        WorkerProcessPool(1, initializer=3)
