@@ -11,7 +11,7 @@ from ..engine.checks import kind_of, whole
 from ..engine.rng import SeedPath
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
-from .batches import BatchIterator
+from .batches import BatchIterator, MappedBatches
 from .functions import batch_arguments, batch_of, function_name, note_signature_mismatch
 from .interface import SourceInterface, plan_of, should_be_random_access, with_shuffle
 from .plan import Plan, RandomPick, SeededPlan, Traits
@@ -143,7 +143,7 @@ class MapDataSource(AbstractDataSource):
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
             return BatchIterator.over(self, batch_size, shuffle, kwargs)
-        return map(self._mapped, self.source.batch_iterator(batch_size, **with_shuffle(shuffle, kwargs)))
+        return MappedBatches(self._mapped, self.source.batch_iterator(batch_size, **with_shuffle(shuffle, kwargs)))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         should_be_random_access(self)

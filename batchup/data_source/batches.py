@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from ..engine.pulled import INTERRUPTED, NOTHING, PullingIterator, interrupted_error
+from ..engine.pulled import DOUBTED, INTERRUPTED, NOTHING, PullingIterator, interrupted_error
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from ..errors import WorkerError, concurrent_next_error, located
 from .replay import Epoch
 
-__all__ = ["BatchIterator"]
+__all__ = ["BatchIterator", "MappedBatches", "SideBySide"]
 
 
 class BatchIterator(PullingIterator[Batch]):
@@ -143,3 +143,59 @@ class BatchIterator(PullingIterator[Batch]):
         if self._epoch is None:
             raise TypeError("these batches come from a plan that cannot be drawn again")
         return self._epoch
+
+
+class MappedBatches(PullingIterator[Batch]):
+    """The results of a function for batches that come one after the other. No batch is lost to Ctrl-C in the function.
+
+    Parameters
+    ----------
+    fn : callable, batch -> batch
+        An error of it costs its own batch only.
+    batches : iterator of batches
+    """
+
+    def __init__(self, fn: Callable[[Any], Batch], batches: Iterator[Any]) -> None:
+        super().__init__(batches, if_interrupted=DOUBTED)
+        self._fn = fn
+
+    def _next(self) -> Batch:
+        batch = self._pull()
+        try:
+            result = self._fn(batch)
+        except Exception:
+            self._held = NOTHING
+            raise
+        # no calls from here on (see engine.pulled)
+        self._held = NOTHING
+        return result
+
+
+class SideBySide(Iterator[tuple[Batch, ...]]):
+    """The batches of several iterators side by side, until the first of them ends.
+
+    Where one raises an error, the batches that the others gave for it are kept, and come with its next one.
+
+    Parameters
+    ----------
+    each : sequence of iterators of batches
+
+    Examples
+    --------
+    >>> list(SideBySide([iter("abc"), iter("de")]))
+    [('a', 'd'), ('b', 'e')]
+    """
+
+    def __init__(self, each: Sequence[Iterator[Batch]]) -> None:
+        self._each = list(each)
+        self._held: list[Any] = [NOTHING] * len(self._each)
+
+    def __next__(self) -> tuple[Batch, ...]:
+        for i, batches in enumerate(self._each):
+            if self._held[i] is NOTHING:
+                for self._held[i] in batches:
+                    break
+                else:
+                    raise StopIteration
+        parts, self._held = tuple(self._held), [NOTHING] * len(self._each)
+        return parts

@@ -14,7 +14,7 @@ from ..engine.checks import whole
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from .base import AbstractDataSource
-from .batches import BatchIterator
+from .batches import BatchIterator, MappedBatches, SideBySide
 from .interface import should_be_random_access
 from .members import as_members, batches_of, plans_of, traits_of_all
 from .plan import JoinedPlan, Plan, Traits
@@ -119,9 +119,8 @@ class CompositeDataSource(AbstractDataSource):
     def batch_iterator(self, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Batch]:
         if self.is_random_access:
             return BatchIterator.over(self, batch_size, shuffle, kwargs)
-        return map(
-            self._joined, zip(*batches_of(self.datasets, self._sizes(batch_size), shuffle, kwargs), strict=False)
-        )
+        each = batches_of(self.datasets, self._sizes(batch_size), shuffle, kwargs)
+        return MappedBatches(self._joined, SideBySide(each))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         return self._fetched("samples_by_indices", indices)

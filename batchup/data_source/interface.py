@@ -28,8 +28,8 @@ class SourceInterface:
         super().__init_subclass__(**kwargs)
         for derived, origin in _DERIVED_FROM.items():
             if _depth(cls, origin) < _depth(cls, derived):
-                is_picks = derived == "batch_indices_iterator"
-                setattr(cls, derived, _picks_of_plan if is_picks else vars(SourceInterface)[derived])
+                derive: Any = {"plan": _plan_from, "batch_indices_iterator": _picks_from}.get(derived)
+                setattr(cls, derived, derive(getattr(cls, origin)) if derive else vars(SourceInterface)[derived])
 
     @property
     def is_random_access(self) -> bool:
@@ -233,12 +233,24 @@ class SourceInterface:
         return batch
 
 
-def _picks_of_plan(self: SourceInterface, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
-    return self.plan(batch_size, **kwargs).picks(shuffle)
+def _picks_from(plan: Callable[..., Plan]) -> Callable[..., Iterator[Pick]]:
+    """A `batch_indices_iterator` for the class that has this `plan`: a subclass may override it, and call this one."""
+
+    def batch_indices_iterator(self: Any, batch_size: int, shuffle: Shuffle = None, **kwargs: Any) -> Iterator[Pick]:
+        return plan(self, batch_size, **kwargs).picks(shuffle)
+
+    batch_indices_iterator.__doc__ = SourceInterface.batch_indices_iterator.__doc__
+    return batch_indices_iterator
 
 
-_picks_of_plan.__name__ = "batch_indices_iterator"
-_picks_of_plan.__doc__ = SourceInterface.batch_indices_iterator.__doc__
+def _plan_from(batch_indices_iterator: Callable[..., Iterator[Pick]]) -> Callable[..., Plan]:
+    """A `plan` for the class that has this `batch_indices_iterator`."""
+
+    def plan(self: Any, batch_size: int, **kwargs: Any) -> Plan:
+        return MadePlan(self, batch_size, kwargs, batch_indices_iterator)
+
+    plan.__doc__ = SourceInterface.plan.__doc__
+    return plan
 
 
 def with_shuffle(shuffle: Shuffle, kwargs: dict[str, Any]) -> dict[str, Any]:

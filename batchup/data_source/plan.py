@@ -256,13 +256,19 @@ class MadePlan(Plan):
     batch_size : int
     kwargs : dict
         Further keywords of `batch_indices_iterator`.
+    draw : callable, optional
+        The `batch_indices_iterator` of a class of the source, if it is not to be that of the source itself.
     """
 
-    def __init__(self, source: Any, batch_size: int, kwargs: dict[str, Any]) -> None:
-        self.source, self.batch_size, self.kwargs = source, batch_size, kwargs
+    def __init__(
+        self, source: Any, batch_size: int, kwargs: dict[str, Any], draw: Callable[..., Iterator[Pick]] | None = None
+    ) -> None:
+        self.source, self.batch_size, self.kwargs, self.draw = source, batch_size, kwargs, draw
 
     def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
         given = self.kwargs if shuffle is None else {**self.kwargs, "shuffle": shuffle}
+        if self.draw is not None:
+            return self.draw(self.source, self.batch_size, **given)
         picks: Iterator[Pick] = self.source.batch_indices_iterator(self.batch_size, **given)
         return picks
 

@@ -46,6 +46,7 @@ class SharedObject:
         self.pickled = _pickled(obj)
         self.digest = _digest(self.pickled)
         self.key = uuid.uuid4().hex
+        self.times_sent = 0  # at first it goes with a task for each worker
         self.sent: Any = None  # what stands for the pickle in a cluster that has a place of its own for it
 
     def holds(self, obj: Any) -> bool:
@@ -91,8 +92,8 @@ def _keep(objects: Mapping[str, tuple[bytes, list[bytes]]]) -> None:
         obj = pickle.loads(header, buffers=buffers)
         with _kept_lock:
             _kept[key] = obj
-            while len(_kept) > KEPT:
-                _kept.popitem(last=False)
+            for old in [old for old in _kept if old not in objects][: max(0, len(_kept) - KEPT)]:
+                del _kept[old]  # the oldest first, but none of this task
 
 
 def run_task(task: bytes, keys: tuple[str, ...], *sent: Any) -> tuple[Any, ...]:
@@ -145,7 +146,7 @@ class ExecutorReply:
         self._ended = False
         self._result: Any = None
         self._error: BaseException | None = None
-        self._future = pool.send(task, ())
+        self._future = pool.send(task, tuple(each for each in shared if each.times_sent < pool.workers))
 
     def done(self) -> bool:
         if not self._ended and self._future.done():
@@ -281,6 +282,8 @@ class ExecutorPool(Pool):
 
     def send(self, task: bytes, shared: tuple[SharedObject, ...]) -> Any:
         """Submit a task, with shared objects beside it."""
+        for each in shared:
+            each.times_sent += 1
         return self._submitted(run_task, task, tuple(each.key for each in shared), *map(self._sent, shared))
 
     def _submitted(self, fn: Callable[..., Any], *args: Any) -> Any:
@@ -323,7 +326,7 @@ class ThreadReply:
 
     @property
     def seconds(self) -> float:
-        return 0.0 if self._failed is not None else float(self._future.result()[1])
+        return float(self._future.result()[1]) if self._failed is None and self._future.done() else 0.0
 
     def done(self) -> bool:
         return self._failed is not None or self._future.done()

@@ -67,7 +67,7 @@ class FetchJob:
             batch, valid, skipped = self._without_failing(item, pick, valid, error)
             times = [times[0]] + [time.perf_counter()] * len(stages)
         if valid is not None and batch is not None:
-            batch = _with_valid(batch, tree.map_leaves(_first_of, valid, counts))
+            batch = _with_valid(batch, tree.map_leaves(_first_of, valid, counts), counts)
         return batch, epoch, step, threading.get_native_id(), tuple(times), skipped
 
     def _seed_globals(self, epoch: int, step: int) -> None:
@@ -87,7 +87,12 @@ def _first_of(valid: int, n: int) -> Any:
     return np.arange(n) < valid
 
 
-def _with_valid(batch: Batch, valid: Any) -> Batch:
+def _with_valid(batch: Batch, valid: Any, counts: Any) -> Batch:
+    if isinstance(counts, int) and tree.length(batch) != counts:
+        raise ValueError(
+            f'last="pad" needs transforms that keep the number of samples, but a batch of {counts} samples became one '
+            f"of {tree.length(batch)}"
+        )
     if not tree.is_mapping(batch):
         return (*batch, valid) if isinstance(batch, tuple) else (batch, valid)
     if "valid" in batch:

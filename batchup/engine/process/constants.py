@@ -24,6 +24,9 @@ class Constant:
     """An object that the workers of a pool share. Its arrays are in memory once, and each worker maps them, as
     read-only arrays (see `private_memory` for writes in C all the same).
 
+    If the object has an attribute ``writes_privately`` that is true, each worker may write to its arrays: it writes to
+    copies of its own of the pages.
+
     Its pickle is a reference of some hundred bytes. Unpickled in a worker, that is the object.
     """
 
@@ -32,6 +35,7 @@ class Constant:
 
     def __init__(self, obj: Any) -> None:
         self.serial = next(self.serials)
+        self.writable = bool(getattr(obj, "writes_privately", False))
         generators: list[Any] = []
         outer, _pickling.constants = getattr(_pickling, "constants", None), []
         try:
@@ -88,7 +92,7 @@ class Constant:
         within = getattr(_pickling, "constants", None)
         if within is not None:
             within.append(self)
-        return constant, (self.serial, self.segment.path, self.segment.size, self.end)
+        return constant, (self.serial, self.segment.path, self.segment.size, self.end, self.writable)
 
     def close(self) -> None:
         """Free the memory, once no worker maps it."""
@@ -137,11 +141,11 @@ _pickling = threading.local()  # of each thread: the constants that it has met w
 _constants: dict[int, Any] = {}  # in a worker, by serial number: the objects
 
 
-def constant(serial: int, path: str, size: int, end: int) -> Any:
+def constant(serial: int, path: str, size: int, end: int, writable: bool = False) -> Any:
     """In a worker: the object of a `Constant`. It is mapped at the first call."""
     if serial not in _constants:
         with open(path, "rb") as file:
-            memory = private_memory(file.fileno(), size)
+            memory = private_memory(file.fileno(), size, writable)
         header, *buffers = (memory[offset : offset + n] for offset, n in pickle.loads(memory[end:]))
         _constants[serial] = pickle.loads(header, buffers=buffers)
     return _constants[serial]

@@ -245,7 +245,7 @@ def error_dumps(error: Exception) -> bytes:
     return file.getvalue()
 
 
-# How objects of a class, but not of classes derived from it, are pickled on their way to another process: by what
+# How results of a class, but not of classes derived from it, are pickled on their way to the parent: by what
 # `object.__reduce__` would return. For arrays of other packages, whose own way would copy their data into the header.
 REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
 
@@ -324,8 +324,6 @@ class _SourcePickler(_Pickler):
         if is_generator(obj):
             self.generators.append(obj)
         reduced = reduced_tensor(obj)
-        if reduced is None and type(obj) in REDUCERS:
-            reduced = REDUCERS[type(obj)](obj)
         if reduced is None:
             referred = BY_REFERENCE.get(type(obj).__module__.partition(".")[0])
             reduced = NotImplemented if referred is None else referred(obj)

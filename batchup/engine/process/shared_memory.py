@@ -143,17 +143,18 @@ def writable_memory(fd: int, size: int) -> Memory:
     return memory
 
 
-def private_memory(fd: int, size: int = 0) -> memoryview:
+def private_memory(fd: int, size: int = 0, writable: bool = False) -> memoryview:
     """The memory behind a descriptor, to read. Code in C that writes to it all the same changes a copy of its own.
 
-    A page is copied when it is first written to. Such writes are seen in this process alone.
+    A page is copied when it is first written to. Such writes are seen in this process alone. With `writable`, arrays in
+    it may be written to from Python, too.
     """
     try:
         prot = mmap.PROT_READ | mmap.PROT_WRITE
         mapped = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE | NO_RESERVE, prot=prot)
     except OSError:  # where the system counts what might be written to as memory in use, there may not be so much
         mapped = mmap.mmap(fd, size, access=mmap.ACCESS_READ)
-    return memoryview(mapped).toreadonly()
+    return memoryview(mapped) if writable else memoryview(mapped).toreadonly()
 
 
 @functools.cache

@@ -63,6 +63,8 @@ class Fetch:
     worker_init_fn : callable or None
     """
 
+    writes_privately = True  # a dataset may change what it holds, in its own process
+
     def __init__(
         self, dataset: Any, collate_fn: Callable[[Any], Any], workers: int, worker_init_fn: Callable[[int], Any] | None
     ) -> None:
