@@ -16,10 +16,6 @@ REFERENCE = ROOT.parent / "docs" / "reference"
 # Names of classes and functions that several modules have at their top, and why.
 SHARED = {
     "Batch": "BatchFlow's programs subclass flow's class; everywhere else it is the type of a batch",
-    "Draws": "private to its package: items drawn without end, and indices drawn by weight; to be renamed",
-    "is_plain": "private to its package: what pickle, or one take, can handle; to be renamed",
-    "repeated": "private to its package: ids that occur twice, and repeats of an epoch; to be renamed",
-    "stacked": "private to its package: items in one array, of arrays or of tensors; to be renamed",
 }
 
 # Underscore names that are imported from another package, as "importer -> module.name", and why.

@@ -13,12 +13,12 @@ from ..engine.shuffle import Rng
 from .batches import cut, repeated
 from .inverse import Inverse
 
-__all__ = ["Draws", "rising", "without_replacement"]
+__all__ = ["WeightedDraws", "rising", "without_replacement"]
 
 SMALLEST = 1e-280  # below, an exponential number divided by the weight may overflow
 
 
-class Draws:
+class WeightedDraws:
     """Positions drawn by their probabilities, in batches.
 
     Parameters
@@ -30,7 +30,7 @@ class Draws:
 
     Examples
     --------
-    >>> draws = Draws(np.array([0.5, 0.0, 0.5]), num_samples=2, replace=False)
+    >>> draws = WeightedDraws(np.array([0.5, 0.0, 0.5]), num_samples=2, replace=False)
     >>> [sorted(batch.tolist()) for batch in draws.batches(5, np.random.default_rng(0))]
     [[0, 2]]
     """

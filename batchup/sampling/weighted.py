@@ -12,7 +12,7 @@ from ..engine.checks import Indices, index_array, whole
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 from .class_balancing import balancing_weights, class_labels
-from .draws import Draws
+from .draws import WeightedDraws
 
 __all__ = ["WeightedSampler", "WeightedSubsetSampler", "normalised"]
 
@@ -62,7 +62,7 @@ class WeightedSampler(AbstractSampler):
         self.length = len(self.weights)
         self.num_samples = _number_to_draw(num_samples, replace, self.weights)
         self.replace = bool(replace)
-        self._draws = Draws(self.weights, self.num_samples, self.replace)
+        self._draws = WeightedDraws(self.weights, self.num_samples, self.replace)
 
     def num_indices_generated(self) -> int | float:
         """How many samples an epoch has; `numpy.inf` if it never ends."""
@@ -155,7 +155,7 @@ class WeightedSubsetSampler(AbstractSampler):
             )
         self.num_samples = _number_to_draw(num_samples, replace, self.sub_weights)
         self.replace = bool(replace)
-        self._draws = Draws(self.sub_weights, self.num_samples, self.replace)
+        self._draws = WeightedDraws(self.sub_weights, self.num_samples, self.replace)
 
     def num_indices_generated(self) -> int | float:
         """How many samples an epoch has; `numpy.inf` if it never ends."""

@@ -13,7 +13,7 @@ from ...engine.checks import INTEGERS
 from ...engine.stacking import UnlikeKindsError, as_array, concatenate
 from ...errors import noted
 
-__all__ = ["id_array", "id_key", "id_keys", "id_list", "joined_ids", "repeated"]
+__all__ = ["has_repeats", "id_array", "id_key", "id_keys", "id_list", "joined_ids"]
 
 Ids = npt.NDArray[Any]
 
@@ -60,7 +60,7 @@ def joined_ids(several: Sequence[Ids]) -> Ids:
         raise noted(error, NOTE) from None
 
 
-def repeated(ids: Ids) -> bool:
+def has_repeats(ids: Ids) -> bool:
     """Whether an id is there more than once."""
     return len(set(ids.tolist()) if ids.dtype.hasobject else np.unique(ids)) < len(ids)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...engine.checks import INTEGERS, Indices, all_in_range
 from ...engine.shuffle import Shuffle, as_rng
 from ..pipeline.plan import NextBatch, PipelinePlan
-from .ids import id_array, id_key, id_keys, id_list, joined_ids, repeated
+from .ids import has_repeats, id_array, id_key, id_keys, id_list, joined_ids
 
 __all__ = ["DatasetIndex", "item_order", "split_sizes"]
 
@@ -55,7 +55,7 @@ class DatasetIndex:
         if isinstance(built, INTEGERS):
             self._are_positions = self._indices.dtype == np.intp
             self._indices.flags.writeable = False  # a copy is writable: its ids may be changed
-        elif repeated(self._indices):
+        elif has_repeats(self._indices):
             warnings.warn("the index has an id more than once: get_pos() gives its first position", stacklevel=3)
 
     def build_index(self, index: Any) -> Any:
@@ -164,7 +164,7 @@ class DatasetIndex:
         if not isinstance(other, DatasetIndex):
             return NotImplemented
         joined = self._subset(joined_ids([self._indices, other.indices]))
-        if repeated(joined.indices):
+        if has_repeats(joined.indices):
             warnings.warn("the two indices have an id in common", stacklevel=2)
         return joined
 

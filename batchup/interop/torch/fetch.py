@@ -17,7 +17,7 @@ from ...engine import arena
 from ...engine.global_rng import globals_kept, seed_globals
 from ...engine.process import worker
 from ...errors import noted
-from .packing import is_plain, packed
+from .packing import can_be_packed, packed
 
 __all__ = ["ENDED", "IterableFetch", "MapFetch", "TakeFetch", "Task", "takes"]
 
@@ -109,7 +109,7 @@ class Fetch:
         torch_worker._worker_info = info
         if not self._begun:
             torch.set_num_threads(1)
-            of_torch.default_collate_fn_map[torch.Tensor] = stacked
+            of_torch.default_collate_fn_map[torch.Tensor] = stacked_tensors
             self._init(info)
             self._begun = True
 
@@ -262,22 +262,22 @@ def takes(dataset: Any, collate_fn: Any) -> TakeFetch | None:
     """The fetch of a dataset where single samples, collated, are the same as one take; None elsewhere."""
     if collate_fn is not torch.utils.data.default_collate or of_torch.default_collate_fn_map.get(torch.Tensor) not in (
         of_torch.collate_tensor_fn,
-        stacked,
+        stacked_tensors,
     ):
         return None
     subset = None
     if type(dataset) is torch.utils.data.Subset:
         dataset, subset = dataset.dataset, dataset.indices
-    if type(dataset) is not torch.utils.data.TensorDataset or not all(map(is_plain, dataset.tensors)):
+    if type(dataset) is not torch.utils.data.TensorDataset or not all(map(can_be_packed, dataset.tensors)):
         return None
     return TakeFetch(dataset.tensors, subset)
 
 
-def stacked(batch: Any, *, collate_fn_map: Any = None) -> Any:
+def stacked_tensors(batch: Any, *, collate_fn_map: Any = None) -> Any:
     """The tensors of a batch as one. In a worker it lies in the memory that it is sent in."""
     first = batch[0]
-    alike = is_plain(first) and all(
-        is_plain(each) and each.dtype == first.dtype and each.shape == first.shape for each in batch
+    alike = can_be_packed(first) and all(
+        can_be_packed(each) and each.dtype == first.dtype and each.shape == first.shape for each in batch
     )
     if not alike or first.dtype not in NUMPY_TYPES:
         return torch.stack(batch, 0) if first.layout is torch.strided else of_torch.collate_tensor_fn(batch)

@@ -77,7 +77,7 @@ def tensor_of(array: Any, dtype: str | None) -> Any:
     return tensor if dtype is None else tensor.view(getattr(torch, dtype))
 
 
-def is_plain(tensor: Any) -> bool:
+def can_be_packed(tensor: Any) -> bool:
     """Whether the tensor is its values and nothing else: in the memory of the computer, dense, without a gradient."""
     return (
         type(tensor) is torch.Tensor
@@ -97,7 +97,7 @@ def _packed_tensor(tensor: Any) -> Any:
             "process; return CPU tensors from the dataset and collate_fn, and move batches in the loop, with "
             "pin_memory=True and .to(device, non_blocking=True)"
         )
-    return PackedTensor(*_array_of(tensor)) if is_plain(tensor) else tensor
+    return PackedTensor(*_array_of(tensor)) if can_be_packed(tensor) else tensor
 
 
 def _array_of(tensor: Any) -> tuple[Any, str | None]:
@@ -109,7 +109,7 @@ def _array_of(tensor: Any) -> tuple[Any, str | None]:
 
 def _reduced(tensor: Any) -> Any:
     """A tensor inside other objects, such as a dataset: its data go to shared memory, too."""
-    return (tensor_of, _array_of(tensor)) if is_plain(tensor) else tensor.__reduce_ex__(2)
+    return (tensor_of, _array_of(tensor)) if can_be_packed(tensor) else tensor.__reduce_ex__(2)
 
 
 pickling.REDUCERS[torch.Tensor] = _reduced
