@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from batchup.data_source import ArrayDataSource, CallableDataSource, ChoiceDataSource, CompositeDataSource
+from batchup.data_source import (
+    ArrayDataSource,
+    CallableDataSource,
+    ChoiceDataSource,
+    CompositeDataSource,
+    IteratorDataSource,
+)
 from batchup.engine import tree
 from batchup.testing import RandomAccessSourceContract, SequentialSourceContract
 
@@ -214,3 +220,58 @@ def test_fields_side_by_side_have_names_of_their_own():
     pair = CompositeDataSource([ArrayDataSource({"x": X}), ArrayDataSource({"x": X})])
     said = ["should have fields of different names, but two have 'x'"]
     refused(ValueError, said, lambda: next(pair.batch_iterator(2)))
+
+
+def rows_with_an_error(values, bad, error):
+    """Batches of one row each; before the row `bad`, one error."""
+
+    class Rows:
+        def __init__(self):
+            self.left, self.failed = list(values), False
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if self.left and self.left[0] == bad and not self.failed:
+                self.failed = True
+                raise error
+            if not self.left:
+                raise StopIteration
+            return (np.array([self.left.pop(0)]),)
+
+    return Rows()
+
+
+@pytest.mark.parametrize("error", [OSError("cannot read"), KeyboardInterrupt()])
+def test_members_stay_in_step_after_an_error(error):
+    """What the other members gave for the failed batch is kept, and comes with the next one."""
+    pair = CompositeDataSource([iter([(np.array([i]),) for i in range(5)]), rows_with_an_error(range(5), 2, error)])
+    batches, found = pair.batch_iterator(1), []
+    while True:
+        try:
+            found.append([int(x[0]) for x in next(batches)])
+        except StopIteration:
+            break
+        except type(error):
+            found.append("error")
+
+    assert [[0, 0], [1, 1], "error", [2, 2], [3, 3], [4, 4]] == found
+
+
+def test_a_map_over_batches_in_turn_loses_none_to_ctrl_c():
+    """The batch whose function was interrupted comes again."""
+    interrupted = []
+
+    def once(x):
+        if x[0] == 2 and not interrupted:
+            interrupted.append(True)
+            raise KeyboardInterrupt
+        return (x,)
+
+    batches = IteratorDataSource(iter([(np.array([i]),) for i in range(5)])).map(once).batch_iterator(1)
+    found = [int(next(batches)[0][0]) for _ in range(2)]
+    with pytest.raises(KeyboardInterrupt):
+        next(batches)
+
+    assert [0, 1, 2, 3, 4] == found + [int(x[0]) for (x,) in batches]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,8 @@ from batchup import (
     CompositeDataSource,
     Loader,
 )
-from batchup.data_source import Plan
+from batchup.data_source import IndexPlan, Plan
+from batchup.sampling import StandardSampler
 from batchup.testing import RandomAccessSourceContract, WrapperContract, plain
 
 
@@ -144,3 +147,48 @@ def test_plans_are_abstract():
     """A plan of one's own says all that a loader asks."""
     with pytest.raises(TypeError, match="abstract"):
         Plan()
+
+
+class LoggedEverySecond(Logged):
+    """A wrapper with a plan, and a subclass that overrides the other method, with ``super()``."""
+
+    def batch_indices_iterator(self, batch_size, shuffle=None, **kwargs):
+        return itertools.islice(super().batch_indices_iterator(batch_size, shuffle, **kwargs), 0, None, 2)
+
+
+class Planned(AbstractDataSource):
+    """A source whose only order is its plan."""
+
+    @property
+    def is_random_access(self):
+        return True
+
+    def num_samples(self, **kwargs):
+        return 10
+
+    def plan(self, batch_size, **kwargs):
+        return IndexPlan(StandardSampler(10), batch_size)
+
+    def samples_by_indices_nomapping(self, indices):
+        return (indices,)
+
+
+class PlannedEverySecond(Planned):
+    def batch_indices_iterator(self, batch_size, shuffle=None, **kwargs):
+        return itertools.islice(super().batch_indices_iterator(batch_size, shuffle, **kwargs), 0, None, 2)
+
+
+class PlannedAgain(PlannedEverySecond):
+    def plan(self, batch_size, **kwargs):
+        return super().plan(batch_size, **kwargs)
+
+
+@pytest.mark.parametrize("make", [lambda: LoggedEverySecond(arrays()), PlannedEverySecond, PlannedAgain])
+def test_super_in_one_method_leads_to_the_other_one_of_the_base(make):
+    """A class may override either, and call what it overrides."""
+    expected = [[0, 1], [4, 5], [8, 9]]
+    ds = make()
+
+    assert expected == [pick.tolist() for pick in ds.batch_indices_iterator(2)]
+    assert expected == [pick.tolist() for pick in ds.plan(2).picks()]
+    assert expected == [x.tolist() for (x,) in Loader(ds, 2)]

@@ -12,7 +12,8 @@ import pytest
 
 from batchup import ArrayDataSource, Loader, WorkerPool
 from batchup.engine.executors import KEPT, ExecutorPool, SharedObject
-from batchup.errors import PoolClosedError, WorkerDiedError
+from batchup.engine.stream import WorkStream
+from batchup.errors import BatchTimeoutError, PoolClosedError, WorkerDiedError
 from batchup.testing import PoolContract, plain
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -194,3 +195,27 @@ def test_the_number_of_workers_can_be_given(threads):
     """Or is what the executor says."""
     assert (2, 5) == (WorkerPool.over(threads).engine.workers, WorkerPool.over(threads, workers=5).engine.workers)
     assert "<WorkerPool over ThreadPoolExecutor of 2 workers>" == repr(WorkerPool.over(threads))
+
+
+def summed(*arrays):
+    return int(sum(array.sum() for array in arrays))
+
+
+def test_a_task_may_have_more_shared_objects_than_a_worker_keeps(processes):
+    """Those of the task at hand are not dropped for each other."""
+    with WorkerPool.over(processes) as pool:
+        shared = [pool.shared_constant(np.full(2, n)) for n in range(KEPT + 2)]
+
+        assert [2 * sum(range(KEPT + 2))] == list(pool.work_stream([(summed, tuple(shared))]))
+
+
+def test_a_timeout_holds_over_threads():
+    """The loop does not wait for the task that it gave up."""
+    gate = threading.Event()
+    with ThreadPoolExecutor(1) as executor, WorkerPool.over(executor) as pool:
+        stream = WorkStream(pool.engine, [(gate.wait, (60,))], timeout=0.05)
+
+        with pytest.raises(BatchTimeoutError):
+            next(stream)
+        assert not gate.is_set()
+        gate.set()

@@ -271,3 +271,11 @@ def test_where_there_is_no_length_the_error_says_why(source, why):
 def test_sources_that_say_how_much_they_have_have_a_length():
     """Also those that give their batches one after the other."""
     assert 3 == len(Loader(CallableDataSource(lambda n: iter(()), 5), 2))
+
+
+def test_pad_refuses_a_transform_that_changes_the_number_of_samples():
+    """Its `valid` would not say which samples they are."""
+    loader = Loader(arrays(5).map(lambda x: (np.repeat(x, 2),)), 2, last="pad")
+
+    with pytest.raises(ValueError, match="keep the number of samples, but a batch of 2 samples became one of 4"):
+        next(iter(loader))
