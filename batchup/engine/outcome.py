@@ -34,7 +34,7 @@ class Outcome:
     retried = 0
 
     def __init__(self) -> None:
-        self._claim = threading.Lock()  # whoever acquires it ends the task: a worker, or who cancels it
+        self._claim = threading.Lock()  # the thread that acquires it ends the task: a worker, or one that cancels it
         self._gate = threading.Lock()  # held until the task has ended
         self._gate.acquire()
         self._done = False
@@ -76,7 +76,7 @@ class Outcome:
         return True
 
     def end(self, result: Any, error: BaseException | None = None, seconds: float = 0.0) -> None:
-        """Set the result or the error, once, and wake whoever waits."""
+        """Set the result or the error, once, and wake the threads that wait."""
         self._result, self._error, self.seconds = result, error, seconds
         self._done = True
         self._gate.release()

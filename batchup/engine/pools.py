@@ -122,7 +122,7 @@ class Pool(Closing, abc.ABC):
 
 
 class SerialPool(Pool):
-    """No workers: whoever submits a task runs it, at once.
+    """No workers: a task runs at once, in the thread that submits it.
 
     >>> SerialPool().submit(pow, 2, 3).result()
     8
@@ -211,7 +211,7 @@ class _ThreadState:
     def __init__(self) -> None:
         self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()  # None: a thread should end
         self.threads: list[threading.Thread] = []
-        self.running: dict[int, Outcome] = {}  # by thread; whoever pops an outcome is the one to end it
+        self.running: dict[int, Outcome] = {}  # by thread; the thread that pops an outcome ends it
         self.lock = threading.RLock()
         self.exiting = False  # whether the interpreter ends
 

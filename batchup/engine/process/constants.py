@@ -122,7 +122,7 @@ def _warn_of_generator(obj: Any) -> None:
 
 
 def _frames_of_ours() -> int:
-    """The `stacklevel` of whoever called batchup."""
+    """The `stacklevel` of the code that called batchup."""
     frame, n = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "batchup":
         frame, n = frame.f_back, n + 1
