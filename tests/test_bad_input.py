@@ -10,6 +10,7 @@ import pytest
 from batchup.data_source import (
     ArrayDataSource,
     CallableDataSource,
+    ChoiceBatch,
     ChoiceDataSource,
     CompositeDataSource,
     IteratorDataSource,
@@ -431,7 +432,7 @@ def test_indices_of_a_fetch(call, indices, error, said):
     refused(error, ["indices", *said], lambda: getattr(array_source(), call)(indices))
     refused(error, ["indices", *said], lambda: getattr(array_source().map(same), call)(indices))
     refused(error, ["indices"], lambda: getattr(CompositeDataSource([array_source()]), call)((indices,)))
-    refused(error, ["indices"], lambda: getattr(ChoiceDataSource([array_source()]), call)((0, indices)))
+    refused(error, ["indices"], lambda: getattr(ChoiceDataSource([array_source()]), call)(ChoiceBatch(indices, 0)))
 
 
 @of_one_sample

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from .. import sampling
 from ..engine import tree
 from ..engine.arena import empty
 from ..engine.checks import INTEGERS, Indices
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.tree import Batch, Pick
 from .arrays import RandomAccessDataSource
 from .coerce import as_data_source
@@ -46,6 +47,11 @@ class ConcatDataSource(RandomAccessDataSource):
     [[0, 1], [2, 10], [11]]
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **RandomAccessDataSource._fixed,
+        **dict.fromkeys(["datasets", "ends"], MAKE_A_NEW_ONE),
+    }
+
     def __init__(
         self,
         datasets: Sequence[Any],
@@ -54,11 +60,11 @@ class ConcatDataSource(RandomAccessDataSource):
         sampler: sampling.AbstractSampler | None = None,
         include_indices: bool = False,
     ) -> None:
-        self.datasets = [as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets)]
+        self.datasets = tuple(as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets))
         if not self.datasets:
             raise ValueError("datasets should hold at least one data source, but there is none")
         lengths = [_length_of(ds, i) for i, ds in enumerate(self.datasets)]
-        self.ends = np.cumsum(lengths)
+        self.ends = read_only(np.cumsum(lengths))
         super().__init__(int(self.ends[-1]), indices, repeats, sampler, include_indices)
 
     @property
