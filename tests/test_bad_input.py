@@ -9,8 +9,8 @@ import pytest
 
 from batchup.data_source import (
     ArrayDataSource,
-    ChoiceBatch,
     CallableDataSource,
+    ChoiceBatch,
     ChoiceDataSource,
     CompositeDataSource,
     IteratorDataSource,

@@ -178,7 +178,7 @@ def test_arrays_of_any_dtype_arrive():
 
 
 def test_a_module_of_an_editable_install_travels_by_name(tmp_path, monkeypatch):
-    """Its finder is a class in `sys.meta_path`, which workers have, too; without a finder the function is sent whole."""
+    """Its finder is a class in `sys.meta_path`, which workers have, too; without one the function is sent whole."""
     (tmp_path / "editable.py").write_text("def double(x):\n    return 2 * x\n")
 
     class Finder:
