@@ -16,7 +16,6 @@ from ..data_source import Batch, BatchIterator
 from ..data_source.coerce import as_data_source
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
-from ..engine.closing import Closing
 from ..engine.global_rng import drawn_seed, globals_kept
 from ..engine.pools import cores
 from ..engine.rng import entropy_of, rng_at
@@ -35,6 +34,7 @@ from .arguments import (
     choose_seed,
     found_shard,
 )
+from .conversions import Conversions
 from .fetch import FetchJob, FetchResult, Item
 from .in_turn import InTurn
 from .loop import Loop, RunState
@@ -47,7 +47,7 @@ __all__ = ["Loader"]
 KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"]
 
 
-class Loader(Closing):
+class Loader(Conversions):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
@@ -284,35 +284,6 @@ class Loader(Closing):
         """
         self._end_the_loop()
         self._run.epoch, self._run.step = whole("epoch", epoch, least=0), whole("step", step, least=0)
-
-    def to_torch(self, device: Any = None, pin_memory: bool | None = None, dtype: Any = None) -> Any:
-        """The same batches as PyTorch's tensors, moved to a device ahead of the loop.
-
-        Tensors share the memory of the arrays. Strings, objects, lists and numbers are left as they are.
-
-        Parameters
-        ----------
-        device : torch.device or str, optional
-            Where to move the batches to. Without one they stay on the CPU.
-        pin_memory : bool, optional
-            Whether to copy batches to pinned memory first. By default, where they are moved to a GPU. Without a GPU
-            there is none, and nothing is said.
-        dtype : torch.dtype, optional
-            The type of floating-point tensors; others keep theirs.
-
-        Returns
-        -------
-        TensorLoader or Prefetched
-            Iterated as the loader is, with its state: that counts what the loop has got, not what was moved ahead.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If PyTorch is not installed.
-        """
-        from ..interop.torch import to_torch  # the one way up: what knows about frameworks is imported on use
-
-        return to_torch(self, device, pin_memory, dtype, self._depth or 2)
 
     def stats(self) -> LoaderStats:
         """What was delivered so far, and where the time went.
