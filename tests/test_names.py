@@ -41,6 +41,7 @@ PUBLIC = [
     "batchup.flow",
     "batchup.interop.accelerate",
     "batchup.interop.jax",
+    "batchup.interop.keras",
     "batchup.interop.lightning",
     "batchup.interop.torch",
     "batchup.loader",

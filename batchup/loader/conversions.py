@@ -79,3 +79,22 @@ class Conversions(Closing):
         from ..interop.torch import to_torch
 
         return to_torch(self, device, pin_memory, dtype, self._depth or 2)
+
+    def to_keras(self) -> Any:
+        """The same batches as a ``keras.utils.PyDataset``, for ``fit``, ``evaluate`` and ``predict`` of Keras 3.
+
+        A batch should be ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``; x and y may be nested.
+
+        Returns
+        -------
+        keras.utils.PyDataset
+            Each epoch of Keras is one of the loader, in the order of the loader, and made by its pool.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If Keras, or the backend that it is set to, is not installed.
+        """
+        from ..interop.keras import to_keras
+
+        return to_keras(self)

@@ -18,6 +18,7 @@ from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
 from ..engine.global_rng import drawn_seed, globals_kept
 from ..engine.pools import cores
+from ..engine.position import Position
 from ..engine.rng import entropy_of, rng_at
 from ..engine.shuffle import Shuffle, as_rng
 from ..engine.stream import DEPTH_PER_WORKER, WorkStream, seconds
@@ -275,6 +276,27 @@ class Loader(Conversions):
         position, self._seed = run_state.restore(state, self._parameters(), seed, self._plan)
         self._run.resume(position)
         self._end_the_loop()
+
+    def resume(self) -> Iterator[Batch]:
+        """The rest of the current epoch: use it where a loop was interrupted, by an error or by Ctrl-C.
+
+        Returns
+        -------
+        iterator of batches
+            From the first batch on that was not delivered. Between two epochs, all of the next epoch.
+
+        Examples
+        --------
+        >>> loader = Loader([np.arange(5)], batch_size=2)
+        >>> for (x,) in loader:
+        ...     break
+        >>> [x.tolist() for (x,) in loader.resume()]
+        [[2, 3], [4]]
+        """
+        self._should_replay("has no plan to go on in")
+        self._rewind(self.epoch, self.step)
+        self._run.resume(Position(self.epoch, self.step))
+        return iter(self)
 
     def _rewind(self, epoch: int, step: int) -> None:
         """Be at `step` of `epoch`, because whoever loops got no further, and the rest was only prefetched.
