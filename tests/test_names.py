@@ -43,6 +43,7 @@ PUBLIC = [
     "batchup.interop.jax",
     "batchup.interop.keras",
     "batchup.interop.lightning",
+    "batchup.interop.sklearn",
     "batchup.interop.torch",
     "batchup.loader",
     "batchup.sampling",

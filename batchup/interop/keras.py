@@ -34,8 +34,8 @@ def to_keras(loader: Any) -> Any:
     """
     if not loader.source.is_random_access:
         raise TypeError(
-            f"to_keras takes a loader over a source that fetches by index, and {type(loader.source).__name__} gives its "
-            "batches one after the other; Keras takes a generator of them: model.fit(iter(loader), steps_per_epoch=n)"
+            f"to_keras takes a loader over a source that fetches by index, and {type(loader.source).__name__} gives "
+            "its batches one after the other; Keras takes a generator, too: model.fit(iter(loader), steps_per_epoch=n)"
         )
     return _dataset_class()(loader)
 
