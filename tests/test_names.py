@@ -44,6 +44,7 @@ PUBLIC = [
     "batchup.interop.keras",
     "batchup.interop.lightning",
     "batchup.interop.sklearn",
+    "batchup.interop.tensorflow",
     "batchup.interop.torch",
     "batchup.loader",
     "batchup.sampling",

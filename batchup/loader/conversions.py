@@ -98,3 +98,21 @@ class Conversions(Closing):
         from ..interop.keras import to_keras
 
         return to_keras(self)
+
+    def to_tf(self) -> Any:
+        """The same batches as a ``tf.data.Dataset``. Each pass over it is one epoch of the loader.
+
+        Returns
+        -------
+        tf.data.Dataset
+            The types and shapes are those of the first batches. The state counts what TensorFlow has asked for, so
+            leave out its ``prefetch`` where it should be exact: the pool of the loader prefetches.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If TensorFlow is not installed.
+        """
+        from ..interop.tensorflow import to_tf
+
+        return to_tf(self)
