@@ -53,8 +53,12 @@ class RunState:
 
     def begin(self) -> None:
         """A loop over an epoch begins: over the next one, if some of this one was delivered."""
-        if self.step and (self.epoch, self.step) != self._resumed_at:
-            self.epoch, self.step = self.epoch + 1, 0
+        self.epoch, self.step = self.upcoming()
+
+    def upcoming(self) -> tuple[int, int]:
+        """Where the next loop over an epoch begins."""
+        here = self.epoch, self.step
+        return (self.epoch + 1, 0) if self.step and here != self._resumed_at else here
 
     def resume(self, position: Position, failing: Iterable[Any] = ()) -> None:
         """Go on from there. `failing` are the samples that were left out until then."""

@@ -214,6 +214,9 @@ class _ToGpu(_Move):
 class _OnGpu(Prefetched):
     """Batches that were moved by `_ToGpu`, and that what the loop does waits for."""
 
+    def batch(self, epoch: int, step: int) -> Any:
+        return _arrived_on_gpu(super().batch(epoch, step))
+
     def _over(self, loop: Iterator[Any]) -> Iterator[Any]:
         return map(_arrived_on_gpu, super()._over(loop))
 
