@@ -90,7 +90,7 @@ $(MADE):
 
 # The tests of what is optional, and the recipes with other libraries, run where those can be installed. torch comes
 # first, by this version, as above; timm is left out, as it brings a torchvision that needs another torch.
-RECIPES := accelerate albumentations lightning monai numba omegaconf optuna tables torchmetrics
+RECIPES := accelerate albumentations jax[cpu] keras lightning monai numba omegaconf optuna skorch tables torchmetrics
 
 $(VENV)/has-test: $(MADE) setup.cfg setup.py pyproject.toml
 	$(if $(OPTIONAL),-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0)

@@ -432,7 +432,8 @@ def test_indices_of_a_fetch(call, indices, error, said):
     refused(error, ["indices", *said], lambda: getattr(array_source(), call)(indices))
     refused(error, ["indices", *said], lambda: getattr(array_source().map(same), call)(indices))
     refused(error, ["indices"], lambda: getattr(CompositeDataSource([array_source()]), call)((indices,)))
-    refused(error, ["indices"], lambda: getattr(ChoiceDataSource([array_source()]), call)(ChoiceBatch(indices, 0)))
+    pick = ChoiceBatch(indices, 0)
+    refused(error, ["indices"], lambda: getattr(ChoiceDataSource([array_source()]), call)(pick))
 
 
 @of_one_sample

@@ -16,10 +16,10 @@ from ..data_source import Batch, BatchIterator
 from ..data_source.coerce import as_data_source
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
-from ..engine.closing import Closing
 from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.global_rng import drawn_seed, globals_kept
 from ..engine.pools import cores
+from ..engine.position import Position
 from ..engine.rng import entropy_of, rng_at
 from ..engine.shuffle import Shuffle, as_rng
 from ..engine.stream import DEPTH_PER_WORKER, WorkStream, seconds
@@ -36,6 +36,7 @@ from .arguments import (
     choose_seed,
     found_shard,
 )
+from .conversions import Conversions
 from .fetch import FetchJob, FetchResult
 from .in_turn import InTurn
 from .loop import Loop, RunState, Wanted, WithoutSamples, none_could_be_fetched
@@ -48,7 +49,7 @@ __all__ = ["Loader"]
 KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"]
 
 
-class Loader(Fixed, Closing):
+class Loader(Fixed, Conversions):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
@@ -292,6 +293,27 @@ class Loader(Fixed, Closing):
         self._run.resume(position, failing)
         self._end_the_loop()
 
+    def resume(self) -> Iterator[Batch]:
+        """The rest of the current epoch: use it where a loop was interrupted, by an error or by Ctrl-C.
+
+        Returns
+        -------
+        iterator of batches
+            From the first batch on that was not delivered. Between two epochs, all of the next epoch.
+
+        Examples
+        --------
+        >>> loader = Loader([np.arange(5)], batch_size=2)
+        >>> for (x,) in loader:
+        ...     break
+        >>> [x.tolist() for (x,) in loader.resume()]
+        [[2, 3], [4]]
+        """
+        self._should_replay("has no plan to go on in")
+        self._rewind(self.epoch, self.step)
+        self._run.resume(Position(self.epoch, self.step))
+        return iter(self)
+
     def _rewind(self, epoch: int, step: int) -> None:
         """Be at `step` of `epoch`, because whoever loops got no further, and the rest was only prefetched.
 
@@ -300,35 +322,6 @@ class Loader(Fixed, Closing):
         """
         self._end_the_loop()
         self._run.epoch, self._run.step = whole("epoch", epoch, least=0), whole("step", step, least=0)
-
-    def to_torch(self, device: Any = None, pin_memory: bool | None = None, dtype: Any = None) -> Any:
-        """The same batches as PyTorch's tensors, moved to a device ahead of the loop.
-
-        Tensors share the memory of the arrays. Strings, objects, lists and numbers are left as they are.
-
-        Parameters
-        ----------
-        device : torch.device or str, optional
-            Where to move the batches to. Without one they stay on the CPU.
-        pin_memory : bool, optional
-            Whether to copy batches to pinned memory first. By default, where they are moved to a GPU. Without a GPU
-            there is none, and nothing is said.
-        dtype : torch.dtype, optional
-            The type of floating-point tensors; others keep theirs.
-
-        Returns
-        -------
-        TensorLoader or Prefetched
-            Iterated as the loader is, with its state: that counts what the loop has got, not what was moved ahead.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If PyTorch is not installed.
-        """
-        from ..interop.torch import to_torch  # the one way up: what knows about frameworks is imported on use
-
-        return to_torch(self, device, pin_memory, dtype, self._depth or 2)
 
     def stats(self) -> LoaderStats:
         """What was delivered so far, and where the time went.

@@ -17,6 +17,7 @@ from batchup.sampling import (
     BucketSampler,
     ClassCountSampler,
     LazyShuffleSampler,
+    MixtureSampler,
     StandardSampler,
     SubsetSampler,
     WeightedSampler,
@@ -52,6 +53,7 @@ MADE = [
     BucketSampler([3, 1, 2, 4]),
     ClassCountSampler([0, 0, 1, 1], {0: 1, 1: 1}),
     BlockSampler(4, block=2, window=2),
+    MixtureSampler([6, 2], [0.5, 0.5]),
     ParallelItems(X, workers=1),
     sample(X, weights=[1, 2, 3, 4], random_state=7),
 ]

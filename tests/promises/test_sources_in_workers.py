@@ -112,7 +112,7 @@ with WorkerProcessPool(1) as pool:
     try:
         pool.parallel_data_source(ArrayDataSource([X]).map(lambda x: (file, x))).batch_iterator(10)
     except DataSourcePicklingError as error:
-        print("in a map", "fn" in str(error))
+        print("in a map", str(error).startswith("file "))
     print(batches_of(pool.parallel_data_source(ArrayDataSource([X]))) == batches_of(ArrayDataSource([X])))
 file.close()
 """,

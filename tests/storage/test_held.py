@@ -305,5 +305,8 @@ def test_the_error_names_what_does_not_pickle_beside_a_data_set(h5):
     doubled = Doubled(h5["plain"])
     doubled.lock = threading.Lock()
 
-    with WorkerProcessPool(1) as pool, pytest.raises(DataSourcePicklingError, match=r"\.lock cannot be sent"):
+    with (
+        WorkerProcessPool(1) as pool,
+        pytest.raises(DataSourcePicklingError, match=r"data\[0\]\.lock \(data\[0\] is a Doubled\) cannot be sent"),
+    ):
         list(pool.parallel_data_source(ArrayDataSource([doubled])).batch_iterator(4))

@@ -278,6 +278,11 @@ class _Pickler(_ValuePickler):
 MAIN = ("__main__", "__mp_main__")
 _classes_of_main: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()  # by their qualified names
 _importable: dict[str, Any] = {}  # modules that were looked for, by name
+STANDARD_FINDERS = (
+    importlib.machinery.BuiltinImporter,
+    importlib.machinery.FrozenImporter,
+    importlib.machinery.PathFinder,
+)
 
 
 def _should_be_importable(name: str | None) -> None:
@@ -293,7 +298,7 @@ def _should_be_importable(name: str | None) -> None:
     if origin is None or not origin.endswith(".py") or not isinstance(getattr(here, "loader", None), SourceFileLoader):
         return  # built in, frozen, in C, or of an importer of its own
     if there is None or there.origin is None or not os.path.samefile(there.origin, origin):
-        others = [finder for finder in sys.meta_path if not isinstance(finder, type)]  # such as of editable installs
+        others = [finder for finder in sys.meta_path if finder not in STANDARD_FINDERS]  # such as of editable installs
         if not any(finder.find_spec(top.__name__, None) for finder in others):
             cloudpickle.register_pickle_by_value(module)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import marshal
 import pickle
+import sys
 import threading
 from typing import NamedTuple
 
@@ -173,3 +175,26 @@ def test_arrays_of_any_dtype_arrive():
                 assert sent.dtype == loaded.dtype
                 assert sent.shape == loaded.shape
                 assert sent.tobytes() == loaded.tobytes()
+
+
+def test_a_module_of_an_editable_install_travels_by_name(tmp_path, monkeypatch):
+    """Its finder is a class in `sys.meta_path`, which workers have, too; without one the function is sent whole."""
+    (tmp_path / "editable.py").write_text("def double(x):\n    return 2 * x\n")
+
+    class Finder:
+        @classmethod
+        def find_spec(cls, name, path=None, target=None):
+            return (
+                importlib.util.spec_from_file_location(name, tmp_path / "editable.py") if name == "editable" else None
+            )
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    by_name = pickling.dumps(importlib.import_module("editable").double)[0]
+    monkeypatch.delitem(sys.modules, "editable")
+    double = importlib.import_module("editable").double
+    monkeypatch.setattr(sys, "meta_path", [finder for finder in sys.meta_path if finder is not Finder])
+    whole = pickling.dumps(double)[0]
+    pickling.cloudpickle.unregister_pickle_by_value(sys.modules["editable"])
+    monkeypatch.delitem(sys.modules, "editable")
+
+    assert (False, True) == (b"_make_function" in by_name, b"_make_function" in whole)
