@@ -219,7 +219,7 @@ class TakingTurns(Iterator[ChoiceBatch]):
         if self._turns is None:
             self._turns = iter(self._make_turns())
         if self._turn is NOTHING:
-            for self._turn in self._turns:
+            for self._turn in self._turns:  # noqa: B020 - see engine.pulled
                 break
             else:
                 raise StopIteration
