@@ -303,7 +303,7 @@ class Loader(Conversions):
         """
         self._should_replay("has no plan to go on in")
         self._rewind(self.epoch, self.step)
-        self._run.resume(Position(self.epoch, self.step))
+        self._run.resume(Position(self.epoch, self.step), self._run.failing)
         return iter(self)
 
     def _rewind(self, epoch: int, step: int) -> None:
