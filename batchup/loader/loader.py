@@ -8,7 +8,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, Never
+from typing import Any, ClassVar, Literal, Never
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..data_source import Batch, BatchIterator
 from ..data_source.coerce import as_data_source
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.global_rng import drawn_seed, globals_kept
 from ..engine.pools import cores
 from ..engine.position import Position
@@ -48,7 +49,7 @@ __all__ = ["Loader"]
 KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"]
 
 
-class Loader(Conversions):
+class Loader(Fixed, Conversions):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
@@ -117,6 +118,12 @@ class Loader(Conversions):
     [[4, 3], [2, 0], [1]]
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(["source", "batch_size", *KEYWORDS], MAKE_A_NEW_ONE),
+        **dict.fromkeys(["epoch", "step"], "load_state_dict moves to another position"),
+        "skipped": "load_state_dict goes back to what was left out until then",
+    }
+
     def __init__(
         self,
         source: Any,
@@ -161,6 +168,7 @@ class Loader(Conversions):
         self._pool, self._owns_pool = choose_pool(pool)  # last, so that wrong arguments start no workers
         if not self._plan.shuffled and (self._plan.plan.draws or self._seeds_workers()):
             self._seed = drawn_seed()  # so that two loaders differ, and numpy.random.seed decides about both
+        self._fix()
 
     @property
     def epoch(self) -> int:
