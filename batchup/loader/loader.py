@@ -35,6 +35,7 @@ from .arguments import (
     choose_seed,
     found_shard,
 )
+from .chunks import ADVICE, ChunkReads
 from .fetch import FetchJob, FetchResult, Item
 from .in_turn import InTurn
 from .loop import Loop, RunState
@@ -150,7 +151,9 @@ class Loader(Closing):
         self._skips = check_option("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._depth = None if depth is None else whole("depth", depth)
-        self._run = RunState(Trace(self.source._stages), whole("max_skipped", max_skipped, least=0))
+        self._chunks = ChunkReads(self.source)
+        trace = Trace(self.source._stages, on_chunks=self._chunks.note)
+        self._run = RunState(trace, whole("max_skipped", max_skipped, least=0))
         check_sequential(self.source, self._plan, pool, self._skips)
         self._shared: Any = None  # the token of the job that is shared with the workers
         self._current_loop: Callable[[], Loop | None] = lambda: None  # a weak reference
@@ -323,6 +326,7 @@ class Loader(Closing):
         """
         trace = self._run.trace
         pool = {"workers": 0} if self._pool is None else self._pool.engine.stats()
+        pool |= {"chunk_hits": self._chunks.hits, "chunk_misses": self._chunks.misses}
         return LoaderStats(
             trace.batches, trace.seconds, trace.waited, trace.busy, trace.of_stages(), len(self.skipped), **pool
         )
@@ -337,7 +341,8 @@ class Loader(Closing):
         """
         workers = 0 if self._pool is None else self._pool.engine.workers
         isolated = self._pool is not None and self._pool.engine.isolated
-        return verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
+        said = verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
+        return f"{said}; {self._chunks.repeated}: {ADVICE}" if self._chunks.repeated else said
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Plot the last batches over time: when the loop waited, what each worker did, and how many batches were ready.

@@ -35,6 +35,8 @@ class LoaderStats:
         The number of slots of shared memory that the pool has for batches.
     shared_bytes : int
         The size of the shared memory of the pool, in bytes.
+    chunk_hits, chunk_misses : int
+        How often a chunk of a file was in a cache, and how often it was read and decompressed, for these batches.
     """
 
     batches: int
@@ -47,3 +49,5 @@ class LoaderStats:
     restarts: int = 0
     slots: int = 0
     shared_bytes: int = 0
+    chunk_hits: int = 0
+    chunk_misses: int = 0
