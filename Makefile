@@ -3,7 +3,7 @@
 # make test-fast the tests to run while editing: under a minute
 # make test-strict  the fast tests, where warnings of any kind and overflows in NumPy are errors, in workers as well
 # make coverage  every test, with the lines that none reaches; worker processes are counted too
-# make check     ruff, mypy --strict, the layers, the names and the types that users see
+# make check     ruff, codespell, mypy --strict, the layers, the names and the types that users see
 # make docs      the documentation, into docs/_build/html
 # make bench     the benchmarks, as tables
 # make dist      sdist and wheel, checked and tried in empty environments with the oldest and the newest libraries
@@ -49,6 +49,7 @@ ENGINE_COVERED := 90
 check: $(VENV)/has-test $(VENV)/has-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m codespell_lib batchup benchmarks docs examples tests *.rst
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_layers.py tests/test_layout.py tests/test_names.py tests/typing
 

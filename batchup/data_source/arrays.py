@@ -196,7 +196,9 @@ class ArrayDataSource(RandomAccessDataSource):
     @property
     def traits(self) -> Traits:
         plain = all(isinstance(array, (np.ndarray, list, tuple, StoredArray)) for array in self.data)
-        return Traits(takes_keywords=False, may_use_global_rng=not plain or type(self) is not ArrayDataSource)
+        chunks = sum(getattr(array, "whole_chunks", 0) for array in self.data)
+        drawing = not plain or type(self) is not ArrayDataSource
+        return Traits(takes_keywords=False, may_use_global_rng=drawing, whole_chunks=chunks)
 
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
         samples = gather(self.data, indices, self.length, self.include_indices)

@@ -99,7 +99,8 @@ class ConcatDataSource(RandomAccessDataSource):
     @property
     def traits(self) -> Traits:
         drawing = any(ds.traits.may_use_global_rng for ds in self.datasets)
-        return Traits(takes_keywords=False, may_use_global_rng=drawing)
+        chunks = sum(ds.traits.whole_chunks for ds in self.datasets)
+        return Traits(takes_keywords=False, may_use_global_rng=drawing, whole_chunks=chunks)
 
     def _single(self, index: int) -> Batch:
         """One sample, without the axis of a batch."""

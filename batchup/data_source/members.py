@@ -34,6 +34,7 @@ def traits_of_all(datasets: Sequence[AbstractDataSource]) -> Traits:
         takes_keywords=any(traits.takes_keywords for traits in each),
         may_use_global_rng=any(traits.may_use_global_rng for traits in each),
         has_unequal_parts=any(traits.has_unequal_parts for traits in each),
+        whole_chunks=sum(traits.whole_chunks for traits in each),
     )
 
 

@@ -37,6 +37,7 @@ from .arguments import (
     choose_seed,
     found_shard,
 )
+from .chunks import ADVICE, ChunkReads
 from .conversions import Conversions
 from .fetch import FetchJob, FetchResult
 from .in_turn import InTurn
@@ -162,7 +163,9 @@ class Loader(Fixed, Conversions):
         self._skips = check_option("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._depth = None if depth is None else whole("depth", depth)
-        self._run = RunState(Trace(self.source._stages), whole("max_skipped", max_skipped, least=0))
+        self._chunks = ChunkReads(self.source)
+        trace = Trace(self.source._stages, on_chunks=self._chunks.note)
+        self._run = RunState(trace, whole("max_skipped", max_skipped, least=0))
         check_sequential(self.source, self._plan, pool, self._skips)
         self._shared: Any = None  # the token of the job that is shared with the workers
         self._current_loop: Callable[[], Loop | None] = lambda: None  # a weak reference
@@ -313,7 +316,7 @@ class Loader(Fixed, Conversions):
         """
         self._should_replay("has no plan to go on in")
         self._rewind(self.epoch, self.step)
-        self._run.resume(Position(self.epoch, self.step))
+        self._run.resume(Position(self.epoch, self.step), self._run.failing)
         return iter(self)
 
     def _rewind(self, epoch: int, step: int) -> None:
@@ -334,6 +337,7 @@ class Loader(Fixed, Conversions):
         """
         trace = self._run.trace
         pool = {"workers": 0} if self._pool is None else self._pool.engine.stats()
+        pool |= {"chunk_hits": self._chunks.hits, "chunk_misses": self._chunks.misses}
         run = self._run
         return LoaderStats(
             trace.batches,
@@ -356,7 +360,8 @@ class Loader(Fixed, Conversions):
         """
         workers = 0 if self._pool is None else self._pool.engine.workers
         isolated = self._pool is not None and self._pool.engine.isolated
-        return verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
+        said = verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
+        return f"{said}; {self._chunks.repeated}: {ADVICE}" if self._chunks.repeated else said
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Plot the last batches over time: when the loop waited, what each worker did, and how many batches were ready.

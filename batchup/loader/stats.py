@@ -37,6 +37,8 @@ class LoaderStats:
         The size of the shared memory of the pool, in bytes.
     retried : int
         The number of batches that could be fetched at the second attempt only, with ``on_error="skip"``.
+    chunk_hits, chunk_misses : int
+        How often a chunk of a file was in a cache, and how often it was read and decompressed, for these batches.
     """
 
     batches: int
@@ -50,3 +52,5 @@ class LoaderStats:
     slots: int = 0
     shared_bytes: int = 0
     retried: int = 0
+    chunk_hits: int = 0
+    chunk_misses: int = 0
