@@ -187,7 +187,7 @@ class Loop(PullingIterator[Batch]):
             if notes:
                 self._notes = notes
                 run.note((epoch, step), notes)
-            own, counts = batch is not None, batch is not None or self._epoch is not None
+            own = batch is not None
             if not own:
                 self._should_be_few(epoch)
                 batch = self._without_samples and self._without_samples(epoch, step)
@@ -198,10 +198,12 @@ class Loop(PullingIterator[Batch]):
                 continue
             run.epoch, run.step = epoch, step + 1
             self._held = NOTHING
-            if counts:
-                self._passed += 1
             if own:
+                self._passed += 1
                 self._delivered, self._barren_since = True, None
+                return batch
+            if self._epoch is not None:
+                self._passed += 1
             if batch is not None:
                 return batch
 
