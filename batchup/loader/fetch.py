@@ -70,7 +70,7 @@ class FetchJob:
         if valid is not None and batch is not None:
             batch = _with_valid(batch, tree.map_leaves(_first_of, valid, counts), counts)
         chunks = chunks_noted()
-        marks = (*times, *chunks) if any(chunks) else tuple(times)
+        marks = (*times, *chunks) if any(chunks) and not skipped else tuple(times)  # suspects are read one by one
         return batch, epoch, step, threading.get_native_id(), marks, skipped
 
     def _seed_globals(self, epoch: int, step: int) -> None:
