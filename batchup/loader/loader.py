@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data_source import Batch, BatchIterator
 from ..data_source.coerce import as_data_source
+from ..data_source.interface import warn_of_own_batches
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
 from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
@@ -143,6 +144,7 @@ class Loader(Fixed, Conversions):
     ) -> None:
         no_keywords("Loader", others, KEYWORDS)
         self.source = as_data_source(source, "source")
+        warn_of_own_batches(self.source, "a Loader", stacklevel=3)
         self.batch_size = whole("batch_size", batch_size)
         finds = isinstance(shard, str) and shard == "auto"
         found = found_shard() if finds else None
