@@ -86,7 +86,7 @@ def draw(path, rates):
     ax.set_xscale("log")
     ax.set_xlim(100)
     ax.set_xlabel("batches per second")
-    ax.legend()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=3, frameon=False)
     figure.savefig(path, dpi=100)
 
 
