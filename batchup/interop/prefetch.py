@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ..engine.checks import kind_of, whole
+from ..engine.closing import Closing
 from ..engine.pools import ThreadPool
 from ..engine.stream import WorkStream
 from ..errors import noted
@@ -97,7 +97,7 @@ class _Steps:
             self._stopped, self._held = True, None
 
 
-class Prefetched:
+class Prefetched(Closing):
     """A loader whose batches go through a function ahead of the loop. Its state counts what the loop has got.
 
     Parameters
@@ -192,14 +192,6 @@ class Prefetched:
             self._pool.close()
             self._pool = None
         self.loader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _over(self, loop: Iterator[Any]) -> Iterator[Any]:
         loader = self.loader

@@ -12,17 +12,15 @@ from ..data_source import AbstractDataSource, Batch, Pick
 from ..engine import tree
 from ..engine.global_rng import seed_globals
 from ..errors import noted
-from .plan import PaddedPick
-from .skipping import Skipped, SkippedFrom, without_failing
+from .plan import Item, PaddedPick
+from .skipping import Retried, Skipped, SkippedFrom, without_failing
 
-__all__ = ["FetchJob", "FetchResult", "Item"]
-
-Item: TypeAlias = tuple[Pick, int, int]  # a pick, its epoch and its step
+__all__ = ["FetchJob", "FetchResult"]
 
 # A batch (None if all of its samples were left out), its epoch and step, the thread that fetched it, the times when its
-# stages began and ended, and the samples that were left out. A plain tuple: a named one takes a third of a microsecond
-# longer to make, and has to be pickled on its way from a worker process.
-FetchResult: TypeAlias = tuple[Batch | None, int, int, int, tuple[float, ...], tuple[Skipped, ...]]
+# stages began and ended, and the samples that were left out, or that it took a second attempt. A plain tuple: a named
+# one takes a third of a microsecond longer to make, and has to be pickled on its way from a worker process.
+FetchResult: TypeAlias = tuple[Batch | None, int, int, int, tuple[float, ...], tuple[Skipped | Retried, ...]]
 
 
 class FetchJob:
@@ -54,7 +52,7 @@ class FetchJob:
         if type(pick) is PaddedPick:
             pick, valid, counts = pick
         times = [time.perf_counter()]
-        skipped: tuple[Skipped, ...] = ()
+        skipped: tuple[Skipped | Retried, ...] = ()
         try:
             if self.seed is not None:
                 self._seed_globals(epoch, step)

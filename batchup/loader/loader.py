@@ -36,10 +36,10 @@ from .arguments import (
     found_shard,
 )
 from .conversions import Conversions
-from .fetch import FetchJob, FetchResult, Item
+from .fetch import FetchJob, FetchResult
 from .in_turn import InTurn
-from .loop import Loop, RunState
-from .plan import Last, Remainder, RunPlan
+from .loop import Loop, RunState, Wanted, WithoutSamples, none_could_be_fetched
+from .plan import Item, Last, Remainder, RunPlan
 from .skipping import Skipped
 from .stats import LoaderStats
 
@@ -88,9 +88,11 @@ class Loader(Conversions):
         repeats is ``valid``). "uneven" gives all of them, so some ranks have one batch fewer.
     on_error : {"raise", "skip"}, default "raise"
         What to do with a sample that cannot be fetched: raise its error, or leave the sample out of its batch and list
-        it in `skipped`.
+        it in `skipped`. A batch without any good sample is left out; with a shard, unless `remainder` is "uneven", one
+        of the next epoch takes its place (with ``last="pad"`` none of it is ``valid``), so that all ranks have the same
+        number of batches.
     max_skipped : int, default 100
-        How many samples may be left out in the whole run.
+        How many different samples may be left out in the whole run, even if it is resumed.
     timeout : float, optional
         How many seconds a loop may wait for one batch.
 
@@ -172,7 +174,7 @@ class Loader(Conversions):
 
     @property
     def skipped(self) -> list[Skipped]:
-        """The samples that were left out so far, with the epoch, step, index and error of each."""
+        """The samples that were left out so far, each once: when it failed first, its index and its error."""
         return self._run.skipped
 
     def __iter__(self) -> Iterator[Batch]:
@@ -180,8 +182,10 @@ class Loader(Conversions):
         self._should_be_open()
         self._warn_of_other_ranks()
         self._run.begin()
-        replays = self.source.is_random_access
-        return self._loop(self._items(self._run.epoch, self._run.step) if replays else iter(()), self._run.epoch)
+        epoch, step, n = self._run.epoch, self._run.step, self._plan.length()
+        left = None if n is None or n == np.inf else max(0, int(n) - step)
+        items = self._plan.items(self._seed, epoch, step) if self.source.is_random_access else iter(())
+        return self._loop(items, epoch, left, self._filling if self._plan.has_equal_ranks else None)
 
     def steps(self, n: int) -> Iterator[Batch]:
         """The next `n` batches from the current position, across the ends of epochs.
@@ -204,8 +208,9 @@ class Loader(Conversions):
         """
         self._should_be_open()
         self._should_replay("has no plan to go on in")
-        items = self._items_from(self._run.epoch, self._run.step)
-        return self._loop(itertools.islice(items, whole("n", n, least=0)), None)
+        n = whole("n", n, least=0)
+        wanted = Wanted(self._plan.items_from(self._seed, self._run.epoch, self._run.step), n)
+        return self._loop(wanted, None, n, self._filling if self._plan.has_equal_ranks else wanted.one_more)
 
     def __len__(self) -> int:
         n = self._plan.length()
@@ -234,12 +239,14 @@ class Loader(Conversions):
         """
         self._should_replay("fetches no single batches")
         epoch = whole("epoch", epoch, least=0)
-        item = next(self._items(epoch, whole("step", step, least=0)), None)
+        item = next(self._plan.items(self._seed, epoch, whole("step", step, least=0)), None)
         if item is None:
-            n = sum(1 for _ in self._items(epoch, 0))
+            n = sum(1 for _ in self._plan.items(self._seed, epoch))
             raise IndexError(f"step should be below {n}, the number of batches in epoch {epoch}, not {step}")
         with globals_kept():
             batch, *_, skipped = next(BatchIterator(self._job(self._worker_seed()), iter([item]), located=_at_item))
+        if batch is None and self._plan.has_equal_ranks:
+            batch = self._filling(epoch, step)
         if batch is None:
             what = f"batch {step} of epoch {epoch}"
             raise ValueError(f"{what} should have a sample that can be fetched, but it has none: {skipped}")
@@ -258,7 +265,8 @@ class Loader(Conversions):
             If the source is sequential, so that it cannot be replayed.
         """
         self._should_replay("has no state to go on from")
-        return run_state.save(self._parameters(), self._seed, self.epoch, self.step, self._plan.shard)
+        run, shard = self._run, self._plan.shard
+        return run_state.save(self._parameters(), self._seed, run.epoch, run.step, shard, run.failing)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume a run at the exact next batch after `state` was saved. This replays the shuffle; no data is loaded.
@@ -273,8 +281,8 @@ class Loader(Conversions):
         """
         self._should_replay("has no state to go on from")
         seed = self._seed if self._seed_is_given else None
-        position, self._seed = run_state.restore(state, self._parameters(), seed, self._plan)
-        self._run.resume(position)
+        position, self._seed, failing = run_state.restore(state, self._parameters(), seed, self._plan)
+        self._run.resume(position, failing)
         self._end_the_loop()
 
     def resume(self) -> Iterator[Batch]:
@@ -316,8 +324,16 @@ class Loader(Conversions):
         """
         trace = self._run.trace
         pool = {"workers": 0} if self._pool is None else self._pool.engine.stats()
+        run = self._run
         return LoaderStats(
-            trace.batches, trace.seconds, trace.waited, trace.busy, trace.of_stages(), len(self.skipped), **pool
+            trace.batches,
+            trace.seconds,
+            trace.waited,
+            trace.busy,
+            trace.of_stages(),
+            len(run.failing),
+            retried=run.retried,
+            **pool,
         )
 
     def explain(self) -> str:
@@ -374,33 +390,30 @@ class Loader(Conversions):
         if self._run.closed:
             raise PoolClosedError("the loader is closed")
 
-    def _loop(self, items: Iterator[Item], epoch: int | None) -> Iterator[Batch]:
+    def _loop(
+        self, items: Iterator[Item], epoch: int | None, n: int | None, filling: WithoutSamples | None
+    ) -> Iterator[Batch]:
         self._end_the_loop()
         self._run.trace.pause()
-        loop = Loop(self._run, self._results(items), epoch)
+        loop = Loop(self._run, self._results(items), epoch, n, filling, self._why_empty)
         self._current_loop = weakref.ref(loop)
         return loop
+
+    def _why_empty(self) -> str | None:
+        return self._plan.why_empty(self.source.num_samples())
+
+    def _filling(self, epoch: int, step: int) -> Batch:
+        """A batch in place of one that has no sample left, so that all ranks have the same number of batches."""
+        for item in self._plan.fillings(self._seed, epoch, step):
+            batch, *_ = next(self._results(iter([item])))
+            if batch is not None:
+                return batch
+        raise none_could_be_fetched(epoch + 1, next(reversed(self.skipped), None))
 
     def _end_the_loop(self) -> None:
         loop = self._current_loop()
         if loop is not None:
             loop.close()
-
-    def _items(self, epoch: int, step: int) -> Iterator[Item]:
-        """The plan of one epoch, from `step` on."""
-        for i, pick in enumerate(self._plan.picks(self._seed, epoch, step), step):
-            yield pick, epoch, i
-
-    def _items_from(self, epoch: int, step: int) -> Iterator[Item]:
-        """The plan of all epochs, from a position on."""
-        for each in itertools.count(epoch):
-            n = step if each == epoch else 0
-            empty = n == 0
-            for item in self._items(each, n):
-                empty = False
-                yield item
-            if empty:
-                raise ValueError(f"steps() should be over a source with batches, but epoch {each} has none")
 
     def _results(self, items: Iterator[Item]) -> Iterator[FetchResult]:
         """What the fetch returns for each item, from the pool if there is one."""
@@ -410,7 +423,7 @@ class Loader(Conversions):
             return BatchIterator(self._job(None), items, located=_at_item)
         engine = self._pool.engine
         job = self._shared = engine.share(self._job(self._worker_seed()), self._shared)
-        tasks = ((job, (item,)) for item in items)
+        tasks = zip(itertools.repeat(job), zip(items, strict=False), strict=False)  # unlike a generator, it can go on
         return WorkStream(engine, tasks, self._depth or DEPTH_PER_WORKER * engine.workers, self._timeout, _at_task)
 
     def _worker_seed(self) -> int | None:

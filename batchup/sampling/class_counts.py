@@ -15,7 +15,7 @@ from .cycles import Cycles
 from .labels import class_index, classes_of
 from .permutation import key_from
 
-__all__ = ["ClassCountSampler"]
+__all__ = ["ClassCountSampler", "rounded_shares"]
 
 NUMBERS: Any = (*INTEGERS, float, np.floating)
 PIECE = 16384  # indices that are made at a time
@@ -159,7 +159,7 @@ class ClassCountSampler(AbstractSampler):
         assert self.counts is not None
         assert self.wanted is not None
         if self._shares:
-            counts = _rounded(self.counts, batch_size)
+            counts = rounded_shares(self.counts, batch_size)
             if 0 in counts:
                 i = counts.index(0)
                 raise ValueError(
@@ -236,10 +236,10 @@ def _pairs_of(
     return per_batch, count
 
 
-def _rounded(shares: Any, n: int) -> list[int]:
+def rounded_shares(shares: Any, n: int) -> list[int]:
     """Shares of `n` as whole numbers that sum to it: rounded down, and one more where most was cut off.
 
-    >>> _rounded((0.5, 0.25, 0.25), 7)
+    >>> rounded_shares((0.5, 0.25, 0.25), 7)
     [3, 2, 2]
     """
     exact = [share * n for share in shares]

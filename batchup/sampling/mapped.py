@@ -38,7 +38,7 @@ class MappedSampler(AbstractSampler):
     def __init__(self, sampler: AbstractSampler, indices: npt.ArrayLike) -> None:
         self.indices = index_array("indices", indices).copy()
         self.sampler = sampler
-        self.has_own_sizes = sampler.has_own_sizes
+        self.has_own_sizes, self.takes_weights = sampler.has_own_sizes, sampler.takes_weights
         try:
             sampler._should_fit(len(self.indices))
         except (ValueError, IndexError) as error:
@@ -64,6 +64,9 @@ class MappedSampler(AbstractSampler):
 
     def num_batches(self, batch_size: int, full: bool = False) -> int | float | None:
         return self.sampler.num_batches(batch_size, full)
+
+    def with_weights(self, weights: npt.ArrayLike) -> MappedSampler:
+        return MappedSampler(self.sampler.with_weights(weights), self.indices)
 
     def full_size(self, indices: Indices, batch_size: int) -> int:
         if not self.has_own_sizes:

@@ -57,9 +57,12 @@ class WeightedSampler(AbstractSampler):
     [[3, 1], [0]]
     """
 
+    takes_weights = True
+
     def __init__(self, weights: npt.ArrayLike, num_samples: int | None = None, replace: bool = True) -> None:
         self.weights = normalised("weights", weights)
         self.length = len(self.weights)
+        self._num_samples_given = num_samples
         self.num_samples = _number_to_draw(num_samples, replace, self.weights)
         self.replace = bool(replace)
         self._draws = WeightedDraws(self.weights, self.num_samples, self.replace)
@@ -70,6 +73,11 @@ class WeightedSampler(AbstractSampler):
 
     def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Rng) -> Iterator[Indices]:
         return self._draws.batches(whole("batch_size", batch_size), shuffle_rng)
+
+    def with_weights(self, weights: npt.ArrayLike) -> WeightedSampler:
+        made = WeightedSampler(weights, self._num_samples_given, self.replace)
+        made._should_fit(self.length)
+        return made
 
     def _should_fit(self, length: int) -> None:
         if len(self.weights) != length:
@@ -139,6 +147,8 @@ class WeightedSubsetSampler(AbstractSampler):
     [20, 20, 70, 70, 20, 20, 20, 20]
     """
 
+    takes_weights = True
+
     def __init__(
         self,
         sub_weights: npt.ArrayLike,
@@ -153,6 +163,7 @@ class WeightedSubsetSampler(AbstractSampler):
             raise ValueError(
                 f"there should be one weight per index: {len(self.sub_weights)} weights, {len(self.indices)} indices"
             )
+        self._num_samples_given = num_samples
         self.num_samples = _number_to_draw(num_samples, replace, self.sub_weights)
         self.replace = bool(replace)
         self._draws = WeightedDraws(self.sub_weights, self.num_samples, self.replace)
@@ -163,6 +174,9 @@ class WeightedSubsetSampler(AbstractSampler):
 
     def map_indices(self, indices: Indices) -> Indices:
         return self.indices[indices]
+
+    def with_weights(self, weights: npt.ArrayLike) -> WeightedSubsetSampler:
+        return WeightedSubsetSampler(weights, self.indices, self._num_samples_given, self.replace)
 
     def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Rng) -> Iterator[Indices]:
         return map(self.indices.__getitem__, self._draws.batches(whole("batch_size", batch_size), shuffle_rng))

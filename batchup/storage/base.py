@@ -5,18 +5,16 @@ from __future__ import annotations
 import importlib
 import os
 import threading
-from types import TracebackType
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import INTEGERS, Indices, index_array, whole
+from ..engine.closing import Closing
 from .cache import CacheStats, ChunkCache, Share
 
 __all__ = ["RowReader", "Stamp", "StoredArray", "library", "row_indices"]
-
-Self = TypeVar("Self", bound="StoredArray")
 
 
 class RowReader(Protocol):
@@ -57,7 +55,7 @@ class Stamp(NamedTuple):
             )
 
 
-class StoredArray:
+class StoredArray(Closing):
     """An array-like over a file. Abstract: a subclass says in `_open` how to read it.
 
     It is opened on first use, and again in each process that it is sent to: what travels is its path. Threads share it.
@@ -150,12 +148,6 @@ class StoredArray:
             opened, self._opened = self._opened, None
         if opened is not None and hasattr(opened[1], "close") and opened[0] == os.getpid():
             opened[1].close()
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_opened")}
