@@ -204,6 +204,7 @@ def counted_or_not(loader):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @given(
     st.data(),
     batch_sizes(25),

@@ -497,3 +497,19 @@ def test_a_function_that_always_fails_is_not_skipped_in_silence():
 
     with pytest.warns(UserWarning, match="left out"), pytest.raises(TooManySkipped, match="no sample of epoch 0"):
         list(loader)
+
+
+def test_samples_left_out_count_on_after_an_interruption():
+    """`resume` goes on with the epoch and keeps what is known of bad samples."""
+    loader = Loader(ArrayDataSource([np.arange(12)]).map(failing_at_three), 4, on_error="skip", max_skipped=1)
+    with pytest.warns(UserWarning, match="left out"):
+        next(iter(loader))
+    rest = [x.tolist() for (x,) in loader.resume()]
+
+    assert ([3], 8) == ([each.sample for each in loader.skipped], sum(map(len, rest)))
+
+
+def failing_at_three(x):
+    if 3 in x:
+        raise ValueError("3 is bad")
+    return (x,)
