@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import numpy as np
 
 from ..engine.global_rng import global_rng, globals_kept
+from ..engine.pulled import interrupted_error
 from ..engine.trace import CHEAP, NOTHING_TO_GAIN
 from ..errors import DataSourcePicklingError
 from ..work_pool import AbstractWorkerPool, WorkerThreadPool
@@ -203,16 +204,21 @@ class Measured(Iterator[FetchResult]):
     ) -> None:
         self._auto, self._items, self._in, self._chosen = auto, items, results, chosen
         self._held: FetchResult | None = None
+        self._is_switching = False
         self._begin()
 
     def __next__(self) -> FetchResult:
+        if self._is_switching:
+            raise interrupted_error()
         self._learn()
         while True:
             for self._held in self._results:  # noqa: B020 - no call between the two: see engine.pulled
                 return self._held
             if self._some is None or self._some.left:
                 raise StopIteration
+            self._is_switching = True  # what begins draws from the plan: if it is interrupted, nobody knows how far
             self._begin()
+            self._is_switching = False
 
     def close(self) -> None:
         """Nobody will ask for more."""

@@ -621,6 +621,15 @@ def test_resume_between_epochs(kind):
     assert equal(list(loader), list(other))
 
 
+def test_resume():
+    """After a loop that was left, the rest of its epoch."""
+    loader, whole = [DataLoader(tensors(), batch_size=3, shuffle=True, generator=generator()) for _ in range(2)]
+    head = next(iter(loader))
+
+    assert equal(list(whole), [head, *loader.resume()])
+    assert (1, 0) == (loader.epoch, loader.step)
+
+
 def test_a_state_that_was_loaded_is_given_again():
     """Before the next loop, the state is the one that was loaded."""
     loader, other = LOADERS["generator"](0), LOADERS["generator"](0)

@@ -144,6 +144,10 @@ class TensorLoader(Closing):
         """The next `n` batches, from where the loader is, across the borders of epochs."""
         return map(self._converted, self.loader.steps(n))
 
+    def resume(self) -> Iterator[Any]:
+        """The rest of the current epoch, where a loop was interrupted."""
+        return map(self._converted, self.loader.resume())
+
     def batch(self, epoch: int, step: int) -> Any:
         """One batch of the run, fetched here and now. The loader stays where it is."""
         return self._converted(self.loader.batch(epoch, step))
