@@ -621,7 +621,7 @@ def test_resume_between_epochs(kind):
     assert equal(list(loader), list(other))
 
 
-def test_resume():
+def test_resume_after_a_loop_that_was_left():
     """After a loop that was left, the rest of its epoch."""
     loader, whole = [DataLoader(tensors(), batch_size=3, shuffle=True, generator=generator()) for _ in range(2)]
     head = next(iter(loader))
