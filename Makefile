@@ -80,7 +80,7 @@ $(VENV)/has-peers: $(MADE)
 	-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	-$(PY) -m pip install --quiet --disable-pip-version-check spdl_core
 	-$(PY) -m pip install --quiet --disable-pip-version-check grain
-	-$(PY) -c "import torch" && $(PY) -m pip install --quiet --disable-pip-version-check deep_pipe
+	-$(PY) -c "import torch" && $(PY) -m pip install --quiet --disable-pip-version-check deep_pipe torchdata
 	-$(PY) -m pip install --quiet --disable-pip-version-check batchflow pandas
 	@touch $@
 
