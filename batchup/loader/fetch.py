@@ -12,6 +12,7 @@ from ..data_source import AbstractDataSource, Batch, Pick
 from ..engine import tree
 from ..engine.global_rng import seed_globals
 from ..errors import located, noted
+from ..storage.cache import chunks_noted
 from .plan import Item, PaddedPick
 from .skipping import Retried, Skipped, SkippedFrom, without_failing
 
@@ -19,7 +20,8 @@ __all__ = ["FetchJob", "FetchResult", "at_item", "at_task"]
 
 # A batch (None if all of its samples were left out), its epoch and step, the thread that fetched it, the times when its
 # stages began and ended, and the samples that were left out, or that it took a second attempt. A plain tuple: a named
-# one takes a third of a microsecond longer to make, and has to be pickled on its way from a worker process.
+# one takes a third of a microsecond longer to make, and has to be pickled on its way from a worker process. Behind the
+# times there are two more numbers, if there are any: how many chunks of files were in a cache, and how many were read.
 FetchResult: TypeAlias = tuple[Batch | None, int, int, int, tuple[float, ...], tuple[Skipped | Retried, ...]]
 
 
@@ -51,6 +53,7 @@ class FetchJob:
         valid = counts = None
         if type(pick) is PaddedPick:
             pick, valid, counts = pick
+        chunks_noted()  # those of others
         times = [time.perf_counter()]
         skipped: tuple[Skipped | Retried, ...] = ()
         try:
@@ -66,7 +69,9 @@ class FetchJob:
             times = [times[0]] + [time.perf_counter()] * len(stages)
         if valid is not None and batch is not None:
             batch = _with_valid(batch, tree.map_leaves(_first_of, valid, counts), counts)
-        return batch, epoch, step, threading.get_native_id(), tuple(times), skipped
+        chunks = chunks_noted()
+        marks = (*times, *chunks) if any(chunks) and not skipped else tuple(times)  # suspects are read one by one
+        return batch, epoch, step, threading.get_native_id(), marks, skipped
 
     def seed_globals_for(self, epoch: int, step: int) -> None:
         """Seed the global generators for a batch, if there is a seed."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, Never
+from typing import Any, ClassVar, Literal, Never
 
 import numpy as np
 
 from ..data_source import Batch, BatchIterator
 from ..data_source.coerce import as_data_source
+from ..data_source.interface import warn_of_own_batches
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.global_rng import drawn_seed, globals_kept
 from ..engine.pools import cores
 from ..engine.position import Position
@@ -35,6 +37,7 @@ from .arguments import (
     warned_of_other_ranks,
 )
 from .auto import AutoPool, Choice, Measured
+from .chunks import ChunkReads
 from .conversions import Conversions
 from .fetch import FetchJob, FetchResult, at_item, at_task
 from .in_turn import InTurn
@@ -51,7 +54,7 @@ KEYWORDS = [
 ]
 
 
-class Loader(Conversions, Reports):
+class Loader(Fixed, Conversions, Reports):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
@@ -125,6 +128,12 @@ class Loader(Conversions, Reports):
     [[4, 3], [2, 0], [1]]
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(["source", "batch_size", *KEYWORDS], MAKE_A_NEW_ONE),
+        **dict.fromkeys(["epoch", "step"], "load_state_dict moves to another position"),
+        "skipped": "load_state_dict goes back to what was left out until then",
+    }
+
     def __init__(
         self,
         source: Any,
@@ -145,6 +154,7 @@ class Loader(Conversions, Reports):
     ) -> None:
         no_keywords("Loader", others, KEYWORDS)
         self.source = as_data_source(source, "source")
+        warn_of_own_batches(self.source, "a Loader", stacklevel=3)
         self.batch_size = whole("batch_size", batch_size)
         finds = isinstance(shard, str) and shard == "auto"
         found = found_shard() if finds else None
@@ -163,7 +173,9 @@ class Loader(Conversions, Reports):
         self._skips = check_option("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._depth = None if depth is None else whole("depth", depth)
-        self._run = RunState(Trace(self.source._stages), whole("max_skipped", max_skipped, least=0))
+        self._chunks = ChunkReads(self.source)
+        trace = Trace(self.source._stages, on_chunks=self._chunks.note)
+        self._run = RunState(trace, whole("max_skipped", max_skipped, least=0))
         check_sequential(self.source, self._plan, pool, self._skips)
         self._shared: Any = None  # the token of the job that is shared with the workers
         self._current_loop: Callable[[], Loop | None] = lambda: None  # a weak reference
@@ -175,6 +187,7 @@ class Loader(Conversions, Reports):
         )  # last, so that wrong arguments start no workers
         if not self._plan.shuffled and (self._plan.plan.draws or self._seeds_workers()):
             self._seed = drawn_seed()  # so that two loaders differ, and numpy.random.seed decides about both
+        self._fix()
 
     @property
     def epoch(self) -> int:

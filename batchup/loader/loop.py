@@ -60,12 +60,13 @@ class RunState:
         here = self.epoch, self.step
         return (self.epoch + 1, 0) if self.step and here != self._resumed_at else here
 
-    def resume(self, position: Position, failing: Iterable[Any] = ()) -> None:
-        """Go on from there. `failing` are the samples that were left out until then."""
+    def resume(self, position: Position, failing: Iterable[Any] | None = None) -> None:
+        """Go on from there. `failing` are the samples that were left out until then; None: all so far."""
         self.epoch, self.step = position.epoch, position.step
         self._resumed_at = position.epoch, position.step
         self._noted_at = None
-        self._failing = {sample: self._failing.get(sample) for sample in failing}
+        if failing is not None:
+            self._failing = {sample: self._failing.get(sample) for sample in failing}
 
     def note(self, place: tuple[int, int], notes: tuple[Skipped | Retried, ...]) -> None:
         """Samples were left out of the batch at `place`, or it could be fetched at the second attempt."""

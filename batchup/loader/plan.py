@@ -113,13 +113,14 @@ class RunPlan:
 
         None if there are no samples, or if other ranks may have all of them.
         """
-        if n == 0:
+        whole = self.plan.length(self.last == "drop", self.shuffled)
+        if n == 0 or (self.shard is not None and self.remainder == "uneven" and whole != 0):
             return None
         if self.last == "drop":
             return f'last="drop" leaves out batches of fewer than {self.batch_size} samples; last="keep" gives them'
         if self.shard is not None and self.remainder == "drop":
             return f'it has fewer batches than the {self.shard[1]} ranks; remainder="pad" gives each of them one'
-        return "the source gave none" if self.shard is None else None
+        return "the source gave none"
 
     def depends_on_seed(self) -> bool:
         """Whether the order of the batches depends on the seed."""

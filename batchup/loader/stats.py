@@ -10,6 +10,7 @@ from ..engine.pools import cores
 from ..engine.trace import StageStats, verdict
 from ..work_pool import AbstractWorkerPool
 from .auto import AutoPool
+from .chunks import ADVICE, ChunkReads
 from .loop import RunState
 
 __all__ = ["LoaderStats", "Reports"]
@@ -43,6 +44,8 @@ class LoaderStats:
         The size of the shared memory of the pool, in bytes.
     retried : int
         The number of batches that could be fetched at the second attempt only, with ``on_error="skip"``.
+    chunk_hits, chunk_misses : int
+        How often a chunk of a file was in a cache, and how often it was read and decompressed, for these batches.
     """
 
     batches: int
@@ -56,6 +59,8 @@ class LoaderStats:
     slots: int = 0
     shared_bytes: int = 0
     retried: int = 0
+    chunk_hits: int = 0
+    chunk_misses: int = 0
 
 
 class Reports:
@@ -64,6 +69,7 @@ class Reports:
     _run: RunState
     _pool: AbstractWorkerPool | None
     _auto: AutoPool | None
+    _chunks: ChunkReads
 
     def stats(self) -> LoaderStats:
         """What was delivered so far, and where the time went.
@@ -83,6 +89,8 @@ class Reports:
             trace.of_stages(),
             len(run.failing),
             retried=run.retried,
+            chunk_hits=self._chunks.hits,
+            chunk_misses=self._chunks.misses,
             **pool,
         )
 
@@ -99,8 +107,9 @@ class Reports:
         workers = 0 if self._pool is None else self._pool.engine.workers
         isolated = self._pool is not None and self._pool.engine.isolated
         said = verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
-        # what to do is said by what was measured, where there is that
-        return said if self._auto is None else f"{self._auto}; {said.rpartition(': ')[0] or said}"
+        if self._auto is not None:  # what to do is said by what was measured
+            said = f"{self._auto}; {said.rpartition(': ')[0] or said}"
+        return f"{said}; {self._chunks.repeated}: {ADVICE}" if self._chunks.repeated else said
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Plot the last batches over time: when the loop waited, what each worker did, and how many batches were ready.

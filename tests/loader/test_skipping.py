@@ -336,6 +336,17 @@ def test_a_state_of_an_earlier_time_knows_what_was_left_out_then():
     assert [1] == [each.sample for each in loader.skipped] == state["skipped"]
 
 
+def test_a_loop_that_is_resumed_goes_on_counting():
+    """`resume` keeps what was left out."""
+    loader = skipping(Files(12, [1, 5]), 4, max_skipped=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        next(iter(loader))
+
+        with pytest.raises(TooManySkipped, match="2 samples"):
+            list(loader.resume())
+
+
 @pytest.mark.parametrize(
     ("skipped", "error"),
     [(5, "a list of indices of samples, not 5"), ([-1], "at least 0, not -1"), (["a"], "at least 0, not 'a'")],
