@@ -46,3 +46,44 @@ def test_training_from_files_gives_the_weights_of_training_from_memory(tmp_path)
 
     assert "all weights are equal, bit for bit: True" in lines
     assert (tmp_path / "rates.png").stat().st_size > 0
+
+
+def accuracy_of(lines):
+    """The number that an example ends with."""
+    what, _, number = lines[-1].rpartition(": ")
+    assert what.startswith("accuracy on held-out"), lines
+    return float(number.rstrip("%")) / 100
+
+
+@pytest.mark.timeout(240)
+def test_training_in_pytorch_with_few_labels():
+    """The bar counts the steps, and unlabelled crops help to tell the photographs apart."""
+    for library in ("torch", "tqdm"):
+        pytest.importorskip(library)
+    lines = printed("torch_images.py", "--steps", "60").splitlines()
+
+    assert any("60/60" in line for line in lines)
+    assert accuracy_of(lines) > 0.7
+
+
+@pytest.mark.timeout(240)
+def test_training_in_jax_on_eight_devices():
+    """The bar counts the batches of all epochs, each of which is spread over the devices."""
+    for library in ("jax", "tqdm"):
+        pytest.importorskip(library)
+    lines = printed("jax_sharded.py", "--epochs", "4").splitlines()
+
+    assert any("92/92" in line for line in lines)
+    assert "each batch was on 8 devices" in lines
+    assert accuracy_of(lines) > 0.8
+
+
+@pytest.mark.timeout(240)
+def test_training_in_keras():
+    """The bar of Keras has the number of batches."""
+    for library in ("keras", "jax"):
+        pytest.importorskip(library)
+    lines = printed("keras_fit.py", "--epochs", "2").splitlines()
+
+    assert any("47/47" in line for line in lines)
+    assert accuracy_of(lines) > 0.8
