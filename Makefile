@@ -1,8 +1,9 @@
 # make train     train a classifier on real digits, from a fresh clone
 # make test      every test, docstring and documented example
 # make test-fast the tests to run while editing: under a minute
+# make test-strict  the fast tests, where warnings of any kind and overflows in NumPy are errors, in workers as well
 # make coverage  every test, with the lines that none reaches; worker processes are counted too
-# make check     ruff, mypy --strict, the layers, the names and the types that users see
+# make check     ruff, codespell, mypy --strict, the layers, the names and the types that users see
 # make docs      the documentation, into docs/_build/html
 # make bench     the benchmarks, as tables
 # make dist      sdist and wheel, checked and tried in empty environments with the oldest and the newest libraries
@@ -22,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One worker per core, up to four; those that are done take tests from the others.
 PYTEST := $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help train test test-fast coverage check docs bench dist clean
+.PHONY: help train test test-fast test-strict coverage check docs bench dist clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -36,6 +37,9 @@ test: $(VENV)/has-test
 test-fast: $(VENV)/has-test
 	$(PYTEST) --durations=10 -m "not slow" --hypothesis-profile=fast $(TEST_ARGS)
 
+test-strict: $(VENV)/has-test
+	PYTHONDEVMODE=1 PYTHONWARNINGS=error NUMPY_ERRORS=raise $(PYTEST) -m "not slow" --hypothesis-profile=fast $(TEST_ARGS)
+
 coverage: $(VENV)/has-test
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html $(TEST_ARGS)
 	$(PY) -m coverage report --include='batchup/engine/*' --skip-covered --fail-under=$(ENGINE_COVERED)
@@ -45,6 +49,7 @@ ENGINE_COVERED := 90
 check: $(VENV)/has-test $(VENV)/has-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m codespell_lib batchup benchmarks docs examples tests *.rst
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_layers.py tests/test_layout.py tests/test_names.py tests/typing
 
@@ -75,7 +80,7 @@ $(VENV)/has-peers: $(MADE)
 	-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	-$(PY) -m pip install --quiet --disable-pip-version-check spdl_core
 	-$(PY) -m pip install --quiet --disable-pip-version-check grain
-	-$(PY) -c "import torch" && $(PY) -m pip install --quiet --disable-pip-version-check deep_pipe
+	-$(PY) -c "import torch" && $(PY) -m pip install --quiet --disable-pip-version-check deep_pipe torchdata
 	-$(PY) -m pip install --quiet --disable-pip-version-check batchflow pandas
 	-$(PY) -m pip install --quiet --disable-pip-version-check datasets
 	-$(PY) -m pip install --quiet --disable-pip-version-check 'annbatch[zarrs]'
@@ -92,7 +97,7 @@ $(MADE):
 
 # The tests of what is optional, and the recipes with other libraries, run where those can be installed. torch comes
 # first, by this version, as above; timm is left out, as it brings a torchvision that needs another torch.
-RECIPES := accelerate albumentations lightning monai numba omegaconf optuna tables torchmetrics
+RECIPES := accelerate albumentations jax[cpu] keras lightning monai numba omegaconf optuna skorch tables torchmetrics
 
 $(VENV)/has-test: $(MADE) setup.cfg setup.py pyproject.toml
 	$(if $(OPTIONAL),-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0)

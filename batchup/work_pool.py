@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from .data_source import AbstractDataSource, Batch, Pick, Plan, Traits
 from .data_source.coerce import as_data_source
+from .data_source.interface import warn_of_own_batches
 from .data_source.replay import Epoch
 from .engine.checks import whole
 from .engine.closing import Closing
@@ -264,6 +265,7 @@ class ParallelDataSource(AbstractDataSource):
                 f"{type(self._ds).__name__} cannot fetch by index, so its batches cannot be fetched in parallel; "
                 "give a random-access source"
             )
+        warn_of_own_batches(self._ds, "a pool")
         self._depth = whole("batch_buffer_size", batch_buffer_size)
         self._pool = pool
         self._timeout = seconds(timeout)
@@ -350,7 +352,19 @@ class BatchStream(WorkStream):
         timeout: float | None,
     ) -> None:
         self._fetch, self._epoch, self._worker_seed = fetch, epoch, worker_seed
+        self._is_closed = False
         super().__init__(engine, _tasks(fetch, worker_seed, picks, 0), depth, timeout, _at_batch)
+
+    def __len__(self) -> int:
+        """The number of batches that are left."""
+        return 0 if self._is_closed else self._epoch.left_after(self._number + 1)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._is_closed = True
+        super().close()
 
     def state_dict(self) -> dict[str, Any]:
         """The position of this iterator, as in `BatchIterator.state_dict`. Batches count when they are delivered.
@@ -378,6 +392,7 @@ class BatchStream(WorkStream):
                 whole("noise of the state", noise[0], least=0),
                 whole("noise of the state", noise[1], least=0),
             )
+        self._is_closed = False
         self._begin_at(step, _tasks(self._fetch, self._worker_seed, picks, step))
 
 

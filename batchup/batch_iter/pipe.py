@@ -15,6 +15,8 @@ import numpy as np
 from ..data_source import AbstractDataSource
 from ..engine.checks import INTEGERS, whole
 from ..engine.closing import Closing
+from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
+from ..engine.global_rng import drawn_seed
 from ..engine.rng import entropy_of
 from .batching import ShouldAdd
 from .combiners import combine_to_arrays
@@ -27,7 +29,7 @@ from .state import PipeState, check_resumable
 __all__ = ["Infinite"]
 
 
-class Infinite(Closing):
+class Infinite(Fixed, Closing):
     """A pipe: items of a source go through functions one at a time, and come out in batches.
 
     Call it, or iterate over it, to get the batches of one epoch. The next call continues where the last one stopped.
@@ -52,7 +54,7 @@ class Infinite(Closing):
         May be a stage, such as ``Threads(combine_pad)``.
     seed : int or numpy.random.SeedSequence, optional
         Decides, with the position of a function in the pipe and the number of the item, which generator the function
-        gets. By default each run draws other numbers.
+        gets. By default NumPy's global generator draws a seed for each run.
     **kwargs
         Further arguments of the combiner.
 
@@ -77,6 +79,9 @@ class Infinite(Closing):
     (3, 4, 4) [1 1 1]
     """
 
+    _fixed = dict.fromkeys(
+        ["source", "batch_size", "buffer_size", "combiner", "seed", "batches_per_epoch"], MAKE_A_NEW_ONE
+    )
     _run: PipeRun | None = None
 
     def __init__(
@@ -103,6 +108,7 @@ class Infinite(Closing):
         self._start = self._initial  # where the next run starts
         self._closed_at: PipeState | None = None  # where the last run was when it was closed
         self._lock = threading.RLock()
+        self._fix()
 
     def __call__(self) -> Iterator[Any]:
         """The batches of one epoch. Background work on them starts at once.
@@ -199,7 +205,7 @@ class Infinite(Closing):
         start = self._start
         entropy = start.entropy if self.seed is None else self.seed
         if entropy is None:
-            entropy = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
+            entropy = drawn_seed()  # so that runs differ, and numpy.random.seed decides about them
         self._run = run = PipeRun(self._plan, PipeContext(entropy, self.seed is not None, start.items))
         self._start, self._closed_at = self._initial, None
         return run

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,12 @@ import numpy.typing as npt
 
 from .. import sampling
 from ..engine.checks import INTEGERS, Indices, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
+from ..engine.pulled import NOTHING
 from ..engine.rng import SeedPath
 from ..engine.shuffle import Rng, Shuffle, as_rng
 from ..engine.tree import Batch, Pick
+from ..errors import BatchUpError
 from .base import AbstractDataSource
 from .batches import BatchIterator
 from .interface import should_be_random_access
@@ -53,19 +56,22 @@ class ChoiceDataSource(AbstractDataSource):
     [6 7]
     """
 
+    _fixed = dict.fromkeys(["datasets", "stratified", "weights"], MAKE_A_NEW_ONE)
+
     def __init__(self, datasets: Sequence[Any], stratified: bool = False, weights: npt.ArrayLike | None = None) -> None:
         self.datasets = as_members(datasets)
         self.stratified = stratified
-        self.weights = None if weights is None else sampling.normalised("weights", weights)
+        self.weights = None if weights is None else read_only(sampling.normalised("weights", weights))
         if self.weights is not None and stratified:
             raise ValueError("stratified should be False when there are weights: they say how often each source comes")
         if self.weights is not None and len(self.weights) != len(self.datasets):
             raise ValueError(
                 f"there should be one weight per source: {len(self.weights)} weights, {len(self.datasets)} sources"
             )
+        self._fix()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.datasets!r})"
+        return f"{type(self).__name__}({list(self.datasets)!r})"
 
     @property
     def is_random_access(self) -> bool:
@@ -107,7 +113,7 @@ class ChoiceDataSource(AbstractDataSource):
         rng = as_rng(shuffle)
         each = batches_of(self.datasets, [batch_size] * len(self.datasets), rng, kwargs)
         turns = self._drawn_turns(seed_path)
-        return (batch for batch, _ in self._ds_iterator(batch_size, each, rng, turns, **kwargs))
+        return map(operator.itemgetter(0), self._ds_iterator(batch_size, each, rng, turns, **kwargs))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         should_be_random_access(self)
@@ -140,12 +146,7 @@ class ChoiceDataSource(AbstractDataSource):
         turns : iterable of int, optional
             The number of the source of each batch; by default it follows from `shuffle_rng`.
         """
-        for turn in self._turns(batch_size, shuffle_rng, kwargs) if turns is None else turns:
-            for item in itertools.islice(iterators[turn], 1):
-                yield ChoiceBatch(item, int(turn))
-                break
-            else:
-                return
+        return TakingTurns(iterators, lambda: self._turns(batch_size, shuffle_rng, kwargs) if turns is None else turns)
 
     def _turns(self, batch_size: int, rng: Rng | None, kwargs: dict[str, Any]) -> Iterable[int]:
         batches = self._batches_each(batch_size, kwargs)
@@ -186,6 +187,68 @@ class ChoiceDataSource(AbstractDataSource):
         """The source of each batch, in an order drawn from `shuffle_rng`."""
         counts = np.asarray(batches_per_ds)
         return shuffle_rng.permutation(np.repeat(np.arange(len(counts)), counts))
+
+
+class TakingTurns(Iterator[ChoiceBatch]):
+    """The items of several iterators, turn by turn, until the one whose turn it is has no more.
+
+    An error of one of them costs its turn. If it has ended by its next turn, as generators have after an error, that is
+    an error as well: its other items are missing.
+
+    Parameters
+    ----------
+    iterators : sequence of iterators
+    turns : callable
+        Returns whose turn it is, one number after the other; called for the first item.
+
+    Examples
+    --------
+    >>> [each.sample_indices for each in TakingTurns([iter("abc"), iter("de")], lambda: [0, 1, 1, 0, 1, 0])]
+    ['a', 'd', 'e', 'b']
+    """
+
+    def __init__(self, iterators: Sequence[Iterator[Any]], turns: Callable[[], Iterable[int]]) -> None:
+        self._iterators, self._make_turns = iterators, turns
+        self._turns: Iterator[int] | None = None
+        self._turn: Any = NOTHING  # the turn and the item that were begun with, until the item is delivered
+        self._held: Any = NOTHING
+        self._failed: dict[int, Exception] = {}
+        self._has_ended = False
+
+    def __next__(self) -> ChoiceBatch:
+        if self._turns is None:
+            self._turns = iter(self._make_turns())
+        if self._turn is NOTHING:
+            for self._turn in self._turns:  # noqa: B020 - see engine.pulled
+                break
+            else:
+                raise StopIteration
+        if self._held is NOTHING:
+            self._pull()
+        made = ChoiceBatch(self._held, int(self._turn))
+        # no calls from here on (see engine.pulled)
+        self._turn, self._held = NOTHING, NOTHING
+        return made
+
+    def _pull(self) -> None:
+        if self._has_ended:
+            raise StopIteration
+        source = self._iterators[self._turn]
+        try:
+            for self._held in source:  # see engine.pulled
+                self._failed.pop(self._turn, None)
+                return
+        except Exception as error:
+            self._failed[self._turn] = error
+            self._turn = NOTHING
+            raise
+        self._has_ended = True
+        if self._turn in self._failed:
+            raise BatchUpError(
+                f"source {self._turn} of the choice ended after its error, so the rest of its batches is missing; an "
+                "error in a function of map costs one batch only"
+            ) from self._failed[self._turn]
+        raise StopIteration
 
 
 def _drawn_by_weight(weights: npt.NDArray[np.float64], seed_path: SeedPath) -> Iterator[int]:

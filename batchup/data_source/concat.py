@@ -1,19 +1,24 @@
-"""Several sources one behind the other, as one."""
+"""Several sources as one: one behind the other, or mixed by weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import sampling
 from ..engine import tree
 from ..engine.arena import empty
 from ..engine.checks import INTEGERS, Indices
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
+from ..engine.stacking import PLAIN, UnlikeKindsError, common_dtype, concatenate
 from ..engine.tree import Batch, Pick
+from ..errors import noted
 from .arrays import RandomAccessDataSource
 from .coerce import as_data_source
+from .interface import warn_of_own_batches
 from .plan import Traits
 
 __all__ = ["ConcatDataSource"]
@@ -22,7 +27,7 @@ __all__ = ["ConcatDataSource"]
 class ConcatDataSource(RandomAccessDataSource):
     """The samples of several sources in one index space: those of the first, then those of the second, and so on.
 
-    Shuffled, a batch has samples of all of them.
+    Shuffled, a batch has samples of all of them: as many as there are or, with `weights`, in these proportions.
 
     Parameters
     ----------
@@ -32,11 +37,20 @@ class ConcatDataSource(RandomAccessDataSource):
         As for `ArrayDataSource`, over the samples of all sources.
     include_indices : bool, default False
         Begin each batch with the array of its indices; in a dict it is called ``"indices"``.
+    weights : sequence of float, optional
+        Draw the source of each sample in proportion to these. An epoch has a fixed number of samples of each source, in
+        random order. The samples of a source come in shuffled cycles, each once per cycle.
+    alpha : float, optional
+        In place of `weights`: the number of samples of each source to the power of `alpha`. 1 mixes the sources by
+        their sizes, 0 all equally.
+    stop : {"first", "all"} or int, default "first"
+        When an epoch ends, with `weights` or `alpha`: before the first source would begin again; when each source has
+        come to its end at least once; or after so many samples.
 
     Raises
     ------
     TypeError
-        If a source does not fetch by index, or has no end.
+        If a source does not fetch by index, or has no end, or if the fields of the sources are of unlike kinds.
 
     Examples
     --------
@@ -44,7 +58,15 @@ class ConcatDataSource(RandomAccessDataSource):
     >>> a, b = ArrayDataSource([np.arange(3)]), ArrayDataSource([np.arange(10, 12)])
     >>> [x.tolist() for (x,) in ConcatDataSource([a, b]).batch_iterator(2)]
     [[0, 1], [2, 10], [11]]
+    >>> mixed = ConcatDataSource([a, b], weights=[0.75, 0.25], stop="all")
+    >>> [x.tolist() for (x,) in mixed.batch_iterator(4, shuffle=7)]
+    [[0, 2, 1, 10], [2, 11, 1, 0]]
     """
+
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **RandomAccessDataSource._fixed,
+        **dict.fromkeys(["datasets", "ends"], MAKE_A_NEW_ONE),
+    }
 
     def __init__(
         self,
@@ -53,12 +75,25 @@ class ConcatDataSource(RandomAccessDataSource):
         repeats: int = 1,
         sampler: sampling.AbstractSampler | None = None,
         include_indices: bool = False,
+        *,
+        weights: npt.ArrayLike | None = None,
+        alpha: float | None = None,
+        stop: sampling.Stop | int | None = None,
     ) -> None:
-        self.datasets = [as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets)]
+        self.datasets = tuple(as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets))
         if not self.datasets:
             raise ValueError("datasets should hold at least one data source, but there is none")
+        for ds in self.datasets:
+            warn_of_own_batches(ds, "a source over several ones", stacklevel=3)
         lengths = [_length_of(ds, i) for i, ds in enumerate(self.datasets)]
-        self.ends = np.cumsum(lengths)
+        self.ends = read_only(np.cumsum(lengths))
+        if weights is not None or alpha is not None:
+            given = {"indices": indices is not None, "repeats": repeats != 1, "sampler": sampler is not None}
+            for name in [name for name, is_given in given.items() if is_given]:
+                raise ValueError(f"{name} should be left out when there are weights, which say what comes how often")
+            sampler = sampling.MixtureSampler(lengths, weights, alpha, "first" if stop is None else stop)
+        elif stop is not None:
+            raise ValueError(f"stop should be left out without weights or alpha, not {stop!r}")
         super().__init__(int(self.ends[-1]), indices, repeats, sampler, include_indices)
 
     @property
@@ -85,10 +120,17 @@ class ConcatDataSource(RandomAccessDataSource):
             place = np.flatnonzero(sources == i)
             parts.append(self.datasets[i].samples_by_indices(chosen[place] - starts[i]))
             places.append(place)
-        batch = parts[0] if len(parts) == 1 else tree.map_leaves(lambda *some: _put(some, places), *parts)
+        batch = parts[0] if len(parts) == 1 else self._together(parts, places, np.unique(sources).tolist())
         if not self.include_indices:
             return batch
         return {"indices": chosen.copy(), **batch} if isinstance(batch, dict) else (chosen.copy(), *batch)
+
+    def _together(self, parts: list[Batch], places: list[Indices], numbers: list[int]) -> Batch:
+        try:
+            return tree.map_leaves(lambda *some: _put(some, places), *parts)
+        except UnlikeKindsError as error:
+            names = " and ".join(f"datasets[{i}]" for i in numbers)
+            raise noted(error, f"while joining samples of {names}, whose fields should be of one kind") from None
 
 
 def _length_of(source: Any, i: int) -> int:
@@ -116,7 +158,9 @@ def _put(parts: Sequence[Any], places: Sequence[Indices]) -> Any:
     n = sum(map(len, places))
     arrays = all(isinstance(part, np.ndarray) for part in parts)
     if arrays and len({part.shape[1:] for part in parts}) == 1:
-        out = empty((n, *parts[0].shape[1:]), np.result_type(*parts))
+        if not all(type(part) in PLAIN for part in parts):  # such as masked arrays
+            return concatenate(parts)[np.concatenate(places).argsort()]
+        out = empty((n, *parts[0].shape[1:]), common_dtype(parts))
         for part, place in zip(parts, places, strict=True):
             out[place] = part
         return out

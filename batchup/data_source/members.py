@@ -10,17 +10,20 @@ from ..engine.shuffle import Shuffle, as_rng
 from ..engine.tree import Batch
 from .base import AbstractDataSource
 from .coerce import as_data_source
-from .interface import with_shuffle
+from .interface import warn_of_own_batches, with_shuffle
 from .plan import Plan, Traits
 
 __all__ = ["as_members", "batches_of", "plans_of", "traits_of_all"]
 
 
-def as_members(datasets: Sequence[Any]) -> list[AbstractDataSource]:
+def as_members(datasets: Sequence[Any]) -> tuple[AbstractDataSource, ...]:
     """The argument `datasets` of a composite or a choice, as data sources."""
-    members = [as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets)]
+    members = tuple(as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets))
     if not members:
         raise ValueError("datasets should hold at least one data source, but there is none")
+    if all(ds.is_random_access for ds in members):
+        for ds in members:
+            warn_of_own_batches(ds, "a source over several ones")
     return members
 
 

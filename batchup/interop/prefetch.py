@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..engine.checks import whole
+from ..engine.checks import kind_of, whole
 from ..engine.closing import Closing
 from ..engine.pools import ThreadPool
 from ..engine.stream import WorkStream
@@ -20,7 +20,7 @@ Place = tuple[int, int]  # an epoch, and how many of its batches were delivered
 
 
 class Ahead(Iterator[Any]):
-    """The batches of a loop, put ahead of whoever asks for them, in one thread.
+    """The batches of a loop, put ahead of their consumer, in one thread.
 
     Parameters
     ----------
@@ -124,6 +124,8 @@ class Prefetched(Closing):
     """
 
     def __init__(self, loader: Any, put: Callable[[Any], Any], depth: int = 2) -> None:
+        if not callable(put):
+            raise TypeError(f"put should be a function of a batch, not {kind_of(put)}")
         self.loader, self._put = loader, put
         self._depth = whole("depth", depth)
         self._pool: ThreadPool | None = None
@@ -149,6 +151,15 @@ class Prefetched(Closing):
         """The next `n` batches, from where the loader is, across the borders of epochs."""
         self._stop()
         return self._over(self.loader.steps(n))
+
+    def resume(self) -> Iterator[Any]:
+        """The rest of the current epoch, where a loop was interrupted: from the first batch that it did not get."""
+        self._stop()
+        return self._over(self.loader.resume())
+
+    def batch(self, epoch: int, step: int) -> Any:
+        """One batch of the run, fetched and put here and now. The loader stays where it is."""
+        return self._put(self.loader.batch(epoch, step))
 
     def __len__(self) -> int:
         return len(self.loader)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import os
-import sys
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, Never
+from typing import Any, ClassVar, Literal, Never
 
 import numpy as np
 
 from ..data_source import Batch, BatchIterator
 from ..data_source.coerce import as_data_source
+from ..data_source.interface import warn_of_own_batches
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
-from ..engine.closing import Closing
+from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.global_rng import drawn_seed, globals_kept
 from ..engine.pools import cores
+from ..engine.position import Position
 from ..engine.rng import entropy_of, rng_at
 from ..engine.shuffle import Shuffle, as_rng
 from ..engine.stream import DEPTH_PER_WORKER, WorkStream, seconds
-from ..engine.trace import Trace, verdict
-from ..errors import PoolClosedError, located
+from ..engine.trace import Trace
+from ..errors import PoolClosedError
 from ..work_pool import AbstractWorkerPool
 from . import state as run_state
 from .arguments import (
@@ -31,24 +30,31 @@ from .arguments import (
     check_seed,
     check_sequential,
     check_shard,
+    check_workers,
     choose_pool,
     choose_seed,
     found_shard,
+    warned_of_other_ranks,
 )
-from .chunks import ADVICE, ChunkReads
-from .fetch import FetchJob, FetchResult, Item
+from .auto import AutoPool, Choice, Measured
+from .chunks import ChunkReads
+from .conversions import Conversions
+from .fetch import FetchJob, FetchResult, at_item, at_task
 from .in_turn import InTurn
-from .loop import Loop, RunState
-from .plan import Last, Remainder, RunPlan
+from .loop import Loop, RunState, Wanted, WithoutSamples, none_could_be_fetched
+from .plan import Item, Last, Remainder, RunPlan
 from .skipping import Skipped
-from .stats import LoaderStats
+from .stats import Reports
 
 __all__ = ["Loader"]
 
-KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"]
+KEYWORDS = [
+    *("shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"),
+    *("workers", "worker_init"),
+]
 
 
-class Loader(Closing):
+class Loader(Fixed, Conversions, Reports):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
@@ -65,9 +71,10 @@ class Loader(Closing):
         With an int or a `SeedSequence` as seed, the order of each epoch depends only on the seed and the number of the
         epoch. A generator draws such a seed once, when the loader is made; with True, NumPy's global generator does.
         None and False keep the order.
-    pool : None, "threads", "processes", int, or a pool, default None
-        What prefetches the batches. "threads" or "processes": one worker per core. An int: that many threads. A pool of
-        your own stays open when the loader is closed. None: the loop itself fetches each batch when it needs it.
+    pool : None, "threads", "processes", "auto", int, or a pool, default None
+        What prefetches the batches. "threads" or "processes": one worker per core, or `workers`. "auto" measures the
+        first batches, and takes what suits them; `explain` says what and why. An int: that many threads. A pool of your
+        own stays open when the loader is closed. None: the loop itself fetches each batch when it needs it.
     depth : int, optional
         How many batches may be in flight: being fetched, or ready and not yet taken. By default twice the number of
         workers.
@@ -88,11 +95,17 @@ class Loader(Closing):
         repeats is ``valid``). "uneven" gives all of them, so some ranks have one batch fewer.
     on_error : {"raise", "skip"}, default "raise"
         What to do with a sample that cannot be fetched: raise its error, or leave the sample out of its batch and list
-        it in `skipped`.
+        it in `skipped`. A batch without any good sample is left out; with a shard, unless `remainder` is "uneven", one
+        of the next epoch takes its place (with ``last="pad"`` none of it is ``valid``), so that all ranks have the same
+        number of batches.
     max_skipped : int, default 100
-        How many samples may be left out in the whole run.
+        How many different samples may be left out in the whole run, even if it is resumed.
     timeout : float, optional
         How many seconds a loop may wait for one batch.
+    workers : int, optional
+        How many, with the name of a pool.
+    worker_init : callable, optional
+        With ``pool="processes"``: each worker calls ``worker_init()`` when it starts.
 
     Raises
     ------
@@ -115,13 +128,19 @@ class Loader(Closing):
     [[4, 3], [2, 0], [1]]
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(["source", "batch_size", *KEYWORDS], MAKE_A_NEW_ONE),
+        **dict.fromkeys(["epoch", "step"], "load_state_dict moves to another position"),
+        "skipped": "load_state_dict goes back to what was left out until then",
+    }
+
     def __init__(
         self,
         source: Any,
         batch_size: int,
         *,
         shuffle: Shuffle = None,
-        pool: Literal["threads", "processes"] | int | AbstractWorkerPool | None = None,
+        pool: Literal["threads", "processes", "auto"] | int | AbstractWorkerPool | None = None,
         depth: int | None = None,
         last: Last = "keep",
         shard: tuple[int, int] | Literal["auto"] | None = None,
@@ -129,10 +148,13 @@ class Loader(Closing):
         on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
         timeout: float | None = None,
+        workers: int | None = None,
+        worker_init: Callable[[], Any] | None = None,
         **others: Never,
     ) -> None:
         no_keywords("Loader", others, KEYWORDS)
         self.source = as_data_source(source, "source")
+        warn_of_own_batches(self.source, "a Loader", stacklevel=3)
         self.batch_size = whole("batch_size", batch_size)
         finds = isinstance(shard, str) and shard == "auto"
         found = found_shard() if finds else None
@@ -158,9 +180,14 @@ class Loader(Closing):
         self._shared: Any = None  # the token of the job that is shared with the workers
         self._current_loop: Callable[[], Loop | None] = lambda: None  # a weak reference
         self._fingerprint: str | None = None  # of the plan, computed when it is needed
-        self._pool, self._owns_pool = choose_pool(pool)  # last, so that wrong arguments start no workers
+        workers = check_workers(pool, workers, worker_init)
+        self._auto = AutoPool(cores(), workers) if isinstance(pool, str) and pool == "auto" else None
+        self._pool, self._owns_pool = choose_pool(
+            None if self._auto else pool, workers, worker_init
+        )  # last, so that wrong arguments start no workers
         if not self._plan.shuffled and (self._plan.plan.draws or self._seeds_workers()):
             self._seed = drawn_seed()  # so that two loaders differ, and numpy.random.seed decides about both
+        self._fix()
 
     @property
     def epoch(self) -> int:
@@ -174,16 +201,19 @@ class Loader(Closing):
 
     @property
     def skipped(self) -> list[Skipped]:
-        """The samples that were left out so far, with the epoch, step, index and error of each."""
+        """The samples that were left out so far, each once: when it failed first, its index and its error."""
         return self._run.skipped
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches of the next epoch; after `load_state_dict`, the rest of the epoch of the state."""
         self._should_be_open()
-        self._warn_of_other_ranks()
+        if self._plan.shard is None and not self._warned_of_ranks:
+            self._warned_of_ranks = warned_of_other_ranks()
         self._run.begin()
-        replays = self.source.is_random_access
-        return self._loop(self._items(self._run.epoch, self._run.step) if replays else iter(()), self._run.epoch)
+        epoch, step, n = self._run.epoch, self._run.step, self._plan.length()
+        left = None if n is None or n == np.inf else max(0, int(n) - step)
+        items = self._plan.items(self._seed, epoch, step) if self.source.is_random_access else iter(())
+        return self._loop(items, epoch, left, self._filling if self._plan.has_equal_ranks else None)
 
     def steps(self, n: int) -> Iterator[Batch]:
         """The next `n` batches from the current position, across the ends of epochs.
@@ -206,8 +236,9 @@ class Loader(Closing):
         """
         self._should_be_open()
         self._should_replay("has no plan to go on in")
-        items = self._items_from(self._run.epoch, self._run.step)
-        return self._loop(itertools.islice(items, whole("n", n, least=0)), None)
+        n = whole("n", n, least=0)
+        wanted = Wanted(self._plan.items_from(self._seed, self._run.epoch, self._run.step), n)
+        return self._loop(wanted, None, n, self._filling if self._plan.has_equal_ranks else wanted.one_more)
 
     def __len__(self) -> int:
         n = self._plan.length()
@@ -236,12 +267,14 @@ class Loader(Closing):
         """
         self._should_replay("fetches no single batches")
         epoch = whole("epoch", epoch, least=0)
-        item = next(self._items(epoch, whole("step", step, least=0)), None)
+        item = next(self._plan.items(self._seed, epoch, whole("step", step, least=0)), None)
         if item is None:
-            n = sum(1 for _ in self._items(epoch, 0))
+            n = sum(1 for _ in self._plan.items(self._seed, epoch))
             raise IndexError(f"step should be below {n}, the number of batches in epoch {epoch}, not {step}")
         with globals_kept():
-            batch, *_, skipped = next(BatchIterator(self._job(self._worker_seed()), iter([item]), located=_at_item))
+            batch, *_, skipped = next(BatchIterator(self._job(self._worker_seed()), iter([item]), located=at_item))
+        if batch is None and self._plan.has_equal_ranks:
+            batch = self._filling(epoch, step)
         if batch is None:
             what = f"batch {step} of epoch {epoch}"
             raise ValueError(f"{what} should have a sample that can be fetched, but it has none: {skipped}")
@@ -260,7 +293,8 @@ class Loader(Closing):
             If the source is sequential, so that it cannot be replayed.
         """
         self._should_replay("has no state to go on from")
-        return run_state.save(self._parameters(), self._seed, self.epoch, self.step, self._plan.shard)
+        run, shard = self._run, self._plan.shard
+        return run_state.save(self._parameters(), self._seed, run.epoch, run.step, shard, run.failing)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume a run at the exact next batch after `state` was saved. This replays the shuffle; no data is loaded.
@@ -275,9 +309,30 @@ class Loader(Closing):
         """
         self._should_replay("has no state to go on from")
         seed = self._seed if self._seed_is_given else None
-        position, self._seed = run_state.restore(state, self._parameters(), seed, self._plan)
-        self._run.resume(position)
+        position, self._seed, failing = run_state.restore(state, self._parameters(), seed, self._plan)
+        self._run.resume(position, failing)
         self._end_the_loop()
+
+    def resume(self) -> Iterator[Batch]:
+        """The rest of the current epoch: use it where a loop was interrupted, by an error or by Ctrl-C.
+
+        Returns
+        -------
+        iterator of batches
+            From the first batch on that was not delivered. Between two epochs, all of the next epoch.
+
+        Examples
+        --------
+        >>> loader = Loader([np.arange(5)], batch_size=2)
+        >>> for (x,) in loader:
+        ...     break
+        >>> [x.tolist() for (x,) in loader.resume()]
+        [[2, 3], [4]]
+        """
+        self._should_replay("has no plan to go on in")
+        self._rewind(self.epoch, self.step)
+        self._run.resume(Position(self.epoch, self.step), self._run.failing)
+        return iter(self)
 
     def _rewind(self, epoch: int, step: int) -> None:
         """Be at `step` of `epoch`, because whoever loops got no further, and the rest was only prefetched.
@@ -288,87 +343,14 @@ class Loader(Closing):
         self._end_the_loop()
         self._run.epoch, self._run.step = whole("epoch", epoch, least=0), whole("step", step, least=0)
 
-    def to_torch(self, device: Any = None, pin_memory: bool | None = None, dtype: Any = None) -> Any:
-        """The same batches as PyTorch's tensors, moved to a device ahead of the loop.
-
-        Tensors share the memory of the arrays. Strings, objects, lists and numbers are left as they are.
-
-        Parameters
-        ----------
-        device : torch.device or str, optional
-            Where to move the batches to. Without one they stay on the CPU.
-        pin_memory : bool, optional
-            Whether to copy batches to pinned memory first. By default, where they are moved to a GPU. Without a GPU
-            there is none, and nothing is said.
-        dtype : torch.dtype, optional
-            The type of floating-point tensors; others keep theirs.
-
-        Returns
-        -------
-        TensorLoader or Prefetched
-            Iterated as the loader is, with its state: that counts what the loop has got, not what was moved ahead.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If PyTorch is not installed.
-        """
-        from ..interop.torch import to_torch  # the one way up: what knows about frameworks is imported on use
-
-        return to_torch(self, device, pin_memory, dtype, self._depth or 2)
-
-    def stats(self) -> LoaderStats:
-        """What was delivered so far, and where the time went.
-
-        Returns
-        -------
-        LoaderStats
-        """
-        trace = self._run.trace
-        pool = {"workers": 0} if self._pool is None else self._pool.engine.stats()
-        pool |= {"chunk_hits": self._chunks.hits, "chunk_misses": self._chunks.misses}
-        return LoaderStats(
-            trace.batches, trace.seconds, trace.waited, trace.busy, trace.of_stages(), len(self.skipped), **pool
-        )
-
-    def explain(self) -> str:
-        """What limits the loop, and what would help, in one sentence.
-
-        Examples
-        --------
-        >>> Loader([np.arange(5)], batch_size=2).explain()
-        'no batch was delivered yet'
-        """
-        workers = 0 if self._pool is None else self._pool.engine.workers
-        isolated = self._pool is not None and self._pool.engine.isolated
-        said = verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
-        return f"{said}; {self._chunks.repeated}: {ADVICE}" if self._chunks.repeated else said
-
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Plot the last batches over time: when the loop waited, what each worker did, and how many batches were ready.
-
-        Parameters
-        ----------
-        path : str or path, optional
-            Save the figure to this file.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        from .picture import timeline
-
-        figure = timeline(self._run.trace)
-        if path is not None:
-            figure.savefig(path)
-        return figure
-
     def close(self) -> None:
         """End the workers, unless the pool is your own. A loop that still runs gets a `PoolClosedError`."""
         self._run.closed = True
         self._end_the_loop()
         if self._pool is not None and self._owns_pool:
             self._pool.close()
+        if self._auto is not None:
+            self._auto.close()
 
     def __repr__(self) -> str:
         at = f"epoch={self.epoch}, step={self.step}"
@@ -386,44 +368,58 @@ class Loader(Closing):
         if self._run.closed:
             raise PoolClosedError("the loader is closed")
 
-    def _loop(self, items: Iterator[Item], epoch: int | None) -> Iterator[Batch]:
+    def _loop(
+        self, items: Iterator[Item], epoch: int | None, n: int | None, filling: WithoutSamples | None
+    ) -> Iterator[Batch]:
         self._end_the_loop()
         self._run.trace.pause()
-        loop = Loop(self._run, self._results(items), epoch)
+        loop = Loop(self._run, self._results(items), epoch, n, filling, self._why_empty)
         self._current_loop = weakref.ref(loop)
         return loop
+
+    def _why_empty(self) -> str | None:
+        return self._plan.why_empty(self.source.num_samples())
+
+    def _filling(self, epoch: int, step: int) -> Batch:
+        """A batch in place of one that has no sample left, so that all ranks have the same number of batches."""
+        for item in self._plan.fillings(self._seed, epoch, step):
+            batch, *_ = next(self._results(iter([item])))
+            if batch is not None:
+                return batch
+        raise none_could_be_fetched(epoch + 1, next(reversed(self.skipped), None))
 
     def _end_the_loop(self) -> None:
         loop = self._current_loop()
         if loop is not None:
             loop.close()
 
-    def _items(self, epoch: int, step: int) -> Iterator[Item]:
-        """The plan of one epoch, from `step` on."""
-        for i, pick in enumerate(self._plan.picks(self._seed, epoch, step), step):
-            yield pick, epoch, i
-
-    def _items_from(self, epoch: int, step: int) -> Iterator[Item]:
-        """The plan of all epochs, from a position on."""
-        for each in itertools.count(epoch):
-            n = step if each == epoch else 0
-            empty = n == 0
-            for item in self._items(each, n):
-                empty = False
-                yield item
-            if empty:
-                raise ValueError(f"steps() should be over a source with batches, but epoch {each} has none")
-
     def _results(self, items: Iterator[Item]) -> Iterator[FetchResult]:
         """What the fetch returns for each item, from the pool if there is one."""
         if not self.source.is_random_access:
             return self._sequential_results()
-        if self._pool is None:
-            return BatchIterator(self._job(None), items, located=_at_item)
-        engine = self._pool.engine
-        job = self._shared = engine.share(self._job(self._worker_seed()), self._shared)
-        tasks = ((job, (item,)) for item in items)
-        return WorkStream(engine, tasks, self._depth or DEPTH_PER_WORKER * engine.workers, self._timeout, _at_task)
+        if self._auto is not None and self._auto.choice is None:
+            return Measured(self._auto, items, self._results_in, self._take)
+        return self._results_in(self._pool, items)
+
+    def _take(self, choice: Choice) -> AbstractWorkerPool | None:
+        """Go on with what ``pool="auto"`` has chosen."""
+        if self._pool is not None:  # one that could not be used
+            self._pool.close()
+        self._shared = None
+        self._pool, self._owns_pool = choose_pool(choice.pool, choice.workers)
+        return self._pool
+
+    def _results_in(self, pool: AbstractWorkerPool | None, items: Iterator[Item]) -> Iterator[FetchResult]:
+        if pool is None:
+            job = self._job(self._worker_seed())
+            return BatchIterator(
+                self._auto.noticing(job) if self._auto and self._auto.draws else job, items, located=at_item
+            )
+        engine = pool.engine
+        job = engine.share(self._job(self._worker_seed()), self._shared)
+        self._shared = job if pool is self._pool else None
+        tasks = zip(itertools.repeat(job), zip(items, strict=False), strict=False)  # unlike a generator, it can go on
+        return WorkStream(engine, tasks, self._depth or DEPTH_PER_WORKER * engine.workers, self._timeout, at_task)
 
     def _worker_seed(self) -> int | None:
         """The seed of the global generators in workers, if the workers have generators of their own."""
@@ -431,7 +427,8 @@ class Loader(Closing):
 
     def _seeds_workers(self) -> bool:
         """Whether fetches may draw from global generators that workers have of their own."""
-        return self._pool is not None and self._pool.engine.isolated and self.source.traits.may_use_global_rng
+        isolated = self._pool is not None and self._pool.engine.isolated
+        return (isolated or (self._auto is not None and self._auto.draws)) and self.source.traits.may_use_global_rng
 
     def _job(self, seed: int | None) -> FetchJob:
         return FetchJob(self.source, seed, self._plan.shard or (0, 1), self._skips)
@@ -445,32 +442,9 @@ class Loader(Closing):
         self._fingerprint = self._fingerprint or fingerprint(self._plan.plan.signature())
         return run_state.parameters(self.source, self._plan, self._fingerprint)
 
-    def _warn_of_other_ranks(self) -> None:
-        """Say once that all ranks of a process group get the same batches, where nothing shares them out."""
-        if self._plan.shard is None and not self._warned_of_ranks and "torch" in sys.modules:
-            from ..interop.ranks import torch_rank
-
-            ranks = torch_rank()
-            if ranks is not None and ranks.world > 1:
-                self._warned_of_ranks = True
-                warnings.warn(
-                    f'{ranks.world} ranks will get the same batches; pass shard="auto" to a Loader that is made after '
-                    "init_process_group, or shard=(rank, world)",
-                    stacklevel=3,
-                )
-
     def _should_replay(self, what: str) -> None:
         if not self.source.is_random_access:
             raise TypeError(
                 f"a loader over {type(self.source).__name__} {what}: its batches come one after the other, and "
                 "cannot be gone through again; give a source that fetches by index"
             )
-
-
-def _at_item(error: BaseException, number: int, item: Item) -> BaseException:
-    pick, epoch, step = item
-    return located(error, step, pick, epoch)
-
-
-def _at_task(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
-    return _at_item(error, number, args[0]) if args else error

@@ -3,8 +3,8 @@
 A sampler gives batches of indices in order, or shuffled by a random number generator. There are samplers over all
 samples (`StandardSampler`) and over a subset of them (`SubsetSampler`), and the same two with weights
 (`WeightedSampler`, `WeightedSubsetSampler`); for very many samples (`LazyShuffleSampler`) and for data in chunks
-(`BlockSampler`); with numbers of samples of each class (`ClassCountSampler`); and for
-samples of unequal length (`BucketSampler`).
+(`BlockSampler`); with numbers of samples of each class (`ClassCountSampler`); for
+samples of unequal length (`BucketSampler`); and for mixtures of several sources (`MixtureSampler`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from .labels import classes_of as classes_of
 from .lazy import LazyShuffleSampler
 from .lazy import lazy as lazy
 from .mapped import MappedSampler as MappedSampler
+from .mixtures import MixtureSampler
+from .mixtures import Stop as Stop
 from .standard import StandardSampler, SubsetSampler
 from .weighted import WeightedSampler, WeightedSubsetSampler
 from .weighted import normalised as normalised
@@ -31,6 +33,7 @@ __all__ = [
     "BucketSampler",
     "ClassCountSampler",
     "LazyShuffleSampler",
+    "MixtureSampler",
     "StandardSampler",
     "SubsetSampler",
     "Waste",

@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from ..engine.checks import Indices
+from ..engine.fixed import Fixed
 from ..engine.shuffle import Rng
 
 __all__ = ["AbstractSampler", "num_batches"]
@@ -35,7 +37,7 @@ def num_batches(n: int, batch_size: int) -> int:
     return -(-n // batch_size)
 
 
-class AbstractSampler:
+class AbstractSampler(Fixed):
     """The base class of samplers. To write your own, implement these methods; a sampler holds no data.
 
     `batchup.testing.SamplerContract` tests your sampler.
@@ -45,9 +47,12 @@ class AbstractSampler:
     has_own_sizes : bool, default False
         Whether batches before the last one may have fewer indices than `batch_size`. Then `full_size` says how many a
         batch should have, and `num_batches` has to be implemented, too.
+    takes_weights : bool, default False
+        Whether `with_weights` is implemented.
     """
 
     has_own_sizes = False
+    takes_weights = False
 
     def num_indices_generated(self) -> int | float | None:
         """The number of indices that one pass through the sampler gives.
@@ -163,6 +168,24 @@ class AbstractSampler:
         int
         """
         return batch_size
+
+    def with_weights(self, weights: npt.ArrayLike) -> AbstractSampler:
+        """The same sampler with other weights.
+
+        Parameters
+        ----------
+        weights : array of float, 1-D
+
+        Returns
+        -------
+        AbstractSampler
+
+        Raises
+        ------
+        TypeError
+            If the sampler has no weights.
+        """
+        raise TypeError(f"{type(self).__name__} has no weights")
 
     def _should_fit(self, length: int) -> None:
         """Raise if this sampler gives indices that are out of range for `length` samples."""

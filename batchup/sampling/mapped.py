@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices, index_array
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 
@@ -35,10 +36,12 @@ class MappedSampler(AbstractSampler):
     [[70, 20], [70, 50]]
     """
 
+    _fixed = dict.fromkeys(["sampler", "indices", "has_own_sizes"], MAKE_A_NEW_ONE)
+
     def __init__(self, sampler: AbstractSampler, indices: npt.ArrayLike) -> None:
-        self.indices = index_array("indices", indices).copy()
+        self.indices = read_only(index_array("indices", indices).copy())
         self.sampler = sampler
-        self.has_own_sizes = sampler.has_own_sizes
+        self.has_own_sizes, self.takes_weights = sampler.has_own_sizes, sampler.takes_weights
         try:
             sampler._should_fit(len(self.indices))
         except (ValueError, IndexError) as error:
@@ -46,6 +49,7 @@ class MappedSampler(AbstractSampler):
             raise type(error)(
                 f"beside indices, a sampler should be over the {n} samples of the subset: {error}"
             ) from None
+        self._fix()
 
     def num_indices_generated(self) -> int | float | None:
         return self.sampler.num_indices_generated()
@@ -64,6 +68,9 @@ class MappedSampler(AbstractSampler):
 
     def num_batches(self, batch_size: int, full: bool = False) -> int | float | None:
         return self.sampler.num_batches(batch_size, full)
+
+    def with_weights(self, weights: npt.ArrayLike) -> MappedSampler:
+        return MappedSampler(self.sampler.with_weights(weights), self.indices)
 
     def full_size(self, indices: Indices, batch_size: int) -> int:
         if not self.has_own_sizes:

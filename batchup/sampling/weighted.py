@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices, index_array, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 from .class_balancing import balancing_weights, class_labels
@@ -57,12 +58,17 @@ class WeightedSampler(AbstractSampler):
     [[3, 1], [0]]
     """
 
+    _fixed = dict.fromkeys(["weights", "length", "num_samples", "replace"], MAKE_A_NEW_ONE)
+    takes_weights = True
+
     def __init__(self, weights: npt.ArrayLike, num_samples: int | None = None, replace: bool = True) -> None:
-        self.weights = normalised("weights", weights)
+        self.weights = read_only(normalised("weights", weights))
         self.length = len(self.weights)
+        self._num_samples_given = num_samples
         self.num_samples = _number_to_draw(num_samples, replace, self.weights)
         self.replace = bool(replace)
         self._draws = WeightedDraws(self.weights, self.num_samples, self.replace)
+        self._fix()
 
     def num_indices_generated(self) -> int | float:
         """How many samples an epoch has; `numpy.inf` if it never ends."""
@@ -70,6 +76,11 @@ class WeightedSampler(AbstractSampler):
 
     def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Rng) -> Iterator[Indices]:
         return self._draws.batches(whole("batch_size", batch_size), shuffle_rng)
+
+    def with_weights(self, weights: npt.ArrayLike) -> WeightedSampler:
+        made = WeightedSampler(weights, self._num_samples_given, self.replace)
+        made._should_fit(self.length)
+        return made
 
     def _should_fit(self, length: int) -> None:
         if len(self.weights) != length:
@@ -139,6 +150,8 @@ class WeightedSubsetSampler(AbstractSampler):
     [20, 20, 70, 70, 20, 20, 20, 20]
     """
 
+    takes_weights = True
+
     def __init__(
         self,
         sub_weights: npt.ArrayLike,
@@ -146,16 +159,18 @@ class WeightedSubsetSampler(AbstractSampler):
         num_samples: int | None = None,
         replace: bool = True,
     ) -> None:
-        self.indices = index_array("indices", indices).copy()
-        self.sub_weights = normalised("sub_weights", sub_weights)
+        self.indices = read_only(index_array("indices", indices).copy())
+        self.sub_weights = read_only(normalised("sub_weights", sub_weights))
         self.length = len(self.indices)
         if len(self.sub_weights) != len(self.indices):
             raise ValueError(
                 f"there should be one weight per index: {len(self.sub_weights)} weights, {len(self.indices)} indices"
             )
+        self._num_samples_given = num_samples
         self.num_samples = _number_to_draw(num_samples, replace, self.sub_weights)
         self.replace = bool(replace)
         self._draws = WeightedDraws(self.sub_weights, self.num_samples, self.replace)
+        self._fix()
 
     def num_indices_generated(self) -> int | float:
         """How many samples an epoch has; `numpy.inf` if it never ends."""
@@ -163,6 +178,9 @@ class WeightedSubsetSampler(AbstractSampler):
 
     def map_indices(self, indices: Indices) -> Indices:
         return self.indices[indices]
+
+    def with_weights(self, weights: npt.ArrayLike) -> WeightedSubsetSampler:
+        return WeightedSubsetSampler(weights, self.indices, self._num_samples_given, self.replace)
 
     def shuffled_indices_batch_iterator(self, batch_size: int, shuffle_rng: Rng) -> Iterator[Indices]:
         return map(self.indices.__getitem__, self._draws.batches(whole("batch_size", batch_size), shuffle_rng))
@@ -235,11 +253,11 @@ def normalised(name: str, weights: npt.ArrayLike) -> npt.NDArray[Any]:
         raise ValueError(f"{name} should be 0 or more; index {array.argmin()} is {array.min()}")
     if not array.any():
         raise ValueError(f"{name} should not all be 0: nothing could be drawn")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         total, about = array.sum(), array.sum(dtype=np.float64)
-    wraps = total.dtype.kind in "iu" and about >= np.iinfo(total.dtype).max
-    if wraps or not np.isfinite(total):  # each weight is in range, their sum is not
-        array = array.astype(np.float64) / array.max()
-        total = array.sum()
-    normalised: npt.NDArray[Any] = array / total
+        wraps = total.dtype.kind in "iu" and about >= np.iinfo(total.dtype).max
+        if wraps or not np.isfinite(total):  # each weight is in range, their sum is not
+            array = array.astype(np.float64) / array.max()
+            total = array.sum()
+        normalised: npt.NDArray[Any] = array / total
     return normalised

@@ -51,6 +51,21 @@ def test_arrays_get_a_dtype_that_holds_all():
     assert [(3,), (3,), (4,)] == [each.shape for each in next(images.batch_iterator(3))[0]]
 
 
+def test_values_keep_their_kind():
+    """Masks stay, large integers are not rounded, and unlike kinds raise an error that names the sources."""
+    masked = ConcatDataSource([[np.ma.array([1, 2], mask=[True, False])], [np.arange(10, 12)]])
+    x = masked.samples_by_indices(np.array([3, 0, 1]))[0]
+
+    assert ([11, None, 2], np.ma.MaskedArray) == (x.tolist(), type(x))
+    for other in (np.array(["a"]), np.array([True]), np.array([0.5])):
+        ds = ConcatDataSource([[np.array([2**63 - 1])], [other]])
+        with pytest.raises(TypeError, match="values of one array should be of one kind") as caught:
+            ds.samples_by_indices(np.array([0, 1]))
+        assert ["while joining samples of datasets[0] and datasets[1], whose fields should be of one kind"] == [
+            note for note in caught.value.__notes__ if "joining" in note
+        ]
+
+
 def test_a_sampler_is_over_all_samples(pool):
     """Weights are one per sample of all sources; pools give the same batches."""
     ds = ConcatDataSource([arrays(2), arrays(2, 10)], sampler=WeightedSampler([0, 1, 1, 0], 12))

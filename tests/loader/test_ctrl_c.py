@@ -15,6 +15,7 @@ import pytest
 import batchup
 from batchup import ArrayDataSource, CallableDataSource, Loader
 from batchup.errors import BatchUpError
+from batchup.loader import auto
 from batchup.testing import plain
 from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 
@@ -96,14 +97,14 @@ def undisturbed(make):
     return found, (loader.epoch, loader.step, len(loader.skipped))
 
 
-def everywhere(make):
-    """What comes of each place that Ctrl-C may come at, until it comes no more."""
-    n, came = 0, True
+def everywhere(make, every=1):
+    """What comes of each place that Ctrl-C may come at, until it comes no more; of one in `every`, from any of them."""
+    n, came = random.randrange(every), True
     while came:
         loader = make()
         found, came = went_on(iter(loader), loader, n)
         yield found, (loader.epoch, loader.step, len(loader.skipped))
-        n += 1
+        n += every
     assert n > 20
 
 
@@ -122,8 +123,24 @@ def test_it_costs_nothing_wherever_it_comes(workers, skip):
         whole = undisturbed(make)
         with WorkerThreadPool(2) as threads:
             pool = threads if workers else None
-            for found in everywhere(make):
+            for found in everywhere(make, every=5 if skip else 1):
                 assert whole == found
+
+
+@pytest.mark.parametrize("kind", [None, "threads"])
+def test_it_costs_nothing_while_a_pool_is_chosen(monkeypatch, kind):
+    """While batches are measured and workers begin: the epoch is the same."""
+    choice = auto.Choice(kind, kind and 1, "a test says so")
+    monkeypatch.setattr(auto, "choice_of", lambda *_, **__: choice)
+
+    def make():
+        return Loader(source(), 1, shuffle=5, pool="auto", depth=2)
+
+    monkeypatch.setattr(auto, "ALONE", 3)
+    monkeypatch.setattr(auto, "TOGETHER", 3)
+    whole = undisturbed(make)
+    for found in everywhere(make, every=7):
+        assert whole == found
 
 
 @pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")

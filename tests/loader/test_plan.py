@@ -40,6 +40,7 @@ def test_keep_is_the_default():
     assert batches(arrays(), 2) == batches(arrays(), 2, last="keep")
 
 
+@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @pytest.mark.parametrize(("n", "expected"), [(5, [[[0, 1]], [[2, 3]]]), (4, [[[0, 1]], [[2, 3]]]), (1, [])])
 def test_drop_leaves_short_batches_out(n, expected):
     """And full ones in; there may be none."""
@@ -203,6 +204,7 @@ def counted_or_not(loader):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @given(
     st.data(),
     batch_sizes(25),
@@ -279,3 +281,14 @@ def test_pad_refuses_a_transform_that_changes_the_number_of_samples():
 
     with pytest.raises(ValueError, match="keep the number of samples, but a batch of 2 samples became one of 4"):
         next(iter(loader))
+
+
+@pytest.mark.parametrize("fn", [lambda x: (x[x != 3],), lambda x: (np.repeat(x, 2),)], ids=["fewer", "more"])
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_pad_raises_where_the_number_of_samples_changes_in_any_batch(fn, on_error):
+    """No sample is left out for it: that is not the fault of the data."""
+    loader = Loader(arrays(5).map(fn), 2, last="pad", on_error=on_error)
+
+    with pytest.raises(ValueError, match="keep the number of samples, but a batch of 2 samples became one of"):
+        list(loader)
+    assert [] == loader.skipped

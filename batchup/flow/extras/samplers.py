@@ -88,7 +88,7 @@ class Sampler:
         return self._weighted(other) if np.isscalar(other) else ConcatenatedSampler([_sampler(other), self])
 
     def __or__(self, other: Any) -> Sampler:
-        return MixtureSampler([*_mixture_parts(self), *_mixture_parts(_sampler(other))])
+        return MixedSampler([*_mixture_parts(self), *_mixture_parts(_sampler(other))])
 
     def __ror__(self, other: Any) -> Sampler:
         return _sampler(other) | self
@@ -141,7 +141,7 @@ def _sampler(obj: Any) -> Sampler:
 
 def _mixture_parts(sampler: Sampler) -> list[Sampler]:
     """The parts of a mixture. A mixture with a weight of its own is a single part."""
-    if not isinstance(sampler, MixtureSampler) or sampler.weight != 1.0:
+    if not isinstance(sampler, MixedSampler) or sampler.weight != 1.0:
         return [sampler]
     return sampler.samplers
 
@@ -168,7 +168,7 @@ class ConcatenatedSampler(Sampler):
         return np.concatenate([sampler.sample(size) for sampler in self.samplers], axis=1)
 
 
-class MixtureSampler(Sampler):
+class MixedSampler(Sampler):
     """Points of several samplers in random order, each drawn according to its weight."""
 
     def __init__(self, samplers: list[Sampler]) -> None:
