@@ -82,6 +82,8 @@ $(VENV)/has-peers: $(MADE)
 	-$(PY) -m pip install --quiet --disable-pip-version-check grain
 	-$(PY) -c "import torch" && $(PY) -m pip install --quiet --disable-pip-version-check deep_pipe torchdata
 	-$(PY) -m pip install --quiet --disable-pip-version-check batchflow pandas
+	-$(PY) -m pip install --quiet --disable-pip-version-check datasets
+	-$(PY) -m pip install --quiet --disable-pip-version-check 'annbatch[zarrs]'
 	@touch $@
 
 # One environment; another PYTHON makes it anew. A file has-EXTRA says that the extra is installed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import os
@@ -180,7 +181,8 @@ class StoredArray(Closing):
         if self._ring is None and caches and not self.dtype.hasobject and os.name == "posix":
             from .shared import ring_of
 
-            self._ring = ring_of(self.cache, DEFAULT_LIMIT)
+            with contextlib.suppress(OSError):  # without memory for it, each has its own
+                self._ring = ring_of(self.cache, DEFAULT_LIMIT)
         return self._ring
 
     def close(self) -> None:

@@ -285,13 +285,15 @@ def _decoder(
 ) -> Callable[[Bytes, int], npt.NDArray[Any]]:
     """What makes an array of a chunk as it is in the file, without HDF5 and its lock."""
 
+    size = math.prod(shape) * dtype.itemsize
+
     def decode(raw: Bytes, mask: int) -> npt.NDArray[Any]:
         data: Any = raw
         for i, number in reversed(list(enumerate(filters))):
             if mask >> i & 1:
                 continue
             if number == DEFLATE:
-                data = np.frombuffer(zlib.decompress(data), np.uint8)
+                data = np.frombuffer(zlib.decompress(data, bufsize=size), np.uint8)
             else:  # the first byte of all values, then the second of all …
                 data = np.ascontiguousarray(data.reshape(dtype.itemsize, -1).T).reshape(-1)
         return np.frombuffer(data, dtype).reshape(shape)

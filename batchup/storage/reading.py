@@ -19,7 +19,6 @@ from .cache import Share
 __all__ = ["AdjacentRows", "Blocks", "Part", "RowBlocks", "ScatteredRows", "file_bytes", "groups", "runs"]
 
 Bytes = npt.NDArray[np.uint8]
-FEW = 5  # samples of one block that are copied one by one
 
 
 def file_bytes(path: str) -> Bytes:
@@ -235,7 +234,8 @@ class Blocks:
         order = np.argsort(numbers, kind="stable")
         edges = _edges(numbers[order])
         touched = numbers[order[edges[:-1]]].tolist()
-        gathered = self.cache.rows(touched, np.diff(edges), rows[order], self._row_bytes)
+        rows = rows[order]  # block by block
+        gathered = self.cache.rows(touched, np.diff(edges), rows, self._row_bytes)
         if gathered is not None:
             out[order] = gathered.view(self.dtype).reshape(out.shape)
             return out
@@ -245,16 +245,17 @@ class Blocks:
             begin, end = places[number]
             return self._loaded(number, indices[order[begin:end]])
 
+        found = out if len(touched) == 1 else np.empty_like(out)
         for number, block in self.cache.each(touched, load, self._form):
             begin, end = places[number]
-            where = order[begin:end]
-            if len(touched) == 1:
-                block.take(rows, 0, out, "clip")
-            elif end - begin < FEW:
-                for place in where.tolist():
-                    out[place] = block[rows.item(place)]
+            if end - begin == 1:
+                found[begin] = block[rows.item(begin)]
+            elif block.dtype == self.dtype:
+                block.take(rows[begin:end], 0, found[begin:end], "clip")
             else:
-                out[where] = block[rows[where]]
+                found[begin:end] = block[rows[begin:end]]
+        if found is not out:
+            out[order] = found
         return out
 
     def _form(self, number: int) -> tuple[tuple[int, ...], np.dtype[Any]]:

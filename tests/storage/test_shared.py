@@ -12,7 +12,8 @@ import pytest
 
 from batchup import ArrayDataSource, BlockSampler, Loader
 from batchup.engine.process import pickling
-from batchup.storage import ArrowColumn, HDF5Array, SparseRows, ZarrArray
+from batchup.errors import SharedMemoryError
+from batchup.storage import ArrowColumn, HDF5Array, SparseRows, ZarrArray, shared
 from batchup.storage.cache import Share
 from batchup.storage.shared import Ring, RingShare, SharedRing, opened_ring
 
@@ -149,6 +150,20 @@ def test_copies_and_plain_pickles_have_a_cache_of_their_own(tmp_path):
     for other in [copy.copy(array), copy.deepcopy(array), pickle.loads(pickle.dumps(array))]:
         assert Share is type(other._reader().cache)
         assert X[[7, 3]].tolist() == other[[7, 3]].tolist()
+
+
+@pytest.mark.parametrize("error", [SharedMemoryError, OSError])
+def test_workers_read_on_their_own_where_there_is_no_memory(tmp_path, monkeypatch, error):
+    """A cache that cannot be made is no reason to stop."""
+
+    def fail(*args, **kwargs):
+        raise error("no memory")
+
+    monkeypatch.setattr(shared, "Segment", fail)
+    array = HDF5Array(hdf5(tmp_path).path, "x", cache=1000)
+    len(array)
+
+    assert Share is type(sent(array)._reader().cache)
 
 
 @pytest.mark.parametrize("field", ["path", "size", "token"])
