@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from ...engine.global_rng import drawn_seed
 from ...engine.rng import SeedPath
 from ..extras import file_formats, formats  # noqa: F401 - file_formats registers its formats
 from ..items.actions import action
@@ -181,7 +182,7 @@ class Batch(BatchData):
 
     def _own_seed(self) -> ItemSeed:
         if self._item_seed is None:
-            self._item_seed = ItemSeed(seed_path(None))
+            self._item_seed = ItemSeed(SeedPath(drawn_seed()))
         return self._item_seed
 
     def new_seed_path(self) -> SeedPath:

@@ -160,3 +160,16 @@ def test_what_a_batch_can_do_is_listed():
     """`dir` lists the components, for completion at a prompt."""
     assert {"images", "labels", "load"} <= set(dir(made()))
     assert {"images", "labels", "as_dict"} <= set(dir(made()[3]))
+
+
+def test_a_batch_by_hand_is_seeded_by_numpy():
+    """``numpy.random.seed`` decides what a batch without a seed draws; two batches differ."""
+
+    def drawn():
+        np.random.seed(5)
+        return Batch(3).random.random(), Batch(3).random.random()
+
+    one, other = drawn()
+
+    assert (one, other) == drawn()
+    assert one != other
