@@ -26,6 +26,7 @@ NOT_IMPORTED = {
     "StageStats": "an entry of LoaderStats.stages",
     "StreamStats": "what WorkStream.stats() returns",
     "PipelinePlan": "the keywords of flow's run, gen_batch and next_batch",
+    "OncePipeline": "what before and after of flow's pipelines are",
     "RunOptions": "the keywords of flow's run, gen_batch and next_batch",
     "Prefetched": "what to_torch and prefetching return",
     "found_rank": "who says what rank this process has",

@@ -17,11 +17,13 @@ pipeline declares what to do with the batches of a `Dataset`; running the pipeli
 [130, 20]
 """
 
+from .data.baseset import Baseset
 from .data.batch import Batch
 from .data.dataset import Dataset
 from .data.files_index import FilesIndex
 from .data.index import DatasetIndex
 from .data.record import Record
+from .expr.expressions import NamedExpression, eval_expr, save_data_to
 from .expr.named import PP, B, C, D, F, I, L, M, P, R, V, W
 from .extras.distributions import HistoSampler, NumpySampler, ScipySampler
 from .extras.formats import PerFile, Table, register_format
@@ -31,6 +33,7 @@ from .extras.samplers import ConstantSampler, Sampler
 from .items.actions import action, apply_parallel, inbatch_parallel
 from .items.apply import any_action_failed
 from .items.parallel import close_workers
+from .items.seeds import make_rng
 from .pipeline.pipeline import Pipeline
 from .pipeline.run import EmptyBatchSequence
 from .pipeline.steps import SkipBatchException, StopPipeline
@@ -38,6 +41,7 @@ from .pipeline.steps import SkipBatchException, StopPipeline
 __all__ = [
     "PP",
     "B",
+    "Baseset",
     "Batch",
     "C",
     "ConstantSampler",
@@ -52,6 +56,7 @@ __all__ = [
     "ImagesBatch",
     "L",
     "M",
+    "NamedExpression",
     "NumpySampler",
     "P",
     "PerFile",
@@ -72,6 +77,9 @@ __all__ = [
     "apply_parallel",
     "as_model",
     "close_workers",
+    "eval_expr",
     "inbatch_parallel",
+    "make_rng",
     "register_format",
+    "save_data_to",
 ]

@@ -125,7 +125,7 @@ def test_a_batch_of_another_class_belongs_where_the_first_did():
 
     batch = list(pipeline.gen_batch(5, n_epochs=1))[1]
 
-    assert (Batch, pipeline.dataset, pipeline, 1) == (type(batch), batch.dataset, batch.pipeline, batch.iteration)
+    assert (Batch, pipeline.dataset, pipeline, 2) == (type(batch), batch.dataset, batch.pipeline, batch.iteration)
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
@@ -134,9 +134,9 @@ def test_errors_are_not_printed_nor_swallowed_and_keep_their_type_and_place(pref
     seen = []
 
     with pytest.raises(ZeroDivisionError, match="user's own"):
-        seen.extend(batch.iteration for batch in rows().p.invert(1).gen_batch(3, n_epochs=1, prefetch=prefetch))
+        seen.extend(batch.iteration for batch in rows().p.invert(2).gen_batch(3, n_epochs=1, prefetch=prefetch))
 
-    assert [0] == seen
+    assert [1] == seen
     assert ("", "") == capfd.readouterr()
 
 

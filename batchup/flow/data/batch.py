@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from ...engine.global_rng import drawn_seed
 from ...engine.rng import SeedPath
 from ..extras import file_formats, formats  # noqa: F401 - file_formats registers its formats
 from ..items.actions import action
@@ -33,8 +34,8 @@ class Batch(BatchData):
         The pipeline that the batch goes through.
     preloaded : optional
         The data of the whole dataset. The batch takes its own items at first use. Without `components` it is indexed by
-        id. With components it is indexed by component first (by name for a dict, frame or group, by order for a tuple),
-        then by id.
+        id, and so is each container in a tuple or dict. With components it is indexed by component first (by name for
+        a dict, frame or group, by order for a tuple), then by id.
     copy : bool, default False
         Whether to deep-copy the items. Arrays of numbers are always copied.
     **kwargs
@@ -45,7 +46,7 @@ class Batch(BatchData):
     components : tuple of str or None
         The names of the components. Define them in the class: ``components = "images", "labels"``.
     iteration, n_iters : int
-        The number of the batch in its run, and the number of batches of the run (None if it is not known).
+        The number of the batch in its run, from 1, and the number of batches of the run (None if it is not known).
 
     Examples
     --------
@@ -181,7 +182,7 @@ class Batch(BatchData):
 
     def _own_seed(self) -> ItemSeed:
         if self._item_seed is None:
-            self._item_seed = ItemSeed(seed_path(None))
+            self._item_seed = ItemSeed(SeedPath(drawn_seed()))
         return self._item_seed
 
     def new_seed_path(self) -> SeedPath:
@@ -257,7 +258,25 @@ class Batch(BatchData):
         given.update(requires_rng=requires_rng or None, rng_seeds=rng_seeds)
         return apply_to_items(self, func, [given, self.apply_defaults], args, kwargs)
 
-    def _assemble(self, results: Sequence[Any], src: Any = None, dst: Any = None, **kwargs: Any) -> Self:
+    def _assemble(
+        self,
+        results: Sequence[Any],
+        *args: Any,
+        src: Any = None,
+        dst: Any = None,
+        src_default: Any = None,
+        dst_default: Any = "src",
+        **kwargs: Any,
+    ) -> Self:
+        """Store the results in `dst`, else in `src`, in all components, or in those that `dst_default` names."""
+        src = src_default if src is None else src
+        if dst is None:
+            dst = {"src": src, "components": self.components}.get(dst_default, dst_default)
+        if dst is None and self.components:
+            raise TypeError(
+                "dst or src should name the components for the results, such as "
+                f"{self.components[0]!r}: pass one to inbatch_parallel or to the action"
+            )
         return store_results(self, results, dst)  # type: ignore[no-any-return]
 
     def get_errors(self, all_res: Sequence[Any]) -> list[BaseException] | None:
@@ -328,12 +347,21 @@ class Batch(BatchData):
 
     @classmethod
     def from_data(cls, index: Any = None, data: Any = None) -> Self:
-        """A batch with these data. By default the ids are 0, 1, 2, …"""
+        """A batch of the items with the ids `index`, which it takes from `data`; by default of all items.
+
+        Raises
+        ------
+        IndexError, KeyError
+            If `data` have no such item.
+        """
         if index is None:
             parts = list(split_by_component(data, cls.components).values()) if cls.components else [data]
-            index = len(parts[0])
+            batch = cls(len(parts[0]))
+            batch.put_into_data(data)
+            return batch
         batch = cls(index)
-        batch.put_into_data(data)
+        batch.preload(data)
+        batch.fill()
         return batch
 
     @classmethod
@@ -352,7 +380,7 @@ class Batch(BatchData):
         batch_size : int, optional
             By default all items. The rest is None if no item is left.
         components : str or tuple of str, optional
-            The components to merge; by default all.
+            The components of the new batches, in this order; by default all.
         batch_class : type, optional
             The class of both; by default the class of the first batch.
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ...engine.tree import leaf_length
 from .columns import items_at, split_by_component, take_items
+from .ids import id_list
 from .index import DatasetIndex
 from .record import Record
 
@@ -276,7 +277,7 @@ class BatchData:
 
     def _taken(self, src: Any, dst: Any) -> Iterator[tuple[str | None, Any]]:
         if dst is None and not self.components:
-            yield None, self._copied(take_items(src, self.indices))
+            yield None, self._copied(self._taken_parts(src))
             return
         parts = (
             {dst: src}
@@ -285,6 +286,15 @@ class BatchData:
         )
         for name, container in parts.items():
             yield name, None if container is None else self._copied(take_items(container, self.indices))
+
+    def _taken_parts(self, src: Any) -> Any:
+        """The items from each container in a tuple or dict, if these are not the items themselves."""
+        if isinstance(src, tuple):
+            return tuple(take_items(part, self.indices) for part in src)
+        has_names = isinstance(src, dict) and all(isinstance(key, str) for key in src)
+        if has_names and not any(isinstance(each, str) for each in id_list(self.indices[:1])):
+            return {name: take_items(part, self.indices) for name, part in src.items()}
+        return take_items(src, self.indices)
 
     def _copied(self, column: Any) -> Any:
         return copy.deepcopy(column) if self._copy else column

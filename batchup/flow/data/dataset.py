@@ -8,19 +8,31 @@ from typing import Any, Self
 
 import numpy as np
 
-from ...engine.checks import whole
+from ...engine.checks import Indices, whole
 from ...engine.shuffle import Shuffle
+from ..expr.named import F
 from ..items.seeds import ItemSeed
 from ..pipeline.pipeline import Pipeline
-from ..pipeline.plan import NextBatch, PipelinePlan, check_option_names
+from ..pipeline.plan import NextBatch, PipelinePlan
 from ..signatures import accepts
+from .baseset import Baseset
 from .batch import Batch
-from .index import DatasetIndex, item_order
+from .columns import split_by_component
+from .index import DatasetIndex
 
 __all__ = ["Dataset"]
 
 
-class Dataset:
+class Folds(tuple[Any, ...]):
+    """The datasets of a cross-validation; a call takes the one with this number."""
+
+    def __call__(self, number: int) -> Any:
+        if not 0 <= number < len(self):
+            raise ValueError(f"there should be a fold {number}, but there are {len(self)}: call cv_split(n_splits=…)")
+        return self[number]
+
+
+class Dataset(Baseset):
     """Items, and the class of batches that are made of them.
 
     Parameters
@@ -46,10 +58,7 @@ class Dataset:
     (array([1, 2, 3, 4]), array([0]))
     """
 
-    train: Any = None
-    test: Any = None
-    validation: Any = None
-    cv: tuple[Any, ...] = ()
+    cv = Folds()
 
     def __init__(
         self, index: Any, batch_class: Any = Batch, preloaded: Any = None, copy: bool = False, **attrs: Any
@@ -57,7 +66,7 @@ class Dataset:
         self.index = index if isinstance(index, DatasetIndex) else DatasetIndex(index)
         self.batch_class = batch_class
         self.preloaded = preloaded
-        self.copy = copy
+        self._copy = copy
         self.attrs = attrs
         self._next = NextBatch()
         for name, value in attrs.items():
@@ -98,7 +107,7 @@ class Dataset:
         Batch
         """
         ids = self.index.create_batch(index, pos)
-        given = {"dataset": self, "pipeline": pipeline, "preloaded": self.preloaded, "copy": self.copy}
+        given = {"dataset": self, "pipeline": pipeline, "preloaded": self.preloaded, "copy": self._copy}
         if self.batch_class.__init__ is not Batch.__init__:  # it may not accept all of them
             given = accepts(self.batch_class).select(given)
         batch = self.batch_class(ids, **given, **kwargs)
@@ -107,106 +116,71 @@ class Dataset:
             if own.get(name) is None:
                 own[name] = value
         if own.get("_preloaded") is None and self.preloaded is not None:
-            batch.preload(self.preloaded, self.copy)
+            batch.preload(self.preloaded, self._copy)
         return batch
-
-    def gen_batch(
-        self,
-        batch_size: int,
-        shuffle: Shuffle = False,
-        n_iters: int | None = None,
-        n_epochs: int | None = None,
-        drop_last: bool = False,
-        sampler: Any = None,
-        seed: Any = None,
-        **kwargs: Any,
-    ) -> Iterator[Any]:
-        """The batches. Without `n_iters` and `n_epochs` they never end.
-
-        Parameters
-        ----------
-        batch_size, shuffle, n_iters, n_epochs, drop_last, sampler, seed
-            See `PipelinePlan`.
-        **kwargs
-            Passed to the constructor of the batch class.
-
-        Yields
-        ------
-        Batch
-        """
-        check_option_names(kwargs, (), self.batch_class)
-        plan = PipelinePlan(len(self), batch_size, shuffle, n_iters, n_epochs, drop_last, sampler, seed)
-        return self._batches(plan, plan, kwargs)
 
     def _batches(self, plan: PipelinePlan, positions: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
         root, total = plan.root(), plan.total
         for number, pos in enumerate(positions):
             batch = self.create_batch(pos, pos=True, **kwargs)
-            batch.iteration, batch.n_iters = number, total
+            batch.iteration, batch.n_iters = number + 1, total
             batch._item_seed = ItemSeed(root, (1, number))
             yield batch
-
-    def next_batch(
-        self,
-        batch_size: int,
-        shuffle: Shuffle = False,
-        n_iters: int | None = None,
-        n_epochs: int | None = None,
-        drop_last: bool = False,
-        sampler: Any = None,
-        seed: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """The next batch. With other options than in the last call it starts again.
-
-        Raises
-        ------
-        StopIteration
-            After `n_iters` batches or `n_epochs` epochs.
-        """
-        check_option_names(kwargs, (), self.batch_class)
-        plan = PipelinePlan(len(self), batch_size, shuffle, n_iters, n_epochs, drop_last, sampler, seed)
-        return self._next(plan, {}, kwargs, lambda buffer, latest: self._batches(plan, buffer, latest))
-
-    def reset(self, what: str = "iter") -> None:
-        """Let `next_batch` start again."""
-        self._next.reset()
 
     # ---- datasets from datasets
 
     def create_subset(self, index: Any) -> Self:
-        """A dataset of some of the items."""
+        """A dataset of some of the items.
+
+        Raises
+        ------
+        IndexError
+            If one of them is not in this dataset.
+        """
+        return self._with_index(self.index.create_subset(index))
+
+    def _part(self, positions: Indices) -> Self:
+        return self._with_index(self.index.create_batch(positions))
+
+    def _with_index(self, index: DatasetIndex) -> Self:
         subset = copy.copy(self)
-        for name in ("train", "test", "validation", "cv", *(f"cv{n}" for n in range(len(self.cv)))):
-            subset.__dict__.pop(name, None)
-        subset.index = index if isinstance(index, DatasetIndex) else self.index.create_subset(index)
-        subset._next = NextBatch()
+        subset.index = index
         return subset
 
+    def copy(self) -> Self:
+        """A dataset with the same items and data, which is not split."""
+        return copy.copy(self)
+
+    def __copy__(self) -> Self:
+        new = object.__new__(type(self))
+        parts = {"train", "test", "validation", "cv", *(f"cv{number}" for number in range(len(self.cv)))}
+        new.__dict__.update({name: value for name, value in self.__dict__.items() if name not in parts})
+        new._next = NextBatch()
+        return new
+
+    @classmethod
+    def from_dataset(cls, dataset: Any, index: Any, batch_class: Any = None, copy: bool | None = None) -> Self:
+        """A dataset of this class with some of the items of another one, and its data and attributes."""
+        kind = dataset.batch_class if batch_class is None else batch_class
+        copied = dataset._copy if copy is None else copy
+        return cls(dataset.index.create_subset(index), kind, dataset.preloaded, copied, **dataset.attrs)
+
     @property
-    def is_split(self) -> bool:
-        """Whether `split` was called."""
-        return self.train is not None
+    def data(self) -> Any:
+        """The preloaded data."""
+        return self.preloaded
 
-    def split(self, shares: Any = 0.8, shuffle: Shuffle = False) -> None:
-        """Split the items into the datasets `train`, `test` and `validation`, which become attributes.
-
-        Parameters
-        ----------
-        shares : float, or two or three of them
-            One is the share of train. Two are those of train and test; validation gets the rest. Three are those of
-            train, test and validation.
-        shuffle : bool, seed or generator, default False
-        """
-        self.index.split(shares, shuffle)
-        for name in ("train", "test", "validation"):
-            part = getattr(self.index, name)
-            setattr(self, name, None if part is None else self.create_subset(part))
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in (self.batch_class.components or ()) and self.preloaded is not None:
+            return split_by_component(self.preloaded, self.batch_class.components).get(name)
+        hint = ": call cv_split() first" if name[:2] == "cv" and name[2:].isdigit() else ""
+        raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}{hint}")
 
     def cv_split(self, method: str = "kfold", n_splits: int = 5, shuffle: Shuffle = False) -> None:
         """Split the items for cross-validation: `cv` has a dataset for each fold, with `train` and `test`.
 
-        The folds are also called ``cv0``, ``cv1`` and so on.
+        The folds are also called ``cv0``, ``cv1`` and so on, and their parts ``train.cv0`` and ``test.cv0``. Old folds
+        and parts are removed.
 
         Parameters
         ----------
@@ -225,16 +199,22 @@ class Dataset:
             raise ValueError(f"method should be 'kfold', not {method!r}; for other methods use scikit-learn")
         if whole("n_splits", n_splits, least=2) > len(self):
             raise ValueError(f"n_splits should be at most {len(self)}, the number of items, not {n_splits}")
-        parts = np.array_split(item_order(len(self), shuffle), n_splits)
-        folds = []
-        for number, part in enumerate(parts):
-            fold = self.create_subset(self.index.create_batch(slice(None)))
+        for number in range(len(self.cv)):
+            delattr(self, f"cv{number}")
+        parts = np.array_split(self.shuffle(shuffle), n_splits)
+        self.cv = Folds(self.copy() for _ in parts)
+        self.train, self.test, self.validation = self.copy(), self.copy(), None
+        for number, fold in enumerate(self.cv):
             others = [other for fold_number, other in enumerate(parts) if fold_number != number]
-            fold.test = self.create_subset(self.index.create_batch(part))
-            fold.train = self.create_subset(self.index.create_batch(np.concatenate(others)))
-            setattr(self, f"cv{number}", fold)
-            folds.append(fold)
-        self.cv = tuple(folds)
+            fold.train, fold.test = self._part(np.concatenate(others)), self._part(parts[number])
+            for whole_set, part in ((self, fold), (self.train, fold.train), (self.test, fold.test)):
+                setattr(whole_set, f"cv{number}", part)
+        self.train.cv = Folds(fold.train for fold in self.cv)
+        self.test.cv = Folds(fold.test for fold in self.cv)
+
+    def CV(self, expr: Any) -> Any:
+        """The fold with the number that an expression has when a pipeline runs."""
+        return F(self.cv)(expr)
 
     # ---- pipelines
 

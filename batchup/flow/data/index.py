@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine.checks import INTEGERS, Indices, all_in_range
-from ...engine.shuffle import Shuffle, as_rng
-from ..pipeline.plan import NextBatch, PipelinePlan
+from ..pipeline.plan import NextBatch
+from .baseset import Baseset
 from .ids import has_repeats, id_array, id_key, id_keys, id_list, joined_ids
 
-__all__ = ["DatasetIndex", "item_order", "split_sizes"]
+__all__ = ["DatasetIndex"]
 
 
-class DatasetIndex:
+class DatasetIndex(Baseset):
     """The ids of the items of a dataset, or of a batch.
 
     Parameters
@@ -42,9 +42,6 @@ class DatasetIndex:
     [[0, 1], [2, 3], [4]]
     """
 
-    train: Any = None
-    test: Any = None
-    validation: Any = None
     _positions: dict[Any, int] | None = None
     _are_positions = False  # whether each id is its own position
 
@@ -139,10 +136,13 @@ class DatasetIndex:
 
         Raises
         ------
-        KeyError
+        IndexError
             If one of them is not in this index.
         """
-        return self._subset(self._indices[self.get_pos(_ids(index))])
+        try:
+            return self._subset(self._indices[self.get_pos(_ids(index))])
+        except KeyError as error:
+            raise IndexError(error.args[0]) from None
 
     def _subset(self, ids: npt.NDArray[Any]) -> Self:
         subset = copy.copy(self)
@@ -151,7 +151,7 @@ class DatasetIndex:
         subset._positions, subset._next, subset._indices, subset._are_positions = None, NextBatch(), ids, False
         return subset
 
-    def create_batch(self, index: Any, pos: bool = True) -> Self:
+    def create_batch(self, index: Any, pos: bool = True) -> Self:  # type: ignore[override]
         """An index of the ids at some positions, or, with ``pos=False``, of some ids."""
         if not pos:
             return self.create_subset(index)
@@ -168,68 +168,8 @@ class DatasetIndex:
             warnings.warn("the two indices have an id in common", stacklevel=2)
         return joined
 
-    def shuffle(self, shuffle: Shuffle = True) -> Indices:
-        """The positions of all ids in random order; in order if `shuffle` is False."""
-        return item_order(len(self), shuffle)
-
-    @property
-    def is_split(self) -> bool:
-        """Whether `split` was called."""
-        return self.train is not None
-
-    def split(self, shares: Any = 0.8, shuffle: Shuffle = False) -> None:
-        """Split the ids into `train`, `test` and `validation`, which become attributes.
-
-        Parameters
-        ----------
-        shares : float, or two or three of them
-            One is the share of train. Two are those of train and test; validation gets the rest. Three are those of
-            train, test and validation.
-        shuffle : bool, seed or generator, default False
-
-        Examples
-        --------
-        >>> index = DatasetIndex(10)
-        >>> index.split([0.5, 0.3])
-        >>> index.validation.indices, index.test.indices, index.train.indices
-        (array([0, 1]), array([2, 3, 4]), array([5, 6, 7, 8, 9]))
-        """
-        order = self.shuffle(shuffle)
-        _, n_test, n_validation = split_sizes(shares, len(self))
-        last = n_validation + n_test
-        parts = {"validation": order[:n_validation], "test": order[n_validation:last], "train": order[last:]}
-        for name, pos in parts.items():
-            setattr(self, name, self.create_batch(pos) if len(pos) else None)
-
-    def gen_batch(self, batch_size: int, shuffle: Shuffle = False, **options: Any) -> Iterator[Self]:
-        """The indices of batches.
-
-        Parameters
-        ----------
-        batch_size, shuffle, n_iters, n_epochs, drop_last, sampler
-            See `PipelinePlan`. Without `n_iters` and `n_epochs` the batches never end.
-
-        Yields
-        ------
-        DatasetIndex
-            Of the same class.
-        """
-        return (self.create_batch(positions) for positions in PipelinePlan(len(self), batch_size, shuffle, **options))
-
-    def next_batch(self, batch_size: int, shuffle: Shuffle = False, **options: Any) -> Self:
-        """The index of the next batch. With other options than in the last call it starts again.
-
-        Raises
-        ------
-        StopIteration
-            After `n_iters` batches or `n_epochs` epochs.
-        """
-        plan = PipelinePlan(len(self), batch_size, shuffle, **options)
-        return self._next(plan, {}, {}, lambda buffer, _: map(self.create_batch, buffer))  # type: ignore[no-any-return]
-
-    def reset(self, what: str = "iter") -> None:
-        """Let `next_batch` start again."""
-        self._next.reset()
+    def _part(self, positions: Indices) -> Self:
+        return self.create_batch(positions)
 
 
 def _all_below(n: int, index: Any) -> bool:
@@ -248,28 +188,3 @@ def _ids(index: Any) -> npt.NDArray[Any]:
 
 def _first_ids(ids: npt.NDArray[Any], most: int = 8) -> str:
     return ", ".join(map(repr, id_list(ids[:most]))) + (", …" if len(ids) > most else "")
-
-
-def item_order(n: int, shuffle: Any) -> Indices:
-    """The positions 0 to n - 1, in random order or in order."""
-    rng = as_rng(shuffle)
-    return np.arange(n) if rng is None else rng.permutation(n)
-
-
-def split_sizes(shares: Any, n: int) -> tuple[int, int, int]:
-    """How many of n items are for train, test and validation.
-
-    >>> split_sizes(0.8, 10), split_sizes((0.5, 0.3), 10), split_sizes((0.6, 0.2, 0.2), 10)
-    ((8, 2, 0), (5, 3, 2), (6, 2, 2))
-    """
-    given = np.atleast_1d(np.asarray(shares, dtype=float))
-    if given.ndim != 1 or not 1 <= len(given) <= 3 or (given < 0).any() or given.sum() > 1 + 1e-9:
-        raise ValueError(
-            f"shares should be one, two or three numbers of 0 or more that sum to at most 1, not {shares!r}"
-        )
-    if len(given) == 3 and given.sum() < 1 - 1e-9:
-        raise ValueError(f"three shares should sum to 1, not {given.sum()}: {shares!r}")
-    test = 1 - given[0] if len(given) == 1 else given[1]
-    validation = 0.0 if len(given) == 1 else 1 - given[0] - given[1]
-    n_test, n_validation = round(test * n), round(validation * n)
-    return n - n_test - n_validation, n_test, n_validation

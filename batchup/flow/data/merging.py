@@ -43,6 +43,8 @@ def _merged_column(batches: Sequence[Any], name: str | None) -> Any:
 def _slice_batch(first: Any, kind: Any, columns: Columns, part: slice) -> Any:
     batch = kind(DatasetIndex(part.stop - part.start))
     batch.follow(first)
+    if None not in columns:
+        batch.__dict__["components"], batch.__dict__["_columns"] = tuple(columns), dict.fromkeys(columns)
     for name, column in columns.items():
         batch.set_column(name, None if column is None else items_at(column, part))
     if first.get_attrs():

@@ -7,7 +7,7 @@ place that it names, such as a component or a variable.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,16 +19,19 @@ __all__ = [
     "EvalContext",
     "Expr",
     "ItemValues",
+    "NamedExpression",
     "Raw",
     "Root",
     "assign",
     "call_function",
+    "eval_expr",
     "evaluate",
     "evaluate_arguments",
     "evaluate_in",
-    "functions_used",
+    "expressions_in",
     "has_expression",
     "restore_expression",
+    "save_data_to",
     "value_for_item",
 ]  # fmt: skip
 
@@ -153,6 +156,9 @@ def _formatted(value: Any, template: str) -> str:
     return template.format(value)
 
 
+NamedExpression = Expr  # the name of BatchFlow
+
+
 class Root(Expr):
     """An expression whose function gets the context first: ``_fn(context, *operands)``."""
 
@@ -259,15 +265,17 @@ def has_expression(obj: Any) -> bool:
     return isinstance(obj, (list, tuple)) and not isinstance(obj, ItemValues) and any(map(has_expression, obj))
 
 
-def functions_used(obj: Any) -> set[Any]:
-    """The functions and the classes of all expressions inside `obj`. They tell what its value depends on."""
+def expressions_in(obj: Any) -> Iterator[Expr]:
+    """All expressions inside `obj`, and the expressions inside of them."""
     if isinstance(obj, Expr):
-        return {obj._fn, type(obj)}.union(*map(functions_used, obj._operands))
-    if isinstance(obj, dict):
-        return set().union(*map(functions_used, obj), *map(functions_used, obj.values()))
+        yield obj
+        obj = obj._operands
     if isinstance(obj, slice):
-        return functions_used((obj.start, obj.stop, obj.step))
-    return set().union(*map(functions_used, obj)) if isinstance(obj, (list, tuple)) else set()
+        obj = (obj.start, obj.stop, obj.step)
+    if isinstance(obj, dict):
+        obj = (*obj, *obj.values())
+    for each in obj if isinstance(obj, (list, tuple)) else ():
+        yield from expressions_in(each)
 
 
 def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> None:
@@ -298,6 +306,22 @@ def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> N
         WRITERS[where._fn](context, [evaluate_in(each, context) for each in where._operands], where._mode, value)
     else:
         raise TypeError(f"save_to should be an expression such as V('name') or B.name, not {where!r}")
+
+
+def eval_expr(expr: Any, batch: Any = None, pipeline: Any = None) -> Any:
+    """The value of an expression, or of the expressions in a list, tuple or dict: `evaluate` with BatchFlow's name."""
+    return evaluate(expr, batch, pipeline)
+
+
+def save_data_to(data: Any, dst: Any, batch: Any = None, pipeline: Any = None) -> None:
+    """Write data to the place that an expression names, or to several: `assign` with BatchFlow's name.
+
+    >>> from batchup.flow import B, Batch
+    >>> save_data_to(5, B.level, batch := Batch(3))
+    >>> batch.level
+    5
+    """
+    assign(dst, data, batch, pipeline)
 
 
 def _into_attribute(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:

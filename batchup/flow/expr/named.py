@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,13 @@ from .expressions import (
     call_function,
     evaluate,
     evaluate_in,
-    functions_used,
+    expressions_in,
     restore_expression,
 )
-from .modes import written_value
+from .modes import mode_letter, written_value
 
 __all__ = [
-    "PP", "B", "C", "D", "F", "I", "L", "M", "P", "R", "V", "W", "depends_on_order", "is_in_batch", "uses_dataset",
+    "PP", "B", "C", "D", "F", "I", "L", "M", "P", "R", "V", "W", "function_key", "things_read", "things_written",
 ]  # fmt: skip
 
 
@@ -40,6 +40,29 @@ class _Namespace(Root):
 
     def __call__(self, name: Any = None, mode: Any = "w", **options: Any) -> Expr:
         return Root(self._fn, name, options, mode=mode)
+
+
+class _ConfigValue(Root):
+    """A value of the config: ``C.model.lr`` is ``C("model/lr")``."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: Any) -> Expr:
+        if name.startswith("_"):
+            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+        path, options = self._operands
+        return restore_expression(_ConfigValue, self._fn, (f"{path}/{name}", options), self._mode)
+
+
+class _Config(_Namespace):
+    """`C`: the config is a dict, in which there may be other dicts."""
+
+    __slots__ = ()
+
+    def __call__(self, name: Any = None, mode: Any = "w", **options: Any) -> Expr:
+        if not isinstance(name, str):
+            return super().__call__(name, mode, **options)
+        return restore_expression(_ConfigValue, self._fn, (name, options), mode_letter(mode))
 
 
 def _batch(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
@@ -61,6 +84,9 @@ def _config(context: EvalContext, name: Any = None, options: Mapping[str, Any] =
     found: Any = pipeline.config or {}
     for part in [] if name is None else str(name).split("/"):
         if not isinstance(found, Mapping) or part not in found:
+            if name != part and hasattr(found, part):  # C.model.items is the method of the dict
+                found = getattr(found, part)
+                continue
             if "default" in options:
                 return options["default"]
             raise KeyError(
@@ -101,7 +127,7 @@ def _iteration(context: EvalContext, name: Any = None, options: Mapping[str, Any
 
 
 B = _Namespace(_batch)
-C = _Namespace(_config)
+C = _Config(_config)
 D = _Namespace(_dataset)
 I = _Namespace(_iteration)  # noqa: E741
 M = _Namespace(_model)
@@ -242,20 +268,45 @@ def _itself(context: EvalContext, of: Any) -> Any:
     return of
 
 
-def depends_on_order(obj: Any) -> bool:
-    """Whether the value may depend on the batches before: through a variable, a model or a function."""
-    return not functions_used(obj).isdisjoint({_variable, _model, F})
+def things_read(obj: Any) -> tuple[set[Hashable], set[Hashable]]:
+    """What an expression shares with other batches: the things that it only reads, and those that it may change.
+
+    >>> things_read([V("n") + B.x, 5])
+    ({('variable', 'n')}, set())
+    """
+    reads: set[Hashable] = set()
+    changes: set[Hashable] = set()
+    for each in expressions_in(obj):
+        if each._fn is _variable:
+            name = each._operands[0]
+            reads.add(("variable", name) if isinstance(name, str) else "anything")
+        elif each._fn is _model:
+            changes.add("models")  # it may be built now
+        elif each._fn in (_dataset, _config):
+            reads.add("dataset" if each._fn is _dataset else "config")
+        elif isinstance(each, F):
+            changes.add(function_key(each._operands[0]))
+    return reads, changes
 
 
-def uses_dataset(obj: Any) -> bool:
-    """Whether the value depends on the dataset."""
-    return _dataset in functions_used(obj)
+def things_written(where: Any) -> set[Hashable]:
+    """The things outside of a batch that change when a value is written to this place."""
+    if isinstance(where, (list, tuple)):
+        return set().union(*map(things_written, where))
+    if isinstance(where, dict):
+        return set().union(*map(things_written, where.values()))
+    if not isinstance(where, Expr):
+        return set() if where is None else {("object", id(where))}
+    if where._fn is _batch:
+        return set()
+    if isinstance(where, _Namespace) or where._fn in (_variable, _model, _dataset, _config):
+        return set().union(*things_read(where))
+    return things_written(where._operands[0]) if where._operands else {"anything"}
 
 
-def is_in_batch(where: Expr) -> bool:
-    """Whether writing there changes nothing but the batch."""
-    used = functions_used(where)
-    return _batch in used and used.isdisjoint({_dataset, _variable, _model, F})
+def function_key(fn: Any) -> Hashable:
+    """What two functions share if they are methods of one object."""
+    return "function", id(getattr(fn, "__self__", fn))
 
 
 def _into_batch(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
@@ -267,6 +318,12 @@ def _into_batch(context: EvalContext, operands: list[Any], mode: str, value: Any
 
 def _into_dataset(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
     setattr(_dataset(context), operands[0], value)
+
+
+def _into_config(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
+    pipeline = operands[1].get("pipeline") or _pipeline(context, "C")
+    old = None if mode == "w" else _config(context, *operands)
+    pipeline.set_config({operands[0]: written_value(old, mode, value)})
 
 
 def _into_variable(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
@@ -283,5 +340,5 @@ def _into_each_item(context: EvalContext, operands: list[Any], mode: str, value:
         thing[operands[1]] = its
 
 
-WRITERS.update({_batch: _into_batch, _dataset: _into_dataset, _variable: _into_variable})
+WRITERS.update({_batch: _into_batch, _config: _into_config, _dataset: _into_dataset, _variable: _into_variable})
 WRITERS.update({_each_attribute: _into_each_attribute, _each_item: _into_each_item})

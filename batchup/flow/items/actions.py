@@ -11,6 +11,7 @@ from typing import Any, TypeVar, overload
 from ...engine.checks import no_keywords
 from .apply import APPLY_OPTIONS, apply_to_items
 from .inbatch import run_inbatch
+from .parallel import full_target_name
 
 __all__ = ["Action", "action", "action_info", "apply_parallel", "inbatch_parallel"]
 
@@ -25,10 +26,13 @@ class Action:
         Keyword arguments that are not evaluated if they are expressions.
     use_lock : str or None
         The lock to hold while the method runs.
+    in_order : bool or None
+        Whether a batch waits until the batches before have done the step; None if the action does not say.
     """
 
     no_eval: tuple[str, ...] = ()
     use_lock: str | None = None
+    in_order: bool | None = None
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -39,10 +43,19 @@ def action(fn: Method, /) -> Method: ...
 
 
 @overload
-def action(*, use_lock: bool | str | None = None, no_eval: str | Iterable[str] = ()) -> Callable[[Method], Method]: ...
+def action(
+    *, use_lock: bool | str | None = None, no_eval: str | Iterable[str] = (), in_order: bool | None = None
+) -> Callable[[Method], Method]: ...
 
 
-def action(fn: Any = None, /, *, use_lock: bool | str | None = None, no_eval: str | Iterable[str] = ()) -> Any:
+def action(
+    fn: Any = None,
+    /,
+    *,
+    use_lock: bool | str | None = None,
+    no_eval: str | Iterable[str] = (),
+    in_order: bool | None = None,
+) -> Any:
     """Make a method a step of pipelines. Outside of a pipeline it stays an ordinary method.
 
     Parameters
@@ -53,6 +66,10 @@ def action(fn: Any = None, /, *, use_lock: bool | str | None = None, no_eval: st
         The name of a lock of the pipeline to hold while the method runs; True for a lock of its own.
     no_eval : str or list of str
         Names of keyword arguments that are not evaluated if they are expressions.
+    in_order : bool, optional
+        Whether the batches do this step in their order, with `prefetch`, too. Say True where the method itself reads
+        and writes variables, trains a model, or changes anything else that batches share. By default it runs ahead,
+        with a warning if it sets a variable or takes a model; False leaves out the warning.
 
     Examples
     --------
@@ -66,9 +83,9 @@ def action(fn: Any = None, /, *, use_lock: bool | str | None = None, no_eval: st
     array([20, 40])
     """
     if fn is None:
-        return functools.partial(action, use_lock=use_lock, no_eval=no_eval)
+        return functools.partial(action, use_lock=use_lock, no_eval=no_eval, in_order=in_order)
     lock = fn.__name__ if use_lock is True else use_lock or None
-    info = Action((no_eval,) if isinstance(no_eval, str) else tuple(no_eval), lock)
+    info = Action((no_eval,) if isinstance(no_eval, str) else tuple(no_eval), lock, in_order)
     if isinstance(fn, _ItemAction):
         fn.info = info
         return fn
@@ -111,6 +128,8 @@ def inbatch_parallel(
         dict the keyword arguments, a pair of a tuple and a dict both; anything else is a single argument.
     post : str or callable, optional
         Gets the list of results, with exceptions in the places of failed items. The action returns what it returns.
+        ``'_assemble'`` stores the results in the components `dst`, else in `src`; or, with
+        ``dst_default="components"``, in all components.
         Without `post` the action returns the batch, or raises a RuntimeError if an item failed.
     target : {'threads', 'async', 'mpc', 'for'}, default 'threads'
         Who runs the calls. A call of the action may also set `target`, `debug` and `n_workers`.
@@ -133,6 +152,7 @@ def inbatch_parallel(
     >>> [int(x) for x in Squares(4).square(shift=1).data]
     [1, 2, 5, 10]
     """
+    full_target_name(target)
     every = {**options, "target": target, "debug": debug, "n_workers": n_workers}
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:

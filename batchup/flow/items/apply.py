@@ -203,6 +203,10 @@ def raise_if_failed(batch: Any, results: Sequence[Any]) -> None:
 def store_results(batch: Any, results: Sequence[Any], dst: Any) -> Any:
     """Store the results in a component; or, if `dst` is a tuple, the parts of each result in several components."""
     raise_if_failed(batch, results)
+    if isinstance(dst, (list, np.ndarray)):
+        dst = tuple(dst)
+    if isinstance(dst, tuple) and len(dst) == 1:
+        (dst,) = dst
     if not isinstance(dst, tuple):
         batch.set_column(dst, stack_items(results))
         return batch

@@ -10,7 +10,7 @@ import numpy as np
 from ...engine.checks import INTEGERS
 from ...engine.rng import SeedPath
 
-__all__ = ["ItemSeed", "current_item_seed", "seed_in_use", "seed_path"]
+__all__ = ["ItemSeed", "current_item_seed", "make_rng", "seed_in_use", "seed_path"]
 
 
 def seed_path(seed: Any) -> SeedPath:
@@ -23,6 +23,15 @@ def seed_path(seed: Any) -> SeedPath:
         return SeedPath(int(seed))
     sequence: Any = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     return SeedPath(sequence.entropy, tuple(sequence.spawn_key))
+
+
+def make_rng(seed: Any = None) -> np.random.Generator:
+    """A generator: `seed` itself if it is one, else a new one with this seed.
+
+    >>> make_rng(7).integers(10) == make_rng(7).integers(10)
+    np.True_
+    """
+    return np.random.default_rng(seed)
 
 
 class ItemSeed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from ..data.batch import Batch
 from ..items.actions import action_info
 from .steps import NamedStep, RepeatStep, Step, unknown_step_error
 
-__all__ = ["check_steps", "find_function", "functions_of", "step_names"]
+__all__ = ["check_steps", "find_function", "functions_of", "is_step_name", "step_names", "unknown_name_error"]
 
 
 def find_function(name: str, namespaces: Sequence[Any], dataset: Any) -> Callable[..., Any] | None:
@@ -62,6 +63,34 @@ def check_steps(steps: Sequence[Step], namespaces: Sequence[Any], dataset: Any) 
                 raise unknown_step_error(step.name, batch_class)
 
 
+def is_step_name(name: str, namespaces: Sequence[Any], dataset: Any) -> bool:
+    """Whether a batch of some class may have an action of this name, or there is such a function."""
+    if find_function(name, namespaces, dataset) is not None or hasattr(getattr(dataset, "batch_class", None), name):
+        return True
+    return any(hasattr(kind, name) for kind in _classes(Batch))
+
+
+def unknown_name_error(name: str, kind: type, namespaces: Sequence[Any]) -> AttributeError:
+    """The error for a name that is neither a method of pipelines nor a step; it suggests similar names."""
+    known = {each for each in dir(kind) if not each.startswith("_")}
+    known |= {each for batches in _classes(Batch) for each in dir(batches) if action_info(getattr(batches, each, None))}
+    for space in namespaces:
+        known |= set(space if isinstance(space, Mapping) else dir(space))
+    close = difflib.get_close_matches(name, sorted(known), n=3)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    return AttributeError(
+        f"there is no step {name!r}: a pipeline has no such method, no batch class has such an action, and there is no "
+        f"such function in the namespaces, in __main__ or in the dataset{hint}",
+        name=name,
+    )
+
+
+def _classes(kind: type) -> Iterator[type]:
+    yield kind
+    subclasses: list[type] = kind.__subclasses__()
+    for below in subclasses:
+        yield from _classes(below)
+
+
 def _some_class_has(name: str, kind: type) -> bool:
-    below: list[type] = kind.__subclasses__()
-    return action_info(getattr(kind, name, None)) is not None or any(_some_class_has(name, each) for each in below)
+    return any(action_info(getattr(each, name, None)) is not None for each in _classes(kind))

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from ..expr.expressions import evaluate
-from ..extras.profile import as_table, step_totals
+from ..extras.profile import profile_table, step_totals
 from ..items.seeds import seed_path
 from .lookup import functions_of
+from .order import warn_if_ahead
 from .plan import END_OPTIONS, PLAN_OPTIONS, NextBatch, PipelinePlan, PositionBuffer, check_option_names
 from .recipe import PipelineSpec, Recipe
 from .run import PipelineRun, RunOptions
-from .state import PipelineState
+from .state import PipelineState, nested_config
 from .steps import RebatchStep, StepContext, perform
 
 __all__ = ["Pipeline"]
@@ -26,8 +27,8 @@ class Pipeline(Recipe):
     """Steps for the batches of a dataset. Add a step by calling it as a method: an action of the batch class, or a
     function of the main program or of a namespace.
 
-    Each call returns a new pipeline and leaves the old one as it is. Only a run changes a pipeline: its variables and
-    its models.
+    Each step returns a new pipeline and leaves the old one as it is. Declarations, such as `init_variable`, `before`
+    and `run_later`, change the pipeline itself, so they can be written as statements.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ class Pipeline(Recipe):
     """
 
     def __init__(self, dataset: Any = None, config: Any = None) -> None:
-        self.spec = PipelineSpec(dataset=dataset, config=dict(config or {}))
+        self.spec = PipelineSpec(dataset=dataset, config=nested_config(config))
         self._begin()
 
     def _begin(self) -> None:
@@ -63,21 +64,46 @@ class Pipeline(Recipe):
         self.state.begin(self, self.spec.variables)
         return self.state
 
-    def get_variable(self, name: str) -> Any:
+    def get_variable(self, name: str, default: Any = None, create: bool = False, **kwargs: Any) -> Any:
         """The value of a variable.
+
+        Parameters
+        ----------
+        name : str
+        default, **kwargs
+            As for `init_variable`, if the variable is created.
+        create : bool, default False
+            Whether to create the variable if there is none.
 
         Raises
         ------
         KeyError
             If there is no such variable.
         """
+        if create and not self.has_variable(name):
+            self.init_variable(name, default, **kwargs)
         return self._started().variable(name)
 
     v = get_variable
 
     def set_variable(self, name: str, value: Any, mode: str = "w", batch: Any = None) -> None:
         """Set a variable now; or append to it (``mode="a"``), extend it (``"e"``) or update it (``"u"``)."""
+        warn_if_ahead(f"the variable {name!r}")
         self._started().write(name, evaluate(value, batch, self), mode)
+
+    assign_variable = set_variable
+
+    def delete_variable(self, name: str) -> Self:
+        """Delete a variable and its declaration."""
+        self.state.forget_variable(name)
+        return self._declare(variables=tuple(each for each in self.spec.variables if each.name != name))
+
+    del_variable = delete_variable
+
+    def delete_all_variables(self) -> Self:
+        """Delete all variables and their declarations."""
+        self.state.forget("variables")
+        return self._declare(variables=())
 
     def has_variable(self, name: str) -> bool:
         """Whether there is a variable of this name."""
@@ -95,31 +121,45 @@ class Pipeline(Recipe):
         KeyError
             If there is no such model.
         """
+        warn_if_ahead(f"the model {name!r}")
         return self._started().model(name, self.spec.models, batch, self)
 
     m = get_model_by_name
 
+    @property
+    def model(self) -> Any:
+        """The model of a pipeline that has one only."""
+        names = {each.name for each in self.spec.models}
+        if len(names) != 1:
+            raise TypeError(f"model needs a pipeline with one model, not {len(names)}; use m(name)")
+        return self.get_model_by_name(*names)
+
     # ---- runs
 
     def gen_batch(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Iterator[Any]:
-        """The batches of a run, after all steps. Without `n_iters` and `n_epochs` they never end.
+        """The batches of a run, after all steps: one epoch, unless `n_epochs` or `n_iters` is given.
+
+        All options may be expressions, such as ``C("batch_size")``.
 
         Parameters
         ----------
         batch_size : int
         shuffle, n_iters, n_epochs, drop_last, sampler, seed
-            See `PipelinePlan`.
-        prefetch, target, profile, ignore_exceptions, bar
+            See `PipelinePlan`. With ``n_epochs=None`` the batches never end.
+        prefetch, target, profile, ignore_exceptions, bar, notifier
             See `RunOptions`.
         reset : str or list of str, optional
-            What to forget first: ``'vars'`` or ``'models'``.
+            What to forget first: ``'variables'``, ``'models'``, ``'iter'`` (the position of `next_batch`) or ``'all'``.
         **kwargs
-            Passed to the constructor of batches.
+            Passed to the constructor of batches. A keyword that it does not name is a TypeError.
 
         Yields
         ------
         Batch
         """
+        later = self.spec.later or {}
+        if not any(name in options or later.get(name) is not None for name in END_OPTIONS):
+            options["n_epochs"] = 1
         return self._batches(*self._prepare(batch_size, shuffle=shuffle, **options))
 
     def _batches(
@@ -135,13 +175,14 @@ class Pipeline(Recipe):
         later = dict(self.spec.later or {})
         if not passed.keys().isdisjoint(END_OPTIONS):  # a new end replaces the old one
             later = {name: value for name, value in later.items() if name not in END_OPTIONS}
-        options = {**later, **passed}
+        options = evaluate({**later, **passed}, None, self)
+        batch_size = evaluate(batch_size, None, self)
         size = options.pop("batch_size", None) if batch_size is None else batch_size
         options.pop("batch_size", None)
         if size is None:
             raise ValueError("batch_size should be given, to the run or to run_later() before")
-        for what in _listed(options.pop("reset", None)):
-            self.state.forget(what)
+        for part in _parts_to_reset(options.pop("reset", None)):
+            self.reset(part)
         plan = {name: options.pop(name) for name in PLAN_OPTIONS if name in options}
         given = {name: options.pop(name) for name in RUN_OPTIONS if name in options}
         check_option_names(options, (*RUN_OPTIONS, "reset"), self.spec.dataset.batch_class)
@@ -173,7 +214,7 @@ class Pipeline(Recipe):
         return self._next(plan, decisive, kwargs, begin)
 
     def run(self, batch_size: Any = None, *, shuffle: Any = None, lazy: bool = False, **options: Any) -> Self:
-        """Take all batches through all steps: one epoch, unless `n_epochs` or `n_iters` is given.
+        """Take all batches of `gen_batch` through all steps.
 
         Parameters
         ----------
@@ -189,9 +230,6 @@ class Pipeline(Recipe):
         """
         if lazy:
             return self.run_later(batch_size, shuffle=shuffle, **options)
-        later = self.spec.later or {}
-        if not any(given.get(name) is not None for name in END_OPTIONS for given in (options, later)):
-            options["n_epochs"] = 1
         if self.state.profile is not None and options.get("profile"):
             self.state.profile = None  # start the profile of this run
         for _ in self.gen_batch(batch_size, shuffle=shuffle, **options):
@@ -212,27 +250,27 @@ class Pipeline(Recipe):
         )
 
     def reset(self, *what: Any) -> Self:
-        """Forget ``'vars'``, ``'models'`` or ``'iter'`` (the position of `next_batch`); by default all of them."""
-        for each in [name for names in what for name in _listed(names)] or ["iter", "vars", "models"]:
-            self.state.forget(each)
-            if each == "iter":
+        """Forget ``'variables'``, ``'models'``, ``'iter'`` (the position of `next_batch`) or ``'all'``, the default."""
+        for part in _parts_to_reset(what or "all"):
+            self.state.forget(part)
+            if part == "iter":
                 self._next.reset()
         return self
 
     @property
     def profile_info(self) -> Any:
-        """The duration of each step for each batch of the profiled runs: a data frame, or dicts without pandas."""
-        return as_table(self._profile())
+        """The duration of each step for each batch of the profiled runs, a data frame."""
+        return profile_table(self._profile())
 
     def show_profile_info(self, per_iter: bool = False) -> Any:
-        """The durations of the steps in seconds: calls, sum, mean and maximum; or the duration for each batch.
+        """The durations of the steps in seconds, a data frame: sum, mean and maximum; or the duration for each batch.
 
         Raises
         ------
         ValueError
             If no run was profiled.
         """
-        return as_table(self._profile() if per_iter else step_totals(self._profile()))
+        return profile_table(self._profile()) if per_iter else step_totals(self._profile())
 
     def _profile(self) -> list[dict[str, Any]]:
         if self.state.profile is None:
@@ -248,5 +286,23 @@ class Pipeline(Recipe):
         return new
 
 
-def _listed(what: Any) -> list[Any]:
-    return [] if not what else [what] if isinstance(what, str) else list(what)
+PARTS: dict[str, tuple[str, ...]] = {
+    "iter": ("iter",),
+    "vars": ("variables",),
+    "variables": ("variables",),
+    "models": ("models",),
+}
+PARTS["all"] = ("iter", "variables", "models")
+
+
+def _parts_to_reset(what: Any) -> list[str]:
+    """The parts of a pipeline that one name or several stand for."""
+    if what is None or what is False:
+        return []
+    if what is True:
+        return ["iter"]
+    if not isinstance(what, str):
+        return [part for each in what for part in _parts_to_reset(each)]
+    if what not in PARTS:
+        raise ValueError(f"what to reset should be 'iter', 'variables', 'models' or 'all', not {what!r}")
+    return list(PARTS[what])

@@ -144,16 +144,19 @@ END_OPTIONS = ("n_iters", "n_epochs")
 
 
 def check_option_names(names: Iterable[str], known: Iterable[str], batch_class: Any) -> None:
-    """Check for misspelled options: names close to an option that the constructor of batches does not take.
+    """Check that the constructor of batches names these keywords, which are not options of a run.
 
     Raises
     ------
     TypeError
+        It suggests the option that is meant.
     """
+    taken = set().union(*(accepts(each.__init__).names for each in batch_class.__mro__ if "__init__" in vars(each)))
     for name in names:
-        close = difflib.get_close_matches(name, (*PLAN_OPTIONS, "batch_size", *known), n=1, cutoff=0.75)
-        if close and name not in accepts(batch_class).names:
-            raise TypeError(f"a run does not take {name!r}; did you mean {close[0]!r}?")
+        if name not in taken - {"self"}:
+            close = difflib.get_close_matches(name, (*PLAN_OPTIONS, "batch_size", *known, *taken), n=1, cutoff=0.75)
+            hint = f"; did you mean {close[0]!r}?" if close else f": the constructor of {batch_class.__name__} has none"
+            raise TypeError(f"a run does not take {name!r}{hint}")
 
 
 def _sampled(sampler: Any, batch_size: int, rng: Rng | None) -> Iterator[Indices]:

@@ -9,6 +9,7 @@ from typing import Any
 from ...engine.checks import Indices
 from ...engine.rng import SeedPath
 from ..items.seeds import ItemSeed
+from .order import BatchTurns
 from .steps import PipelineStandIn, SkipBatchException, Step, StepContext, perform
 
 __all__ = ["PrepareJob", "PreparedBatch"]
@@ -16,7 +17,7 @@ __all__ = ["PrepareJob", "PreparedBatch"]
 
 @dataclasses.dataclass(frozen=True)
 class PreparedBatch:
-    """A batch after its first steps; or no batch, if it is skipped or has to run in order."""
+    """A batch after its first steps; or no batch, if it is skipped."""
 
     number: int
     done: int = 0  # steps
@@ -24,7 +25,6 @@ class PreparedBatch:
     kind: Any = None  # the class of a batch from another process, if it is not the class of the dataset
     times: tuple[tuple[str, float], ...] = ()
     skipped: bool = False
-    in_order: bool = False
 
 
 class PrepareJob:
@@ -51,11 +51,14 @@ class PrepareJob:
         self.kwargs = kwargs
         self.profile = profile
         self.in_process = in_process  # whether it runs in another process
+        self.here: tuple[Any, BatchTurns, bool] | None = (
+            None  # pipeline and turns, for threads; whether errors are left out
+        )
 
     def batch(self, number: int, positions: Indices, pipeline: Any) -> Any:
         """The batch, before its first step."""
         batch = self.dataset.create_batch(positions, pos=True, pipeline=pipeline, **self.kwargs)
-        batch.iteration, batch.n_iters = number, self.n_iters
+        batch.iteration, batch.n_iters = number + 1, self.n_iters
         batch._item_seed = ItemSeed(self.root, (1, number))
         return batch
 
@@ -65,18 +68,20 @@ class PrepareJob:
         return StepContext(pipeline, self.functions, self.root, (1 + segment, number), times)
 
     def __call__(self, number: int, positions: Indices, upto: int) -> PreparedBatch:
-        stand_in = PipelineStandIn(self.dataset, self.config)
-        context = self.context(number, stand_in)
-        context.stand_in = stand_in
+        pipeline, turns, ignore_exceptions = self.here or (PipelineStandIn(self.dataset, self.config), None, False)
+        context = self.context(number, pipeline)
+        context.turns = turns
         try:
-            batch = perform(self.batch(number, positions, stand_in), self.steps[:upto], context)
-        except Exception as error:
-            if not stand_in.was_asked:
-                if isinstance(error, SkipBatchException):
-                    return PreparedBatch(number, skipped=True)
-                raise
-        if stand_in.was_asked:  # the result, or the error, is void: the step has to run in order
-            return PreparedBatch(number, done=(*context.address, 0)[2], in_order=True)
+            batch = perform(self.batch(number, positions, pipeline), self.steps[:upto], context)
+        except SkipBatchException:
+            return PreparedBatch(number, skipped=True)
+        except BaseException as error:
+            if turns is not None and not (ignore_exceptions and isinstance(error, Exception)):
+                turns.end(number)  # as the run ends here, too
+            raise
+        finally:
+            if turns is not None:
+                turns.leave(number)
         times = tuple(context.times or ())
         if not self.in_process:
             return PreparedBatch(number, upto, batch, None, times)

@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from .lookup import check_steps
-from .state import ModelDeclaration, VariableDeclaration
+from .lookup import check_steps, is_step_name, unknown_name_error
+from .once import OncePipeline
+from .state import ModelDeclaration, PipelineState, VariableDeclaration, nested_config
 from .steps import (
     CallStep,
+    DiscardStep,
     JoinStep,
+    LockStep,
     MergeStep,
     ModelStep,
     NamedStep,
@@ -50,15 +53,17 @@ class PipelineSpec:
         return PipelineSpec(
             **joined,
             dataset=other.dataset if self.dataset is None else self.dataset,
-            config={**self.config, **other.config},
+            config=nested_config(other.config, self.config),
             later=self.later or other.later,
         )
 
 
 class Recipe:
-    """The methods that declare things. Each returns a new pipeline and changes nothing. Abstract; see `Pipeline`."""
+    """The methods that add steps, each of which returns a new pipeline; and those that declare what steps need, which
+    change the pipeline itself and return it. Abstract; see `Pipeline`."""
 
     spec: PipelineSpec
+    state: PipelineState
 
     def _begin(self) -> None:
         """Called for each new pipeline."""
@@ -72,6 +77,11 @@ class Recipe:
             check_steps(unchecked, new.spec.namespaces, new.spec.dataset)
         return new
 
+    def _declare(self, **changes: Any) -> Self:
+        """Change this pipeline itself: a declaration holds where it is written as a statement, too."""
+        self.spec = dataclasses.replace(self.spec, **changes)
+        return self
+
     def _then(self, step: Step) -> Self:
         return self._with(steps=(*self.spec.steps, step))
 
@@ -80,6 +90,8 @@ class Recipe:
     def __getattr__(self, name: str) -> Callable[..., Self]:
         if name.startswith("_") or "spec" not in self.__dict__:
             raise AttributeError(f"{name!r} is private: steps have public names")
+        if not is_step_name(name, self.spec.namespaces, self.spec.dataset):
+            raise unknown_name_error(name, type(self), self.spec.namespaces)
 
         def add(*args: Any, save_to: Any = None, **kwargs: Any) -> Any:
             return self._then(NamedStep(name, args, kwargs, save_to))
@@ -94,7 +106,7 @@ class Recipe:
         """Print values for each batch."""
         return self._then(CallStep("print", (print, *args), kwargs))
 
-    def update(self, where: Any, value: Any) -> Self:
+    def update(self, where: Any, value: Any = None) -> Self:
         """Write a value to a component, a variable or another place, for each batch.
 
         Parameters
@@ -124,17 +136,29 @@ class Recipe:
 
     def add_namespace(self, *namespaces: Any) -> Self:
         """Use the functions of these modules, objects or dicts as steps. They come before those of the main program."""
-        return self._with(namespaces=(*self.spec.namespaces, *namespaces))
+        return self._declare(namespaces=(*self.spec.namespaces, *namespaces))
 
     @property
-    def before(self) -> Any:
-        """Add a step that runs once, before the first batch: ``pipeline.before.step(…)``."""
-        return _OnceSteps(self, "before")
+    def before(self) -> OncePipeline:
+        """Steps that run once, before the first batch: ``pipeline.before.step(…)`` adds one to this pipeline."""
+        return OncePipeline(self, "before")
 
     @property
-    def after(self) -> Any:
-        """Add a step that runs once, after the last batch: ``pipeline.after.step(…)``."""
-        return _OnceSteps(self, "after")
+    def after(self) -> OncePipeline:
+        """Steps that run once, after the last batch: ``pipeline.after.step(…)`` adds one to this pipeline."""
+        return OncePipeline(self, "after")
+
+    def acquire_lock(self, name: str = "lock", **kwargs: Any) -> Self:
+        """Wait for a lock of the pipeline, for each batch."""
+        return self._then(LockStep("acquire_lock", (name,), kwargs))
+
+    def release_lock(self, name: str = "lock") -> Self:
+        """Release a lock of the pipeline, for each batch."""
+        return self._then(LockStep("release_lock", (name,)))
+
+    def discard_batch(self) -> Self:
+        """Drop the data of each batch: a run for its variables or models need not keep them or send them back."""
+        return self._then(DiscardStep("discard_batch"))
 
     # ---- pipelines from pipelines
 
@@ -157,7 +181,7 @@ class Recipe:
 
     def __lshift__(self, other: Any) -> Self:
         if isinstance(other, Mapping):
-            return self._with(config={**self.spec.config, **other})
+            return self._with(config=nested_config(other, self.spec.config))
         if isinstance(other, Recipe) or not hasattr(other, "create_batch"):
             raise TypeError(f"<< should be followed by a dataset or a config, not by a {type(other).__name__}")
         return self._with(dataset=other)
@@ -184,6 +208,24 @@ class Recipe:
 
     # ---- what steps need
 
+    def set_config(self, config: Any, clear: bool = False) -> Self:
+        """Add to the config of this pipeline; or replace it, with ``clear=True``."""
+        return self._declare(config=nested_config(config, {} if clear else self.spec.config))
+
+    def update_config(self, config: Any) -> Self:
+        """Add to the config of this pipeline."""
+        return self.set_config(config)
+
+    def set_dataset(self, dataset: Any) -> Self:
+        """Bind this pipeline itself to a dataset."""
+        check_steps(self.spec.steps, self.spec.namespaces, dataset)
+        return self._declare(dataset=dataset)
+
+    def init_lock(self, name: str = "lock") -> Self:
+        """Declare a lock, for `acquire_lock` and `release_lock`. They do not need it: a lock is made at first use."""
+        self.state.lock(name)
+        return self
+
     def init_variable(self, name: str, default: Any = None, init_on_each_run: Any = None, **kwargs: Any) -> Self:
         """Declare a variable.
 
@@ -201,7 +243,9 @@ class Recipe:
             raise TypeError(f"init_variable() does not take {', '.join(kwargs.keys() - {'lock'})}")
         each_run = init_on_each_run is not None
         variable = VariableDeclaration(name, init_on_each_run if each_run else default, each_run)
-        return self._with(variables=(*self.spec.variables, variable))
+        self.state.forget_variable(name)
+        others = (each for each in self.spec.variables if each.name != name)
+        return self._declare(variables=(*others, variable))
 
     def init_variables(self, *variables: Any) -> Self:
         """Declare several variables: names, or a dict from names to first values or to options of `init_variable`."""
@@ -209,11 +253,10 @@ class Recipe:
             (variables,) = variables
         if not isinstance(variables, Mapping):
             variables = dict.fromkeys(variables)  # type: ignore[assignment]
-        new = self
         for name, value in variables.items():  # type: ignore[attr-defined]
             options = isinstance(value, dict) and value and value.keys() <= {"default", "init_on_each_run", "lock"}
-            new = new.init_variable(name, **value) if options else new.init_variable(name, value)
-        return new
+            _ = self.init_variable(name, **value) if options else self.init_variable(name, value)
+        return self
 
     def init_model(
         self, name: str, model_class: Any = None, mode: str = "dynamic", config: Any = None, source: Any = None
@@ -238,18 +281,53 @@ class Recipe:
         model = ModelDeclaration(name, model_class, config, source, shared=mode == "static")
         if mode == "static":
             model = ModelDeclaration(name, source=model.make(None, self), shared=True)
-        return self._with(models=(*self.spec.models, model))
+        return self._declare_model(model)
+
+    def _declare_model(self, model: ModelDeclaration) -> Self:
+        self.state.models.pop(model.name, None)
+        return self._declare(models=(*self.spec.models, model))
 
     def import_model(self, name: str, source: Any) -> Self:
         """Use a model of another pipeline, or a model object. It is shared, not copied."""
-        return self._with(models=(*self.spec.models, ModelDeclaration(name, source=source, shared=True)))
+        return self._declare_model(ModelDeclaration(name, source=source, shared=True))
 
     def load_model(
-        self, name: str, model_class: Any = None, path: Any = None, config: Any = None, source: Any = None
+        self,
+        name: str,
+        model_class: Any = None,
+        mode: str = "dynamic",
+        *args: Any,
+        path: Any = None,
+        config: Any = None,
+        source: Any = None,
+        **kwargs: Any,
     ) -> Self:
-        """Declare a model that is read from a file at first use; see `init_model`."""
-        model = ModelDeclaration(name, model_class, config, source, path=path)
-        return self._with(models=(*self.spec.models, model))
+        """Declare a model that is read from a file: at first use, or now if the mode is ``'static'``.
+
+        Parameters
+        ----------
+        name, model_class, mode, config, source
+            As for `init_model`.
+        path, *args, **kwargs
+            Passed to ``load`` of the model.
+        """
+        if mode not in ("dynamic", "static"):
+            raise ValueError(f"mode should be 'dynamic' or 'static', not {mode!r}; pass the file as path=")
+        given = args if path is None else (path, *args)
+        self._declare_model(ModelDeclaration(name, model_class, config, source, loaded=(given, kwargs)))
+        if mode == "static":
+            self.state.model(name, self.spec.models, None, self)
+        return self
+
+    def load_model_now(
+        self, name: str, model_class: Any = None, mode: str = "static", *args: Any, **kwargs: Any
+    ) -> Self:
+        """Read a model from a file now; see `load_model`."""
+        return self.load_model(name, model_class, "static", *args, **kwargs)
+
+    def load_model_once(self, name: str, model_class: Any = None, *args: Any, **kwargs: Any) -> Self:
+        """Another name of `load_model`, which reads the file once."""
+        return self.load_model(name, model_class, *args, **kwargs)
 
     def train_model(self, name: Any, *args: Any, save_to: Any = None, **kwargs: Any) -> Self:
         """Train a model with each batch, and write what `train` returns to `save_to`."""
@@ -263,27 +341,16 @@ class Recipe:
         """Save a model to a file for each batch; or once, with ``pipeline.after.save_model(name, path)``."""
         return self._then(ModelStep("save_model", (name, *args), kwargs))
 
+    def save_model_once(self, name: Any, *args: Any, **kwargs: Any) -> Self:
+        """Save a model to a file after the last batch."""
+        self.after.save_model(name, *args, **kwargs)
+        return self
+
+    def save_model_now(self, name: str, *args: Any, **kwargs: Any) -> Self:
+        """Save a model to a file now."""
+        self.state.model(name, self.spec.models, None, self).save(*args, **kwargs)
+        return self
+
     def run_later(self, batch_size: Any = None, **options: Any) -> Self:
         """Set default options for `run`, `gen_batch` and `next_batch`."""
-        return self._with(later={**options, "batch_size": batch_size})
-
-
-class _OnceSteps:
-    """Adds a step that runs once, before or after the batches."""
-
-    def __init__(self, pipeline: Any, when: str) -> None:
-        self._pipeline = pipeline
-        self._when = when
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-
-        def add(*args: Any, **kwargs: Any) -> Any:
-            declared = getattr(type(self._pipeline)(), name)(*args, **kwargs).spec
-            spec = self._pipeline.spec
-            once = {self._when: (*getattr(spec, self._when), *declared.steps)}
-            added = {key: getattr(spec, key) + getattr(declared, key) for key in ("variables", "models", "namespaces")}
-            return self._pipeline._with(**once, **added)
-
-        return add
+        return self._declare(later={**options, "batch_size": batch_size})

@@ -1,11 +1,8 @@
 """A run: make the batches, take them through the steps, and yield them in order.
 
-A step that uses a variable or a model, or calls a function for its side effects, depends on the batches before. The
-steps in front of the first such step depend on the batch alone, so workers may prefetch them. The other steps are done
-in order. So the results do not depend on the workers or on the number of prefetched batches.
-
-An action may ask for a variable or a model inside its code, where the pipeline cannot see it. Such a batch starts again
-when the batches before are done, and from then on this action runs in order.
+With `prefetch`, workers take several batches through the steps at once; `order` says what waits for its turn. The last
+steps, behind which nothing could run ahead, are done in the loop: so a model that is trained there has seen the batches
+that the loop has, and no other. The results do not depend on the workers or on the number of prefetched batches.
 """
 
 from __future__ import annotations
@@ -25,20 +22,22 @@ from ...errors import noted
 from ..expr.expressions import evaluate
 from ..items.parallel import full_target_name, make_pool
 from .lookup import functions_of, step_names
+from .order import BatchTurns, order_plan
 from .plan import PipelinePlan
 from .prepare import PreparedBatch, PrepareJob
 from .steps import (
-    PipelineStandIn,
     RebatchStep,
     SkipBatchException,
     Step,
     StepContext,
     StopPipeline,
-    n_prefetchable,
     perform,
 )
 
 __all__ = ["EmptyBatchSequence", "PipelineRun", "RunOptions"]
+
+
+KINDS_OF_BARS = ("n", "t", "a", "notebook", "tqdm", "auto", "text", "telegram")
 
 
 class EmptyBatchSequence(UserWarning):
@@ -51,8 +50,8 @@ class RunOptions:
 
     Parameters
     ----------
-    prefetch : int, default 0
-        Number of batches to prefetch.
+    prefetch : int or True, default 0
+        Number of batches to prefetch; True for four times the number of cores.
     target : {'threads', 'mpc'}, default 'threads'
         Who prefetches: threads or processes. From another process only the batch comes back. If an action appends
         to a list or sets an attribute of the dataset there, this process does not see it: use a variable instead.
@@ -60,17 +59,22 @@ class RunOptions:
         Whether to measure how long each step takes.
     ignore_exceptions : bool, default False
         Leave out a batch that fails, with a warning.
-    bar : bool, default False
-        Show a progress bar of tqdm.
+    bar, notifier : bool, str or dict, default False
+        Show a progress bar of tqdm. A string is the description of the bar, unless it is a letter or name that
+        BatchFlow has for kinds of bars; a dict has keyword arguments of tqdm.
     """
 
     prefetch: int = 0
     target: str = "threads"
-    profile: bool = False
+    profile: Any = False
     ignore_exceptions: bool = False
-    bar: bool = False
+    bar: Any = False
+    notifier: Any = False
 
     def __post_init__(self) -> None:
+        if self.prefetch is True:
+            object.__setattr__(self, "prefetch", 4 * cores())
+        object.__setattr__(self, "prefetch", self.prefetch or 0)
         whole("prefetch", self.prefetch, least=0)
         if full_target_name(self.target) not in ("threads", "mpc"):
             raise ValueError(f"target of a run should be 'threads' or 'mpc', not {self.target!r}")
@@ -107,7 +111,9 @@ class PipelineRun:
         self.job = PrepareJob(
             spec.dataset, steps, functions, spec.config, plan.root(), n_iters, kwargs, options.profile, in_process
         )
-        self.upto = n_prefetchable(steps, spec.steps, spec.dataset.batch_class, functions)
+        touches = [step.touches(spec.dataset.batch_class, functions) for step in spec.steps]
+        self.order = order_plan(touches[: len(steps)], set().union(*(each.changes for each in touches[len(steps) :])))
+        self.upto = self.order.in_processes if in_process else self.order.in_threads
 
     def __iter__(self) -> Iterator[Any]:
         pipeline, given = self.pipeline, 0
@@ -132,13 +138,19 @@ class PipelineRun:
             perform(None, steps, StepContext(self.pipeline, self.job.functions, self.job.root, (0,)))
 
     def _with_bar(self, batches: Iterator[Any]) -> Iterable[Any]:
-        if not self.options.bar:
+        asked = self.options.notifier or self.options.bar
+        if not asked:
             return batches
         try:
             import tqdm
         except ImportError as error:
             raise ImportError("bar=True needs tqdm: pip install 'batchup[progress]'") from error
-        shown: Iterable[Any] = tqdm.tqdm(batches, total=self.total)
+        options = dict(asked) if isinstance(asked, dict) else {"desc": asked} if isinstance(asked, str) else {}
+        if options.get("desc") in KINDS_OF_BARS:
+            del options["desc"]
+        if options.pop("bar", True) in (False, None):
+            return batches
+        shown: Iterable[Any] = tqdm.tqdm(batches, **{"total": self.total, **options})
         return shown
 
     # ---- before the first rebatch
@@ -179,7 +191,12 @@ class PipelineRun:
         if not self.options.prefetch or not self.upto:
             return map(PreparedBatch, numbered())
         pool = stack.enter_context(self.options.pool())
-        job = pool.share(self._prefetch_job())
+        prefetch_job = self._prefetch_job()
+        if not self.job.in_process:
+            turns = BatchTurns(self.order.sections)
+            prefetch_job.here = self.pipeline, turns, self.options.ignore_exceptions
+            stack.callback(turns.end)  # wakes those that wait, before the pool closes
+        job = pool.share(prefetch_job)
         tasks = ((job, (number, in_flight[number], self.upto)) for number in numbered())
         return WorkStream(pool, tasks, self.options.prefetch, located=_note_batch)
 
@@ -193,8 +210,6 @@ class PipelineRun:
     def _finish(self, prepared: PreparedBatch, positions: Indices) -> Any:
         """The batch after all steps of the first segment: do those that were not prefetched."""
         job, number = self.job, prepared.number
-        if prepared.in_order:
-            self.upto = min(self.upto, prepared.done)  # later batches do not prefetch this step
         from_start = prepared.batch is None  # nothing was prefetched
         batch = job.batch(number, positions, self.pipeline) if from_start else self._received(prepared)
         begun = 0 if from_start else prepared.done
@@ -214,7 +229,7 @@ class PipelineRun:
             batch.__setstate__(prepared.batch)
         if batch.dataset is None:
             batch.dataset = self.job.dataset
-        if batch.pipeline is None or isinstance(batch.pipeline, PipelineStandIn):
+        if batch.pipeline is None:
             batch.pipeline = self.pipeline
         return batch
 
@@ -226,7 +241,7 @@ class PipelineRun:
     def _record_times(self, number: int, context: StepContext, first: int = 0) -> None:
         if context.times is not None:
             rows = [
-                {"batch": number, "step": step, "name": name, "seconds": s}
+                {"iter": number + 1, "action": f"{name} #{step}", "total_time": s}
                 for step, (name, s) in enumerate(context.times, first)
             ]
             self.pipeline.state.profile.extend(rows)
@@ -237,7 +252,7 @@ class PipelineRun:
         steps = self.pipeline.spec.steps[first:end]
         with contextlib.closing(batches):  # type: ignore[type-var]
             for number, batch in enumerate(batches):
-                batch.iteration, batch.n_iters, batch.pipeline = number, None, self.pipeline
+                batch.iteration, batch.n_iters, batch.pipeline = number + 1, None, self.pipeline
                 context = self.job.context(number, self.pipeline, first)
                 try:
                     batch = perform(batch, steps, context, first)
@@ -253,7 +268,7 @@ class PipelineRun:
 
 
 def _note_batch(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
-    return noted(error, f"while prefetching batch {number}")
+    return noted(error, f"while prefetching batch {number + 1}")
 
 
 def _rebatched(batches: Iterator[Any], rebatch: Step, run: PipelineRun) -> Iterator[Any]:

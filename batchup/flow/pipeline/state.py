@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from ..expr.expressions import evaluate
 from ..expr.modes import written_value
 from ..extras.models import as_model, build_model
 
-__all__ = ["ModelDeclaration", "PipelineState", "VariableDeclaration"]
+__all__ = ["ModelDeclaration", "PipelineState", "VariableDeclaration", "nested_config"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,7 +39,7 @@ class ModelDeclaration:
     config: Any = None
     source: Any = None
     shared: bool = False  # whether the model is the source itself, not a copy
-    path: Any = None  # the file to read it from
+    loaded: tuple[tuple[Any, ...], dict[str, Any]] | None = None  # the arguments of its `load`
 
     def __post_init__(self) -> None:
         if self.source is not None and not (self.model_class is None and self.config is None):
@@ -57,9 +58,29 @@ class ModelDeclaration:
             if hasattr(source, "get_model_by_name"):
                 return source.get_model_by_name(self.name, batch=batch)
             model = as_model(source if self.shared else copy.deepcopy(source))
-        if self.path is not None:
-            model.load(evaluate(self.path, batch, pipeline))
+        if self.loaded is not None:
+            args, kwargs = evaluate(self.loaded, batch, pipeline)
+            model.load(*args, **kwargs)
         return model
+
+
+def nested_config(config: Any, into: Any = ()) -> dict[str, Any]:
+    """A config with the values of another one. A key such as ``'model/lr'`` stands for the key in a dict in the dict.
+
+    >>> nested_config({"model/lr": 0.1, "n": 3}, {"model": {"depth": 2}})
+    {'model': {'depth': 2, 'lr': 0.1}, 'n': 3}
+    """
+    new = dict(into)
+    for key, value in dict(config or {}).items():
+        first, _, rest = key.partition("/") if isinstance(key, str) else (key, "", "")
+        inner = new.get(first)
+        if rest:
+            new[first] = nested_config({rest: value}, inner if isinstance(inner, Mapping) else {})
+        elif isinstance(value, dict) and any(isinstance(each, str) and "/" in each for each in value):
+            new[first] = nested_config(value)
+        else:
+            new[first] = value
+    return new
 
 
 class PipelineState:
@@ -99,13 +120,17 @@ class PipelineState:
                     self.variables[variable.name] = variable.begin(pipeline)
 
     def forget(self, what: str) -> None:
-        """Forget ``'vars'`` or ``'models'``. ``'iter'`` is accepted, and has no effect here."""
-        if what == "vars":
+        """Forget ``'variables'`` or ``'models'``."""
+        if what == "variables":
             self.variables, self._begun = {}, False
         elif what == "models":
             self.models = {}
-        elif what != "iter":
-            raise ValueError(f"what to reset should be 'iter', 'vars' or 'models', not {what!r}")
+
+    def forget_variable(self, name: str) -> None:
+        """Forget one variable, which gets its first value again if it is declared."""
+        with self._lock:
+            self.variables.pop(name, None)
+            self._begun = False
 
     def variable(self, name: str) -> Any:
         """The value of a variable.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from ...engine.checks import whole
 from ...engine.rng import SeedPath
@@ -14,14 +17,15 @@ from ...errors import noted
 from ..data.batch import Batch
 from ..data.ids import id_list
 from ..expr.expressions import Expr, assign, evaluate, evaluate_arguments, has_expression
-from ..expr.named import depends_on_order, is_in_batch, uses_dataset
+from ..expr.named import function_key, things_read, things_written
 from ..items.actions import action_info
 from ..items.seeds import ItemSeed
+from .order import ANYTHING, BatchTurns, Section, Touches, action_ahead
 
 __all__ = [
-    "CallStep", "JoinStep", "MergeStep", "ModelStep", "NamedStep", "PipelineStandIn", "RebatchStep", "RepeatStep",
-    "SkipBatchException", "SometimesStep", "Step", "StepContext", "StopPipeline", "UpdateStep", "n_prefetchable",
-    "perform", "unknown_step_error",
+    "CallStep", "DiscardStep", "JoinStep", "LockStep", "MergeStep", "ModelStep", "NamedStep", "PipelineStandIn",
+    "RebatchStep", "RepeatStep", "SkipBatchException", "SometimesStep", "Step", "StepContext", "StopPipeline",
+    "UpdateStep", "perform", "unknown_step_error",
 ]  # fmt: skip
 
 
@@ -34,21 +38,19 @@ class StopPipeline(Exception):
 
 
 class PipelineStandIn:
-    """Stands in for the pipeline while a batch is prefetched: it has the dataset and the config, nothing else.
-
-    An action that asks for more, for a variable or a model, must run again after the batches before.
-    """
+    """Stands in for the pipeline in other processes: it has the dataset and the config, nothing else."""
 
     def __init__(self, dataset: Any, config: Any) -> None:
         self.dataset = dataset
         self.config = config
-        self.was_asked = False
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        self.was_asked = True
-        raise RuntimeError(f"a prefetched batch cannot use {name} of its pipeline until the earlier batches are done")
+        raise RuntimeError(
+            f"an action that uses {name} of its pipeline cannot run in another process, which has no variables and "
+            "models of the pipeline: mark it with @action(in_order=True), or prefetch with target='threads'"
+        )
 
 
 @dataclasses.dataclass
@@ -60,12 +62,25 @@ class StepContext:
     root: SeedPath  # the seed of the run
     address: tuple[int, ...]  # of the batch or the step, below the root
     times: list[tuple[str, float]] | None = None  # the duration of each step, if the run is profiled
-    stand_in: PipelineStandIn | None = None  # stands in for the pipeline if the batch is prefetched
+    turns: BatchTurns | None = None  # of the sections, if several batches are in flight
+    section: Section | None = None  # which the batch is in
     joined: tuple[Any, ...] = ()  # batches for the next action
 
     def within(self, *numbers: int) -> StepContext:
         """The same context for steps inside a step."""
-        return dataclasses.replace(self, address=(*self.address, *numbers))
+        return dataclasses.replace(self, address=(*self.address, *numbers), times=None, turns=None, section=None)
+
+    def begin(self, number: int, turns: BatchTurns) -> None:
+        """Wait for the turn of the batch, if a step needs it."""
+        self.section = turns.begin(number, self.address[1]) or self.section
+
+    def end(self, number: int, arguments_only: bool = False) -> None:
+        """Let the next batch do the step, if it has to wait for this one."""
+        section = self.section
+        if section is None or self.turns is None or number < section.last or arguments_only > section.arguments_only:
+            return
+        self.turns.done(section, self.address[1])
+        self.section = None
 
     def value(self, obj: Any, batch: Any) -> Any:
         """The value of `obj` for a batch."""
@@ -89,9 +104,11 @@ class Step:
         """Do the step and return the batch to go on with."""
         raise NotImplementedError
 
-    def in_order(self, batch_class: Any, functions: Mapping[str, Any]) -> bool:
-        """Whether the step has to wait until the batches before have done it."""
-        return True
+    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+        """What the step shares with other batches."""
+        reads, changes = things_read((self.args, self.kwargs))
+        written = things_written(self.save_to)
+        return Touches(reads | things_read(self.save_to)[0], changes | written, in_body=bool(written))
 
     def begin(self) -> None:
         """Called at the beginning of a run."""
@@ -128,7 +145,16 @@ class NamedStep(Step):
             self.save(context.functions[self.name](*args, **kwargs), batch, context)
             return batch
         args, kwargs = self.values(batch, context, info.no_eval)
-        result = getattr(batch, self.name)(*args, **kwargs)
+        if context.turns is None:
+            result = getattr(batch, self.name)(*args, **kwargs)
+        else:
+            context.end(context.address[-1], arguments_only=True)
+            is_ahead = context.section is None and info.in_order is None
+            token = action_ahead.set(self.name if is_ahead else "")
+            try:
+                result = getattr(batch, self.name)(*args, **kwargs)
+            finally:
+                action_ahead.reset(token)
         if self.save_to is not None:
             self.save(result, batch, context)
             return batch
@@ -142,19 +168,26 @@ class NamedStep(Step):
             result.follow(batch)
         return result
 
-    def in_order(self, batch_class: Any, functions: Mapping[str, Any]) -> bool:
-        is_action = action_info(getattr(batch_class, self.name, None)) is not None
-        has_side_effects = not is_action and self.name in functions and self.save_to is None
-        return has_side_effects or depends_on_order((self.args, self.kwargs)) or not _writes_only_to_batch(self.save_to)
+    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+        touches = super().touches(batch_class, functions)
+        info = action_info(getattr(batch_class, self.name, None))
+        if info is not None and info.in_order:
+            touches.changes.add(ANYTHING)
+        elif info is not None and info.use_lock is not None:
+            touches.changes.add(("lock", info.use_lock))
+        elif info is not None or self.name not in functions:
+            return touches
+        else:
+            touches.changes |= _changed_by(functions[self.name], self.save_to)
+        touches.in_body = True
+        return touches
 
 
-def _writes_only_to_batch(save_to: Any) -> bool:
-    """Whether `save_to` changes nothing but the batch."""
-    if isinstance(save_to, (list, tuple)):
-        return all(map(_writes_only_to_batch, save_to))
-    if isinstance(save_to, dict):
-        return all(map(_writes_only_to_batch, save_to.values()))
-    return save_to is None or (isinstance(save_to, Expr) and is_in_batch(save_to))
+def _changed_by(fn: Any, save_to: Any) -> set[Any]:
+    """What a call of a function may change: without a result it is called for its effects; an object may remember."""
+    remembers = not isinstance(fn, (type, types.FunctionType, np.ufunc, Expr))
+    remembers = remembers and not isinstance(getattr(fn, "__self__", None), (types.ModuleType, type))
+    return {function_key(fn)} if save_to is None or remembers else set()
 
 
 class CallStep(Step):
@@ -164,6 +197,11 @@ class CallStep(Step):
         (fn, *args), kwargs = self.values(batch, context)
         self.save(fn(*args, **kwargs), batch, context)
         return batch
+
+    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+        touches = super().touches(batch_class, functions)
+        touches.changes |= _changed_by(self.args[0], self.save_to)
+        return dataclasses.replace(touches, in_body=True)
 
 
 class UpdateStep(Step):
@@ -183,6 +221,10 @@ class ModelStep(Step):
         self.save(method(*args, **kwargs), batch, context)
         return batch
 
+    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+        touches = super().touches(batch_class, functions)
+        return Touches(touches.reads, touches.changes | {"models"})
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RepeatStep(Step):
@@ -200,9 +242,13 @@ class RepeatStep(Step):
         for step in self.steps:
             step.begin()
 
-    def in_order(self, batch_class: Any, functions: Mapping[str, Any]) -> bool:
-        inner = any(step.in_order(batch_class, functions) for step in self.steps)
-        return inner or depends_on_order(self.args)
+    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+        every = [
+            super().touches(batch_class, functions),
+            *(step.touches(batch_class, functions) for step in self.steps),
+        ]
+        reads, changes = (set().union(*(getattr(each, name) for each in every)) for name in ("reads", "changes"))
+        return Touches(reads, changes)
 
 
 class SometimesStep(RepeatStep):
@@ -226,6 +272,9 @@ class JoinStep(Step):
         done = (each.execute_for(other) for each, other in zip(self.args, others, strict=True))
         context.joined = (*context.joined, *done)
         return batch
+
+    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+        return Touches(changes={("object", id(each)) for each in self.args})
 
 
 class MergeStep(Step):
@@ -252,6 +301,9 @@ class MergeStep(Step):
         for each in self.args:
             each.reset("iter")
 
+    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+        return Touches(changes={("object", id(each)) for each in self.args})
+
 
 def _merged_seed(pipeline: Any, context: StepContext, number: int) -> dict[str, Any]:
     """The seed of a merged pipeline that has none of its own: it comes from the seed of the run."""
@@ -263,20 +315,25 @@ def _merged_seed(pipeline: Any, context: StepContext, number: int) -> dict[str, 
     return {"seed": int(context.root.child(0, *context.address[2:], number).rng().integers(2**63))}
 
 
-def n_prefetchable(steps: Sequence[Step], every: Sequence[Step], batch_class: Any, functions: Mapping[str, Any]) -> int:
-    """How many of the first `steps` a batch may do before the earlier batches are done; `every` has all steps."""
-    dataset_changes = any(uses_dataset(step.save_to) for step in _with_nested(every))
-    for number, step in enumerate(steps):
-        asks = dataset_changes and any(uses_dataset((each.args, each.kwargs)) for each in _with_nested([step]))
-        if asks or step.in_order(batch_class, functions):
-            return number
-    return len(steps)
+class LockStep(Step):
+    """Take or release a lock of the pipeline: ``name`` is the method, the first argument is the name of the lock."""
+
+    def run(self, batch: Any, context: StepContext) -> Any:
+        (name,), kwargs = self.values(batch, context)
+        getattr(context.pipeline.lock(name), self.name.removesuffix("_lock"))(**kwargs)
+        return batch
+
+    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+        return Touches(changes={("lock", self.args[0])})
 
 
-def _with_nested(steps: Iterable[Step]) -> Iterator[Step]:
-    for step in steps:
-        yield step
-        yield from _with_nested(step.steps) if isinstance(step, RepeatStep) else ()
+class DiscardStep(Step):
+    """Drop the data of the batch."""
+
+    def run(self, batch: Any, context: StepContext) -> Any:
+        bare = Batch(batch.index)
+        bare.follow(batch)
+        return bare
 
 
 class RebatchStep(Step):
@@ -290,6 +347,8 @@ def perform(batch: Any, steps: Sequence[Step], context: StepContext, first: int 
         context.address = (*outer, number)
         if batch is not None:
             batch._item_seed = ItemSeed(context.root, context.address)
+        if context.turns is not None:
+            context.begin(number, context.turns)
         begun = time.perf_counter()
         try:
             batch = step.run(batch, context)
@@ -303,8 +362,8 @@ def perform(batch: Any, steps: Sequence[Step], context: StepContext, first: int 
             raise shown from error
         if context.times is not None:
             context.times.append((step.name, time.perf_counter() - begun))
-        if context.stand_in is not None and context.stand_in.was_asked:  # the step cannot be prefetched
-            return batch
+        if context.section is not None:
+            context.end(number)
     context.address = outer
     return batch
 

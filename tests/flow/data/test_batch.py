@@ -137,11 +137,13 @@ def test_a_component_without_preloaded_data_stays_none():
 
 
 def test_a_batch_from_data():
-    """`from_data` takes the number of items from the first component."""
+    """`from_data` takes the number of items from the first component; with ids, the items with these ids."""
     batch = Images.from_data(data=(np.zeros((3, 2)), [1, 2, 3]))
 
     assert (3, [1, 2, 3]) == (batch.size, batch.labels)
-    assert ["b"] == Images.from_data(["b"], (np.zeros(1), [1])).indices.tolist()
+    assert [1, 3] == Images.from_data([0, 2], (np.zeros((3, 2)), [1, 2, 3])).labels.tolist()
+    with pytest.raises(IndexError, match="below 3"):
+        Images.from_data([5], (np.zeros((3, 2)), [1, 2, 3]))
     assert 4 == Batch.from_data(data=np.zeros(4)).size
 
 
@@ -158,3 +160,16 @@ def test_what_a_batch_can_do_is_listed():
     """`dir` lists the components, for completion at a prompt."""
     assert {"images", "labels", "load"} <= set(dir(made()))
     assert {"images", "labels", "as_dict"} <= set(dir(made()[3]))
+
+
+def test_a_batch_by_hand_is_seeded_by_numpy():
+    """``numpy.random.seed`` decides what a batch without a seed draws; two batches differ."""
+
+    def drawn():
+        np.random.seed(5)
+        return Batch(3).random.random(), Batch(3).random.random()
+
+    one, other = drawn()
+
+    assert (one, other) == drawn()
+    assert one != other

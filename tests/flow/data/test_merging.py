@@ -32,6 +32,8 @@ def test_batches_are_merged_and_cut():
     assert ([0, 1, 2, 3], [0]) == (batch.indices.tolist(), rest.indices.tolist())
     assert Images.merge(batches)[1] is Images.merge(batches, batch_size=9)[1] is None
     assert ("labels",) == Images.merge(batches, components="labels", batch_class=Batch)[0].components
+    assert ("labels", "images") == Images.merge(batches, components=("labels", "images"))[0].components
+    assert ("images",) == Images.merge(batches, components=["images"])[0].components
 
 
 def test_batches_without_components_are_merged():

@@ -250,3 +250,16 @@ def test_arrays_and_expressions(number):
     assert (batch.indices == number).tolist() == np.asarray((number == B.indices).get(batch)).tolist()
     with pytest.raises(TypeError, match="does not support ufuncs"):
         np.sin(B.indices)
+
+
+def test_the_config_by_paths():
+    """``C.model.lr`` and ``C("model/lr")`` are the same; a path is written to with `save_to`."""
+    pipeline = Pipeline(config={"model/lr": 0.1, "model/depth": 2, "path": {"a": 1}})
+
+    C("model/lr").set(0.2, pipeline=pipeline)
+    C.new.set(5, pipeline=pipeline)
+
+    assert (0.2, 2, 5) == tuple(each.get(pipeline=pipeline) for each in (C.model.lr, C("model/depth"), C("new")))
+    assert [("a", 1)] == list(C.path.items().get(pipeline=pipeline))
+    with pytest.raises(KeyError, match="the config has no 'model/rate'"):
+        C.model.rate.get(pipeline=pipeline)

@@ -148,10 +148,10 @@ def test_models_are_forgotten():
 def test_models_are_saved_and_loaded(tmp_path):
     """Models are saved after the run or at once, and loaded at first use."""
     path = tmp_path / "model"
-    pipeline = points().p.init_model("m", Counting).train_model("m", B.x).after.save_model("m", path)
+    pipeline = points().p.init_model("m", Counting).train_model("m", B.x).after.save_model("m", path).main
 
     pipeline.run(50)
-    assert 200 == points().p.load_model("m", Counting, path).m("m").trained
+    assert 200 == points().p.load_model("m", Counting, path=path).m("m").trained
     pipeline.reset("models").m("m").save(path)
     assert "0" == path.read_text()
 

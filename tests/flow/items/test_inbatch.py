@@ -158,3 +158,58 @@ def test_a_post_function_sees_exceptions():
 
     assert (True, [ZeroDivisionError], 1.0) == (failed, [type(error) for error in errors], second)
     assert points().get_errors([1, 2]) is None
+
+
+class Assembled(Batch):
+    components = "x", "y"
+
+    @inbatch_parallel(init="x", post="_assemble", src="x")
+    def to_src(self, x):
+        return x + 1
+
+    @inbatch_parallel(init="x", post="_assemble", src="x", dst=["y"])
+    def to_list(self, x):
+        return x + 2
+
+    @inbatch_parallel(init="x", post="_assemble", dst=["x", "z"])
+    def to_both(self, x):
+        return x, -x
+
+    @inbatch_parallel(init="x", post="_assemble", dst_default="components")
+    def to_components(self, x):
+        return x, -x
+
+    @inbatch_parallel(init="x", post="_assemble", src_default="y")
+    def to_default(self, x):
+        return x * 3
+
+    @inbatch_parallel(init="x", post="_assemble")
+    def nowhere(self, x, by=0):
+        return x
+
+
+def test_results_are_assembled_in_dst_or_src():
+    """Results go to `dst`, a name or several; without it to `src`, or to what `dst_default` and `src_default` name."""
+    batch = Assembled(2, preloaded=([1, 2], [3, 4]))
+
+    assert [2, 3] == batch.to_src().x.tolist()
+    assert [4, 5] == batch.to_list().y.tolist()
+    assert [-2, -3] == batch.to_both().z.tolist()
+    assert [6, 9] == batch.to_default().y.tolist()
+    pair = Assembled(2, preloaded=([1, 2], [3, 4])).to_components()
+    assert ([1, 2], [-1, -2]) == (pair.x.tolist(), pair.y.tolist())
+
+
+def test_results_need_a_place():
+    """Without `dst` and `src` the action raises, and names a component."""
+    batch = Assembled(2, preloaded=([1, 2], [3, 4]))
+
+    with pytest.raises(TypeError, match="dst or src should name the components .* such as 'x'"):
+        batch.nowhere(5)
+
+
+@pytest.mark.parametrize("target", ["gpu", None])
+def test_an_unknown_target_is_refused_at_the_decorator(target):
+    """It does not wait for the first batch."""
+    with pytest.raises(ValueError, match="target should be for, threads, mpc or async"):
+        inbatch_parallel(init="indices", target=target)

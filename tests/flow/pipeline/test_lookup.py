@@ -76,7 +76,7 @@ def test_a_step_of_another_batch_class():
     second = list(pipeline.gen_batch(4, n_iters=2))[1]
 
     assert [401, 501, 601, 701] == second.z.tolist()
-    assert (pipeline.dataset, pipeline, 1) == (second.dataset, second.pipeline, second.iteration)
+    assert (pipeline.dataset, pipeline, 2) == (second.dataset, second.pipeline, second.iteration)
 
 
 def test_private_names_are_no_steps():
@@ -126,3 +126,10 @@ def test_functions_of_the_main_program(monkeypatch):
     monkeypatch.setattr(__main__, "halved", lambda x: x / 2, raising=False)
 
     assert [[0, 0.5]] == values(rows().p.halved(B.x, save_to=B.x).gen_batch(2, n_iters=1))
+
+
+def test_a_missing_name_is_an_attribute_error_with_similar_names():
+    """It is no function that fails later."""
+    with pytest.raises(AttributeError, match="no step 'init_varable'.* did you mean init_variable"):
+        rows().p.init_varable  # noqa: B018
+    assert not hasattr(Pipeline(), "save_everything")

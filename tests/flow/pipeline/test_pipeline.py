@@ -38,7 +38,7 @@ class Rows(Batch):
 
     @action
     def skip_odd(self):
-        if self.iteration % 2:
+        if self.iteration % 2 == 0:
             raise SkipBatchException
         return self
 
@@ -122,23 +122,31 @@ def test_wrong_options_of_a_run(options, error, why):
 
 
 def test_options_of_the_batch():
-    """Other keywords of a run are passed to the constructor of batches."""
-    assert "red" == rows().p.next_batch(2, colour="red").colour
+    """Keywords of the constructor of batches are passed to it; others do not become attributes."""
+
+    class Coloured(Rows):
+        def __init__(self, index, *args, colour="none", **kwargs):
+            super().__init__(index, *args, **kwargs)
+            self.colour = colour
+
+    assert "red" == Dataset(4, Coloured).p.next_batch(2, colour="red").colour
+    with pytest.raises(TypeError, match="does not take 'colour': the constructor of Rows has none"):
+        rows().p.next_batch(2, colour="red")
 
 
 def test_batches_may_be_skipped_and_runs_stopped():
     """Actions skip batches or stop the run with exceptions; a run without batches gives a warning."""
     assert [[0, 1], [4, 5], [8, 9]] == values(rows().p.skip_odd().gen_batch(2, n_epochs=1))
-    assert [[0, 1], [2, 3]] == values(rows().p.stop_at(2).gen_batch(2, n_epochs=1))
+    assert [[0, 1], [2, 3]] == values(rows().p.stop_at(3).gen_batch(2, n_epochs=1))
     with pytest.warns(EmptyBatchSequence, match="gave no batch"):
-        rows().p.stop_at(0).run(2)
+        rows().p.stop_at(1).run(2)
 
 
 def test_failing_batches_may_be_left_out():
     """With ``ignore_exceptions`` a failing batch is left out with a warning."""
 
     def invert(x):
-        return 1 // x
+        return 1 // (x - 1)
 
     pipeline = rows().p.add_namespace({"invert": invert}).invert(B.iteration, save_to=B.z)
 
@@ -153,7 +161,7 @@ def test_an_error_says_where_it_was():
     with pytest.raises(AttributeError) as error:
         rows().p.add(1).add(B.missing).run(4, n_epochs=1)
 
-    assert ["at step 1 of the pipeline, add, with batch 0 (items 0, 1, 2, 3)"] == error.value.__notes__
+    assert ["at step 1 of the pipeline, add, with batch 1 (items 0, 1, 2, 3)"] == error.value.__notes__
 
 
 def test_one_batch_by_hand():
@@ -170,6 +178,55 @@ def test_a_progress_bar(capsys):
     rows().p.run(4, bar=True)
 
     assert "3/3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [{"notifier": True}, {"notifier": "t"}, {"notifier": {"bar": True, "ncols": 40}}])
+def test_a_notifier_is_a_progress_bar(capsys, options):
+    """`notifier` shows a bar, too; a dict has keyword arguments of tqdm."""
+    pytest.importorskip("tqdm")
+
+    rows().p.run(4, **options)
+
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_a_pipeline_gives_one_epoch():
+    """So does it after `run_later`; ``n_epochs=None`` and `next_batch` never end."""
+    pipeline = rows().p.add(1)
+
+    assert 3 == len(list(pipeline.gen_batch(4)))
+    assert 3 == len(list(pipeline.run_later(4).gen_batch()))
+    assert 9 == len([batch for batch, _ in zip(pipeline.gen_batch(4, n_epochs=None), range(9), strict=False)])
+    assert 9 == len([pipeline.next_batch(4) for _ in range(9)])
+
+
+def test_options_of_a_run_may_be_expressions():
+    """Each option is evaluated with the pipeline."""
+    pipeline = rows().p.add(1) << {"bs": 5, "ne": 2, "order": 7}
+
+    options = {"n_epochs": C("ne"), "shuffle": C.order, "drop_last": C("last", default=True), "prefetch": C("bs") - 4}
+
+    assert values(pipeline.gen_batch(5, n_epochs=2, shuffle=7)) == values(pipeline.gen_batch(C("bs"), **options))
+    assert 4 == len(list(pipeline.run_later(C("bs"), n_epochs=C("ne")).gen_batch()))
+
+
+def test_variables_by_hand():
+    """They can be created, assigned and deleted."""
+    pipeline = rows().p
+
+    assert 5 == pipeline.get_variable("n", 5, create=True)
+    pipeline.assign_variable("n", 6)
+    assert 6 == pipeline.v("n")
+    assert not pipeline.delete_variable("n").has_variable("n")
+
+
+def test_discarded_batches_have_no_data():
+    """The steps before have done their work; the batch is empty."""
+    pipeline = rows().p.init_variable("n", 0).update(V("n"), V("n") + B.size).discard_batch()
+
+    batches = list(pipeline.gen_batch(5, prefetch=True))
+
+    assert (10, [None, None]) == (pipeline.v("n"), [batch.data for batch in batches])
 
 
 @pytest.mark.parametrize("prefetch", [0, 3])

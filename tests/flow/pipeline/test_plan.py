@@ -117,7 +117,7 @@ def test_each_next_batch_is_made_with_what_its_call_gives(batches):
 @pytest.mark.parametrize("batches", [Dataset(4, Coloured), Dataset(4, Coloured).p])
 @pytest.mark.parametrize("how", ["next_batch", "gen_batch"])
 def test_misspelt_options_are_refused(batches, how):
-    """Misspelled options raise; parameters of the constructor and attributes do not."""
+    """Misspelled options and unknown keywords raise; parameters of the constructor do not."""
 
     def batch(**kwargs):
         found = getattr(batches, how)(2, **kwargs)
@@ -125,6 +125,6 @@ def test_misspelt_options_are_refused(batches, how):
 
     with pytest.raises(TypeError, match="does not take 'shufle'; did you mean 'shuffle'"):
         batch(shufle=True)
-    assert ("red", [1, 2], "Bob") == (lambda b: (b.colour, b.seeds, b.owner))(
-        batch(colour="red", seeds=[1, 2], owner="Bob")
-    )
+    with pytest.raises(TypeError, match="does not take 'owner': the constructor of Coloured has none"):
+        batch(owner="Bob")
+    assert ("red", [1, 2]) == (lambda b: (b.colour, b.seeds))(batch(colour="red", seeds=[1, 2]))

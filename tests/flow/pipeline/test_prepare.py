@@ -5,19 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from batchup.flow import (
-    B,
-    Batch,
-    D,
-    Dataset,
-    F,
-    Pipeline,
-    StopPipeline,
-    V,
-    action,
-)
-from batchup.flow.pipeline.plan import PipelinePlan
-from batchup.flow.pipeline.run import PipelineRun, RunOptions
+from batchup.flow import B, Batch, Dataset, action
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -40,11 +28,8 @@ class Rows(Batch):
         return self
 
     @action
-    def count_in_silence(self):
-        try:
-            self.x = self.x + self.pipeline.v("n")
-        except Exception:
-            self.x = self.x * 0
+    def add_variable(self):
+        self.x = self.x + self.pipeline.v("n")
         return self
 
     @action
@@ -54,74 +39,6 @@ class Rows(Batch):
 
 def rows():
     return Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)), step=1)
-
-
-def results(pipeline, **options):
-    return [(b.iteration, b.indices.tolist(), b.x.tolist(), b.y.tolist()) for b in pipeline.gen_batch(6, **options)]
-
-
-def test_an_action_that_swallows_the_error_is_done_in_its_turn():
-    """The result of an action that swallows the error is dropped, and the action runs in order."""
-    pipeline = Pipeline().init_variable("n", 1).count_in_silence() << rows()
-
-    assert results(pipeline, n_epochs=1) == results(pipeline, n_epochs=1, prefetch=3)
-
-
-class Eager(Rows):
-    def __init__(self, index, *args, **kwargs):
-        super().__init__(index, *args, **kwargs)
-        self.start = self.pipeline.v("n")
-
-    @action
-    def stop_unless_known(self):
-        if self.start == 1:
-            return self
-        raise StopPipeline
-
-
-class Doubtful(Rows):
-    @action
-    def stop_unless_known(self):
-        try:
-            self.pipeline.v("n")
-        except RuntimeError:
-            raise StopPipeline from None
-        return self
-
-
-@pytest.mark.parametrize("batch_class", [Eager, Doubtful])
-def test_what_is_asked_too_early_stops_nothing(batch_class):
-    """A constructor or action that asks too early runs again in order."""
-    dataset = Dataset(N, batch_class, preloaded=(np.arange(N), np.zeros(N)))
-    pipeline = dataset.p.init_variable("n", 1).add(1).stop_unless_known()
-
-    assert 7 == len(list(pipeline.gen_batch(6, n_epochs=1, prefetch=3)))
-
-
-@pytest.mark.parametrize(
-    ("steps", "ahead"),
-    [
-        (Pipeline().add(1).draw(), 2),
-        (Pipeline().add(1).update(V("n"), 1).draw(), 1),
-        (Pipeline().add(V("n")), 0),
-        (Pipeline().add(1).draw(save_to=V("n")), 1),
-        (Pipeline().add(1).draw(save_to=B.z), 2),
-        (Pipeline().add(1).call(print), 1),
-        (Pipeline().add_namespace({"f": len}).add(1).f(B.x, save_to=B.n), 2),
-        (Pipeline().add_namespace({"f": len}).add(1).f(B.x), 1),
-        (Pipeline().add(1) * 2 + Pipeline().add(V("n")) * 2, 1),
-        (Pipeline().add(1).rebatch(3).add(1), 1),
-        (Pipeline().add(F(len)(B.x)), 0),
-        (Pipeline().add(1).add(D.size), 2),
-        (Pipeline().draw().add(D.step).update(D.step, D.step * 2), 1),
-        (Pipeline().draw() + (Pipeline().add(D.step) @ 0.5) + Pipeline().rebatch(3).update(D.step, 2), 1),
-    ],
-)
-def test_steps_up_to_the_first_that_depends_on_order_are_done_ahead(steps, ahead):
-    """Steps with variables, models or side effects are not prefetched."""
-    pipeline = steps << rows()
-
-    assert ahead == PipelineRun(pipeline, PipelinePlan(N, 6), [], RunOptions(), {}).upto
 
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
@@ -149,6 +66,15 @@ def test_what_cannot_be_sent_to_processes():
 
     with pytest.raises(TypeError, match="cannot be pickled"):
         dataset.p.add(1).run(2, prefetch=1, target="mpc")
+
+
+def test_actions_in_other_processes_have_no_variables():
+    """An action that asks for one there raises, and says what to do; with ``in_order=True`` it runs here."""
+    pipeline = rows().p.init_variable("n", 1).add_variable()
+
+    with pytest.raises(RuntimeError, match=r"uses v of its pipeline .* mark it with @action\(in_order=True\)"):
+        pipeline.run(6, prefetch=2, target="mpc")
+    assert 1 == next(pipeline.gen_batch(6, prefetch=2)).x[0]
 
 
 def test_what_is_done_in_order_is_not_sent_to_processes():

@@ -32,6 +32,19 @@ class Rows(Batch):
         pass
 
 
+class Model:
+    """A model that knows where it was saved."""
+
+    path = None
+
+    def train(self, x): ...
+
+    def predict(self, x): ...
+
+    def save(self, path):
+        self.path = path
+
+
 def rows(n=N, **attrs):
     return Dataset(n, Rows, preloaded=(np.arange(n), np.zeros(n)), **attrs)
 
@@ -94,19 +107,52 @@ def test_config():
 def test_steps_before_and_after():
     """Steps before and after run once; not after a break out of the loop."""
     seen = []
-    pipeline = (
-        rows().p.before.call(seen.append, "before").after.call(seen.append, "after").call(seen.append, I())
-        .before.init_variable("v", 5)
-    )  # fmt: skip
+    pipeline = rows().p.call(seen.append, I())
+    pipeline.before.call(seen.append, "before").init_variable("v", 5).call(seen.append, V("v"))
+    pipeline.after.call(seen.append, "after")
 
     pipeline.run(5)
-    assert ["before", 0, 1, "after"] == seen
+    assert ["before", 5, 1, 2, "after"] == seen
     assert 5 == pipeline.v("v")
 
     seen.clear()
     for _ in pipeline.gen_batch(5):
         break
-    assert ["before", 0] == seen
+    assert ["before", 5, 1] == seen
+    seen.clear()
+    pipeline.after.run()
+    assert ["after"] == seen
+
+
+def test_declarations_are_statements():
+    """Variables, models, locks, namespaces, configs and options hold where nothing is done with what they return."""
+    pipeline = Pipeline() << rows()
+    pipeline.init_variable("n", 1)
+    pipeline.init_variables({"m": 2})
+    pipeline.init_model("model", source=Model())
+    pipeline.init_lock("one")
+    pipeline.add_namespace({"scaled": lambda x, by: x * by})
+    pipeline.set_config({"model/lr": 0.5}).update_config({"by": 3})
+    pipeline.run_later(5, n_epochs=1)
+    pipeline.before.update(V("n"), 10)
+    pipeline.after.update(V("m"), V("n") + 1).save_model("model", C.path)
+
+    steps = pipeline.scaled(B.x, C("by"), save_to=B.x).update(V("n"), V("n") + 1) << {"path": "there"}
+    steps.run()
+
+    assert (12, 13, "there", 0.5) == (steps.v("n"), steps.v("m"), steps.m("model").path, steps.config["model"]["lr"])
+    assert [0, 3, 6, 9, 12] == steps.next_batch().x.tolist()
+    assert pipeline is pipeline.before.main
+
+
+def test_a_variable_may_be_declared_again():
+    """The last declaration holds, in a pipeline that ran, too."""
+    pipeline = rows().p.init_variable("n", 1).update(V("n"), V("n") + 1)
+
+    pipeline.run(5)
+    pipeline.init_variable("n", 10)
+
+    assert (10, 12) == (pipeline.v("n"), pipeline.run(5).v("n"))
 
 
 def test_rebatch_in_a_sum():

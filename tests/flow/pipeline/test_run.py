@@ -61,17 +61,17 @@ class Rows(Batch):
 
     @action
     def fail_at(self, number, error):
-        if self.iteration == number:
+        if self.iteration == number + 1:
             raise error
         return self
 
-    @action
+    @action(in_order=True)
     def count(self):
         self.pipeline.set_variable("n", self.pipeline.v("n") * 2 + self.iteration)
         self.y = np.full(self.size, self.pipeline.v("n"))
         return self
 
-    @action
+    @action(in_order=True)
     def train(self, name):
         model = self.get_model_by_name(name)
         model.train(self.x)
@@ -125,7 +125,7 @@ def results(pipeline, **options):
     ids=["items", "sometimes", "hidden variable", "variable", "model", "hidden model", "stateful function", "dataset"],
 )
 def test_a_run_gives_the_same_whoever_does_the_work(make, prefetch, target):
-    """Random numbers, variables and models are the same, even if an action asks for them inside its code."""
+    """Random numbers, variables and models are the same, with an action that asks for them inside its code, too."""
     expected = results(make() << rows(), shuffle=3, n_epochs=2)
 
     assert expected == results(make() << rows(), shuffle=3, n_epochs=2, prefetch=prefetch, target=target)
@@ -152,9 +152,9 @@ def test_an_error_keeps_its_place(prefetch, target):
     with pytest.raises(Unlucky, match="no") as error:
         seen.extend(batch.iteration for batch in pipeline.gen_batch(6, n_epochs=1, prefetch=prefetch, target=target))
 
-    assert [0, 1, 2] == seen
+    assert [1, 2, 3] == seen
     assert any(
-        "at step 1 of the pipeline, fail_at, with batch 3 (items 18, 19" in note for note in error.value.__notes__
+        "at step 1 of the pipeline, fail_at, with batch 4 (items 18, 19" in note for note in error.value.__notes__
     )
 
 
@@ -166,8 +166,8 @@ def test_skipping_and_stopping(prefetch, target):
     skipped = rows().p.fail_at(3, SkipBatchException()).gen_batch(6, **options)
     stopped = rows().p.fail_at(3, StopPipeline()).gen_batch(6, **options)
 
-    assert [0, 1, 2, 4, 5, 6] == [batch.iteration for batch in skipped]
-    assert [0, 1, 2] == [batch.iteration for batch in stopped]
+    assert [1, 2, 3, 5, 6, 7] == [batch.iteration for batch in skipped]
+    assert [1, 2, 3] == [batch.iteration for batch in stopped]
 
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
@@ -178,7 +178,7 @@ def test_failing_batches_are_left_out_if_asked(prefetch, target):
     with pytest.warns(RuntimeWarning, match="Unlucky"):
         batches = list(pipeline.gen_batch(6, n_epochs=1, prefetch=prefetch, target=target, ignore_exceptions=True))
 
-    assert [0, 1, 2, 4, 5, 6] == [batch.iteration for batch in batches]
+    assert [1, 2, 3, 5, 6, 7] == [batch.iteration for batch in batches]
 
 
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
@@ -257,7 +257,7 @@ def test_stop_iteration_in_an_action_ends_no_run(prefetch, target):
     with pytest.raises(WorkerError, match="raised StopIteration") as caught:
         rows().p.fail_at(1, StopIteration()).run(6, prefetch=prefetch, target=target)
 
-    assert any("at step 0 of the pipeline, fail_at, with batch 1" in note for note in caught.value.__notes__)
+    assert any("at step 0 of the pipeline, fail_at, with batch 2" in note for note in caught.value.__notes__)
 
 
 class Broken(StandardSampler):

@@ -54,13 +54,23 @@ def test_variables_live_on_unless_they_are_reset():
     )  # fmt: skip
 
     pipeline.run(5).run(5)
-    assert ([0, 1, 0, 1], [0, 1]) == (pipeline.v("all"), pipeline.v("this"))
-    assert [0, 1] == pipeline.run(5, reset="vars").v("all")
+    assert ([1, 2, 1, 2], [1, 2]) == (pipeline.v("all"), pipeline.v("this"))
+    assert [1, 2] == pipeline.run(5, reset="vars").v("all")
     assert [] == pipeline.reset("vars").v("all")
 
 
-@pytest.mark.parametrize("what", ["variables", ["vars", "model"]])
+def test_all_can_be_reset():
+    """'all' and lists of names forget variables and models."""
+    pipeline = rows().p.init_variable("n", 0).update(V("n"), V("n") + 1)
+
+    assert [2, 4, 2, 2, 4] == [
+        pipeline.run(5, reset=what).v("n")
+        for what in (None, "iter", "all", ["variables", "models"], ["models", "iter"])
+    ]
+
+
+@pytest.mark.parametrize("what", ["variable", ["vars", "model"]])
 def test_what_can_be_reset(what):
     """Other names raise."""
-    with pytest.raises(ValueError, match="should be 'iter', 'vars' or 'models'"):
+    with pytest.raises(ValueError, match="should be 'iter', 'variables', 'models' or 'all'"):
         rows().p.run(5, reset=what)

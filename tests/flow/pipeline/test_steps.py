@@ -98,7 +98,7 @@ def test_call_print_and_update(capsys):
     batches = list(pipeline.gen_batch(4, n_epochs=1))
 
     assert ([4, 4, 2], 2, "z") == (seen, pipeline.v("n"), batches[0].z)
-    assert "batch 0;batch 1;batch 2;" == capsys.readouterr().out
+    assert "batch 1;batch 2;batch 3;" == capsys.readouterr().out
     assert [[0, 2, 4, 6], [8, 10, 12, 14], [16, 18]] == values(batches, "y")
 
 

@@ -1,0 +1,127 @@
+"""The steps of a pipeline that run once, before the first batch or after the last."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Self
+
+from ..items.seeds import seed_path
+from .lookup import find_function, functions_of
+from .steps import CallStep, ModelStep, NamedStep, Step, StepContext, UpdateStep, perform
+
+__all__ = ["OncePipeline"]
+
+
+class OncePipeline:
+    """`Pipeline.before` or `Pipeline.after`: what is called here is a step of the pipeline that runs once.
+
+    Steps are functions, models and variables; there is no batch. Each call returns this object, so that calls can be
+    chained; `main` is the pipeline.
+
+    Examples
+    --------
+    >>> from batchup.flow import Dataset, V
+    >>> pipeline = Dataset(4).p.init_variable("n", 0)
+    >>> pipeline.before.print("begin")  # doctest: +ELLIPSIS
+    <before ...>
+    >>> pipeline.after.update(V("n"), V("n") + 10).main.run(2).v("n")
+    begin
+    10
+    """
+
+    def __init__(self, pipeline: Any, when: str) -> None:
+        self.main = self.pipeline = pipeline
+        self._when = when
+
+    def _then(self, step: Step) -> Self:
+        spec = self.main.spec
+        self.main.spec = dataclasses.replace(spec, **{self._when: (*getattr(spec, self._when), step)})
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., OncePipeline]:
+        if name.startswith("_") or "main" not in self.__dict__:
+            raise AttributeError(name)
+        spec = self.main.spec
+        if find_function(name, spec.namespaces, spec.dataset) is None:
+            raise AttributeError(
+                f"there is no function {name!r}; before and after a run there is no batch with actions"
+            )
+
+        def add(*args: Any, save_to: Any = None, **kwargs: Any) -> OncePipeline:
+            return self._then(NamedStep(name, args, kwargs, save_to))
+
+        return add
+
+    def call(self, fn: Callable[..., Any], *args: Any, save_to: Any = None, **kwargs: Any) -> Self:
+        """Call a function, and write the result to `save_to`."""
+        return self._then(CallStep("call", (fn, *args), kwargs, save_to))
+
+    def print(self, *args: Any, **kwargs: Any) -> Self:
+        """Print values."""
+        return self._then(CallStep("print", (print, *args), kwargs))
+
+    def update(self, where: Any, value: Any = None) -> Self:
+        """Write a value to a variable or another place."""
+        return self._then(UpdateStep("update", (value,), save_to=where))
+
+    save_to = update
+
+    def save_model(self, name: Any, *args: Any, **kwargs: Any) -> Self:
+        """Save a model to a file."""
+        return self._then(ModelStep("save_model", (name, *args), kwargs))
+
+    def load_model(
+        self, name: str, model_class: Any = None, mode: str = "dynamic", *args: Any, path: Any = None, **kwargs: Any
+    ) -> Self:
+        """Load a model from a file; see `Pipeline.load_model`."""
+        self.main.load_model(name, model_class, mode, *args, path=path, **kwargs)
+        return self
+
+    def init_variable(self, name: str, default: Any = None, **kwargs: Any) -> Self:
+        """Declare a variable of the pipeline."""
+        self.main.init_variable(name, default, **kwargs)
+        return self
+
+    def init_variables(self, *variables: Any) -> Self:
+        """Declare variables of the pipeline."""
+        self.main.init_variables(*variables)
+        return self
+
+    def init_lock(self, name: str = "lock") -> Self:
+        """Declare a lock of the pipeline."""
+        self.main.init_lock(name)
+        return self
+
+    def init_model(self, name: str, model_class: Any = None, *args: Any, **kwargs: Any) -> Self:
+        """Declare a model of the pipeline."""
+        self.main.init_model(name, model_class, *args, **kwargs)
+        return self
+
+    def import_model(self, name: str, source: Any) -> Self:
+        """Use a model of another pipeline."""
+        self.main.import_model(name, source)
+        return self
+
+    def add_namespace(self, *namespaces: Any) -> Self:
+        """Use the functions of these modules, objects or dicts as steps."""
+        self.main.add_namespace(*namespaces)
+        return self
+
+    def run(self) -> Self:
+        """Do the steps now."""
+        pipeline = self.main
+        pipeline.state.begin(pipeline, pipeline.spec.variables)
+        steps = getattr(pipeline.spec, self._when)
+        perform(None, steps, StepContext(pipeline, functions_of(pipeline.spec), seed_path(0), (0,)))
+        return self
+
+    def __add__(self, other: Any) -> Any:
+        return self.main + other
+
+    def __lshift__(self, other: Any) -> Any:
+        return self.main << other
+
+    def __repr__(self) -> str:
+        names = ", ".join(step.name for step in getattr(self.main.spec, self._when)) or "no steps"
+        return f"<{self._when} {self.main!r}: {names}>"

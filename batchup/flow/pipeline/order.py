@@ -1,0 +1,188 @@
+"""What has to be done in the order of the batches while several are prefetched, and how it waits for its turn.
+
+A step *touches* what it shares with other batches: a variable, the models, a lock, a function that may remember
+something. The steps from the first to the last that touch a thing which some step changes are a *section*: batch after
+batch goes through it. All other steps run ahead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import warnings
+from collections.abc import Hashable, Sequence
+from contextvars import ContextVar
+
+__all__ = [
+    "ANYTHING",
+    "BatchTurns",
+    "OrderPlan",
+    "RunIsOverError",
+    "Section",
+    "Touches",
+    "Turn",
+    "action_ahead",
+    "order_plan",
+    "warn_if_ahead",
+]
+
+ELSEWHERE_TOO = {"dataset", "config"}  # what other processes have, unchanged
+ANYTHING = "anything"  # what an action with in_order=True may touch: every variable, model, lock and dataset
+
+
+@dataclasses.dataclass
+class Touches:
+    """What a step shares with other batches: what it reads only, what it changes, and whether only arguments do so."""
+
+    reads: set[Hashable] = dataclasses.field(default_factory=set)
+    changes: set[Hashable] = dataclasses.field(default_factory=set)
+    in_body: bool = True  # else no more than the arguments are evaluated in order
+
+    @property
+    def everything(self) -> set[Hashable]:
+        """All that it shares."""
+        return self.reads | self.changes
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """The steps `first` to `last`, which batches go through one after the other."""
+
+    first: int
+    last: int
+    arguments_only: bool = False  # of the last step: the next batch need not wait until the step itself is done
+
+
+@dataclasses.dataclass(frozen=True)
+class OrderPlan:
+    """Which steps run ahead in threads, which in processes, and which of them wait for their turn."""
+
+    sections: tuple[Section, ...]
+    in_threads: int  # this many steps are prefetched by threads; the others are done in the loop
+    in_processes: int
+
+
+def order_plan(touches: Sequence[Touches], changed_later: set[Hashable]) -> OrderPlan:
+    """Find the sections. Steps after a `rebatch` change `changed_later`.
+
+    >>> order_plan([Touches(), Touches(changes={"n"}), Touches()], set())
+    OrderPlan(sections=(Section(first=1, last=1, arguments_only=False),), in_threads=3, in_processes=1)
+    """
+    sections = _sections(touches)
+    free = set(range(len(touches)))
+    for each in sections:
+        free -= set(range(each.first, each.last + (not each.arguments_only)))
+    waiting = [number for number, each in enumerate(touches) if _meet(each.everything, changed_later)]
+    in_threads = min([max(free, default=-1) + 1, *waiting])
+    in_threads = min([in_threads, *(each.first for each in sections if each.first < in_threads <= each.last)])
+    here_only = [number for number, each in enumerate(touches) if each.everything - ELSEWHERE_TOO]
+    in_processes = min([in_threads, *here_only, *(each.first for each in sections)])
+    return OrderPlan(tuple(each for each in sections if each.first < in_threads), in_threads, in_processes)
+
+
+def _meet(things: set[Hashable], changes: set[Hashable]) -> bool:
+    return bool(things) and (
+        ANYTHING in changes or ANYTHING in things and bool(changes) or not things.isdisjoint(changes)
+    )
+
+
+def _sections(touches: Sequence[Touches]) -> list[Section]:
+    """For each thing that changes, the steps from the first to the last that touch it; overlapping ones are one."""
+    spans = []
+    for thing in set[Hashable]().union(*(each.changes for each in touches)):
+        using = [number for number, each in enumerate(touches) if _meet(each.everything, {thing})]
+        spans.append((using[0], using[-1]))
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(last, merged[-1][1])
+        else:
+            merged.append((first, last))
+    return [Section(first, last, not touches[last].in_body) for first, last in merged]
+
+
+action_ahead: ContextVar[str] = ContextVar("action", default="")  # the name of the action that runs ahead
+
+
+def warn_if_ahead(what: str) -> None:
+    """Warn if the action that runs here runs ahead of earlier batches, which may change the same thing."""
+    if name := action_ahead.get():
+        warnings.warn(
+            f"the action {name!r} uses {what} while other batches do the same: mark it with @action(in_order=True) to "
+            "do it in the order of the batches, or with in_order=False if the order does not matter",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+class RunIsOverError(Exception):
+    """Ends the work on a batch that nobody will ask for."""
+
+
+class Turn:
+    """Lets batches through one after the other, by number."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._next = 0
+        self._passed: set[int] = set()
+        self._end: float = float("inf")
+
+    def wait(self, number: int) -> None:
+        """Wait until all batches before this one have passed.
+
+        Raises
+        ------
+        RunIsOverError
+            If the run ended before this batch.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._next == number or number > self._end)
+            if number > self._end:
+                raise RunIsOverError
+
+    def done(self, number: int) -> None:
+        """This batch has passed, or never will."""
+        with self._changed:
+            if number >= self._next:
+                self._passed.add(number)
+            while self._next in self._passed:
+                self._passed.remove(self._next)
+                self._next += 1
+            self._changed.notify_all()
+
+    def end(self, number: int) -> None:
+        """Let no batch after this one through."""
+        with self._changed:
+            self._end = min(self._end, number)
+            self._changed.notify_all()
+
+
+class BatchTurns:
+    """The turns of the sections of one run."""
+
+    def __init__(self, sections: Sequence[Section]) -> None:
+        self._first = {each.first: (each, Turn()) for each in sections}
+
+    def begin(self, step: int, number: int) -> Section | None:
+        """Wait for the turn of a batch if a section begins at this step."""
+        if step not in self._first:
+            return None
+        section, turn = self._first[step]
+        turn.wait(number)
+        return section
+
+    def done(self, section: Section, number: int) -> None:
+        """Let the next batch into a section."""
+        self._first[section.first][1].done(number)
+
+    def leave(self, number: int, first: int = 0) -> None:
+        """The batch passes all sections from the step `first` on without doing them."""
+        for section, turn in self._first.values():
+            if section.first >= first:
+                turn.done(number)
+
+    def end(self, number: int = -1) -> None:
+        """Let no batch after this one into any section."""
+        for _, turn in self._first.values():
+            turn.end(number)
