@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import sys
@@ -35,19 +36,21 @@ from .arguments import (
     choose_seed,
     found_shard,
 )
+from .changes import Changes
 from .fetch import FetchJob, FetchResult, Item
 from .in_turn import InTurn
 from .loop import Loop, RunState
 from .plan import Last, Remainder, RunPlan
+from .settable import Settable
 from .skipping import Skipped
 from .stats import LoaderStats
 
 __all__ = ["Loader"]
 
-KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"]
+KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout", "weights"]
 
 
-class Loader(Closing):
+class Loader(Settable, Closing):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
@@ -58,8 +61,8 @@ class Loader(Closing):
     source : data source
         A source that fetches samples by index. A sequential source works, too, but cannot be resumed, sharded or
         prefetched by a pool.
-    batch_size : int
-        Samples per batch.
+    batch_size : int or callable, ``batch_size(epoch) -> int``
+        Samples per batch. A function of the epoch should depend on nothing else.
     shuffle : None, bool, int, SeedSequence, RandomState or Generator, default None
         With an int or a `SeedSequence` as seed, the order of each epoch depends only on the seed and the number of the
         epoch. A generator draws such a seed once, when the loader is made; with True, NumPy's global generator does.
@@ -92,6 +95,9 @@ class Loader(Closing):
         How many samples may be left out in the whole run.
     timeout : float, optional
         How many seconds a loop may wait for one batch.
+    weights : callable, ``weights(epoch) -> array``, optional
+        The weights of each epoch, in place of those of the sampler of the source. It should depend on nothing but the
+        epoch; for weights that follow from the training, see `set_weights`.
 
     Raises
     ------
@@ -117,7 +123,7 @@ class Loader(Closing):
     def __init__(
         self,
         source: Any,
-        batch_size: int,
+        batch_size: int | Callable[[int], int],
         *,
         shuffle: Shuffle = None,
         pool: Literal["threads", "processes"] | int | AbstractWorkerPool | None = None,
@@ -128,22 +134,27 @@ class Loader(Closing):
         on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
         timeout: float | None = None,
+        weights: Callable[[int], Any] | None = None,
         **others: Never,
     ) -> None:
         no_keywords("Loader", others, KEYWORDS)
         self.source = as_data_source(source, "source")
-        self.batch_size = whole("batch_size", batch_size)
+        changes = Changes.of(self.source, batch_size, weights)
+        size = whole("batch_size", batch_size(0) if callable(batch_size) else batch_size)
         finds = isinstance(shard, str) and shard == "auto"
         found = found_shard() if finds else None
         self._shard_is_of = found[2] if found else ""
         self._plan = RunPlan(
-            self.source.plan(self.batch_size).lazy(),
-            self.batch_size,
+            self.source.plan(size).lazy(),
+            size,
             as_rng(shuffle) is not None,
             check_option("last", last, Last),
             check_shard(found and found[:2] if finds else shard),
             check_option("remainder", remainder, Remainder),
+            changes.if_any(),
         )
+        self._plan.length()  # raises if the functions of the epoch do not fit the source
+        self._changes = changes
         self._seed, self._seed_is_given = choose_seed(shuffle)
         self._warned_of_ranks = False
         check_seed(shuffle, self._plan, self._seed_is_given)
@@ -207,7 +218,7 @@ class Loader(Closing):
         return self._loop(itertools.islice(items, whole("n", n, least=0)), None)
 
     def __len__(self) -> int:
-        n = self._plan.length()
+        n = self._plan.length(self._epoch_at_hand())
         if n is None or n == np.inf:
             why = "has no end" if n == np.inf else "ends when the source says so"
             raise TypeError(f"the loader has no len(): its epoch {why}; steps(n) gives n batches")
@@ -257,7 +268,7 @@ class Loader(Closing):
             If the source is sequential, so that it cannot be replayed.
         """
         self._should_replay("has no state to go on from")
-        return run_state.save(self._parameters(), self._seed, self.epoch, self.step, self._plan.shard)
+        return self._state_at(self.epoch, self.step)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume a run at the exact next batch after `state` was saved. This replays the shuffle; no data is loaded.
@@ -271,10 +282,17 @@ class Loader(Closing):
             If the state is of another run: other data, batch size, seed, …. The error says which.
         """
         self._should_replay("has no state to go on from")
-        seed = self._seed if self._seed_is_given else None
-        position, self._seed = run_state.restore(state, self._parameters(), seed, self._plan)
+        seed, epoch = self._seed if self._seed_is_given else None, run_state.epoch_of(state)
+        changes = self._changes.restored(state, epoch)
+        plan = dataclasses.replace(self._plan, changes=changes.if_any())
+        position, self._seed = run_state.restore(state, self._parameters(epoch), seed, plan)
+        self._plan, self._changes = plan, changes
         self._run.resume(position)
         self._end_the_loop()
+
+    def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
+        state = run_state.save(self._parameters(epoch), self._seed, epoch, step, self._plan.shard)
+        return {**state, **self._changes.state(epoch)}
 
     def _rewind(self, epoch: int, step: int) -> None:
         """Be at `step` of `epoch`, because whoever loops got no further, and the rest was only prefetched.
@@ -436,9 +454,10 @@ class Loader(Closing):
         rng = {"shuffle": rng_at(self._seed, self._run.epoch)} if self._plan.shuffled else {}
         return InTurn(self.source.batch_iterator(self.batch_size, **rng), self._run.epoch)
 
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self, epoch: int) -> dict[str, Any]:
         self._fingerprint = self._fingerprint or fingerprint(self._plan.plan.signature())
-        return run_state.parameters(self.source, self._plan, self._fingerprint)
+        fixed = run_state.parameters(self.source, self._plan, self._fingerprint)
+        return {**fixed, **self._changes.parameters(epoch)}
 
     def _warn_of_other_ranks(self) -> None:
         """Say once that all ranks of a process group get the same batches, where nothing shares them out."""

@@ -37,8 +37,13 @@ class RunState:
 
     def begin(self) -> None:
         """A loop over an epoch begins: over the next one, if some of this one was delivered."""
-        if self.step and (self.epoch, self.step) != self._resumed_at:
-            self.epoch, self.step = self.epoch + 1, 0
+        if self.epoch_of_next_loop != self.epoch:
+            self.epoch, self.step = self.epoch_of_next_loop, 0
+
+    @property
+    def epoch_of_next_loop(self) -> int:
+        """The epoch that a loop would be over."""
+        return self.epoch + 1 if self.step and (self.epoch, self.step) != self._resumed_at else self.epoch
 
     def resume(self, position: Position) -> None:
         """Go on from there."""
@@ -77,6 +82,7 @@ class Loop(PullingIterator[Batch]):
         super().__init__(results, if_interrupted=NOTHING)
         self._run = run
         self._epoch = epoch
+        self.is_over_epoch, self.ended = epoch is not None, False
         self._delivered = run.step > 0  # whether there was any batch of this epoch
 
     def _next(self) -> Batch:
@@ -111,13 +117,13 @@ class Loop(PullingIterator[Batch]):
 
     def close(self) -> None:
         """Nobody will ask for more."""
-        results, self._source = self._source, None
+        results, self._source, self.ended = self._source, None, True
         if hasattr(results, "close"):
             results.close()
 
     def _finish(self, now: float) -> None:
         self._run.trace.pause(now)
-        self._source = iter(())
+        self._source, self.ended = iter(()), True
         if self._epoch is not None and self._run.epoch == self._epoch:
             self._run.epoch, self._run.step = self._epoch + 1, 0
         self._epoch = None
