@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..engine.arena import empty
+from ..engine.arena import empty, in_worker
 from ..engine.checks import whole
 from ..engine.tree import Batch
 
@@ -111,14 +112,38 @@ class pad:
     def _padded_along_first(self, arrays: list[Array], rest: tuple[int, ...]) -> tuple[Array, Array | None]:
         """Arrays that differ in their first axis only: one call joins them, with pieces of padding between them."""
         lengths = list(map(len, arrays))
-        most = self._rounded(max(lengths))
-        out: Array = empty((len(arrays), most, *rest), _dtype_of(arrays))
-        padding = _filled((most - min(lengths), *rest), self.value, out.dtype)
+        most, kinds = self._rounded(max(lengths)), set(map(DTYPE, arrays))
+        dtype = kinds.pop() if len(kinds) == 1 else np.result_type(*kinds)
+        padding = _filled((most - min(lengths), *rest), self.value, dtype)
+        shape = len(arrays), most, *rest
+        out = None if kinds or in_worker() else self._joined_bytes(arrays, lengths, padding, shape)
+        if out is None:
+            out = empty(shape, dtype)
+            pieces = self._with_padding(arrays, [padding[: most - n] for n in lengths])
+            np.concatenate(pieces, out=out.reshape(-1, *rest), casting="same_kind")
+        return out, self._mask_of(np.array(lengths), most) if self.mask else None
+
+    def _joined_bytes(
+        self, arrays: list[Array], lengths: list[int], padding: Array, shape: tuple[int, ...]
+    ) -> Array | None:
+        """The same for arrays of one dtype, in half the time where there are many small ones; None if their memory is
+        not that of their values, one after the other."""
+        if padding.dtype.kind not in "biufc":
+            return None
+        filling, row = padding.tobytes(), math.prod(shape[2:]) * padding.itemsize
+        cuts = {n: filling[: (shape[1] - n) * row] for n in set(lengths)}
+        try:
+            joined = bytearray().join(self._with_padding(arrays, map(cuts.__getitem__, lengths)))
+        except TypeError:
+            return None
+        return np.frombuffer(joined, padding.dtype).reshape(shape)
+
+    def _with_padding(self, arrays: list[Any], padding: Iterable[Any]) -> list[Any]:
+        """Each array, with its padding behind it or before it."""
         pieces: list[Any] = [None] * (2 * len(arrays))
         pieces[self.side == "left" :: 2] = arrays
-        pieces[self.side != "left" :: 2] = [padding[: most - n] for n in lengths]
-        np.concatenate(pieces, out=out.reshape(-1, *rest), casting="same_kind")
-        return out, self._mask_of(np.array(lengths), most) if self.mask else None
+        pieces[self.side != "left" :: 2] = padding
+        return pieces
 
     def _mask_of(self, lengths: Array, most: int) -> Array:
         out: Array = empty((len(lengths), most), bool)
