@@ -82,7 +82,7 @@ def test_a_fixed_length():
     ("make", "said"),
     [
         (lambda: pad(side="middle"), '"right" or "left", not \'middle\''),
-        (lambda: pad(value=0.5)(WORDS), "value should fit arrays of int64, but 0.5 does not"),
+        (lambda: pad(value=0.5)(WORDS), "padding value 0.5 does not fit arrays of int64"),
         (lambda: pad()([np.ones(3), np.ones((3, 2))]), "the same number of axes"),
     ],
 )
