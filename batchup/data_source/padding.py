@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import operator
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -39,8 +40,10 @@ class pad:
         tuple, the masks come behind all fields; in a dict the mask of ``"x"`` is called ``"x_mask"``.
     side : {"right", "left"}, default "right"
         Where the padding goes.
-    length : int, optional
-        Pad to this length, in place of that of the longest sample. A longer sample raises an error.
+    length : int or sequence of int, optional
+        Pad to this length, in place of that of the longest sample. Of several, to the first that is long enough, such
+        as those of a `BucketSampler`: ``length=[n for _, n in sampler.shapes(batch_size)]``. A longer sample raises an
+        error.
 
     Examples
     --------
@@ -61,10 +64,13 @@ class pad:
         value: float = 0,
         mask: bool = False,
         side: Literal["right", "left"] = "right",
-        length: int | None = None,
+        length: int | Sequence[int] | None = None,
     ) -> None:
         self.to_multiple = whole("to_multiple", to_multiple)
-        self.length = None if length is None else whole("length", length)
+        self.length = length
+        self._lengths = None if length is None else sorted(whole("length", n) for n in np.atleast_1d(length).tolist())
+        if self._lengths == []:
+            raise ValueError("length should be one length or several, but there is none")
         if side not in ("right", "left"):
             raise ValueError(f'side should be "right" or "left", not {side!r}')
         self.value, self.mask, self.side = value, mask, side
@@ -147,11 +153,11 @@ class pad:
         return out, masks._padded_along_all([np.asarray(mask) for _, mask in parts])[0]
 
     def _rounded(self, longest: int) -> int:
-        if self.length is None:
+        if self._lengths is None:
             return -(-longest // self.to_multiple) * self.to_multiple
-        if longest > self.length:
-            raise ValueError(f"samples should be at most length={self.length} long, not {longest}")
-        return self.length
+        if longest > self._lengths[-1]:
+            raise ValueError(f"samples should be at most length={self._lengths[-1]} long, not {longest}")
+        return self._lengths[bisect.bisect_left(self._lengths, longest)]
 
 
 def _depth(sample: Any) -> int:
