@@ -430,7 +430,11 @@ class JoinedPlan(Plan):
         return _with_weights_of_a_member(self, weights)
 
     def sizes(self, pick: Pick) -> Any:
-        return tuple(plan.sizes(part) for plan, part in zip(self.members, pick, strict=True))
+        each = tuple(plan.sizes(part) for plan, part in zip(self.members, pick, strict=True))
+        if not self.trim or not self.takes_turns:
+            return each
+        least = min(n for leaf, n in zip(tree.leaves(pick), tree.leaves(each), strict=True) if _is_array(leaf))
+        return tree.map_leaves(lambda leaf, n: least if _is_array(leaf) else n, pick, each)
 
     def counts(self, pick: Pick) -> Any:
         if self.trim:
@@ -438,6 +442,8 @@ class JoinedPlan(Plan):
         return tuple(plan.counts(part) for plan, part in zip(self.members, pick, strict=True))
 
     def is_short(self, pick: Pick) -> bool:
+        if self.trim and self.takes_turns:  # parts are cut to the smallest
+            return super().is_short(pick)
         return any(plan.is_short(part) for plan, part in zip(self.members, pick, strict=True))
 
     def are_alike(self, a: Pick, b: Pick) -> bool:

@@ -342,3 +342,16 @@ def test_batches_that_are_moved_ahead_do_not_take_the_change_early():
 
     with Prefetched(told(pool=2), lambda batch: batch, depth=3) as ahead:
         assert list(run(told())) == list(run(ahead))
+
+
+def test_a_mixture_changes_with_the_epoch():
+    """Its length follows from the weights of each epoch, and `len` with it."""
+    ds = ConcatDataSource([[np.arange(12)], [np.arange(100, 104)]], alpha=1)
+    loader = Loader(ds, 4, shuffle=7, weights=lambda epoch: [1, 1 + epoch])
+    found = []
+    for _ in range(3):
+        said = len(loader)
+        x = np.concatenate([x for (x,) in loader])
+        found.append((said, int((x < 100).sum()), int((x >= 100).sum())))
+
+    assert [(2, 4, 4), (2, 2, 4), (2, 1, 4)] == found
