@@ -2,7 +2,7 @@
 # make test      every test, docstring and documented example
 # make test-fast the tests to run while editing: under a minute
 # make coverage  every test, with the lines that none reaches; worker processes are counted too
-# make check     ruff, mypy --strict, the layers, the names and the types that users see
+# make check     ruff, codespell, mypy --strict, the layers, the names and the types that users see
 # make docs      the documentation, into docs/_build/html
 # make bench     the benchmarks, as tables
 # make dist      sdist and wheel, checked and tried in empty environments with the oldest and the newest libraries
@@ -45,6 +45,7 @@ ENGINE_COVERED := 90
 check: $(VENV)/has-test $(VENV)/has-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m codespell_lib batchup benchmarks docs examples tests *.rst
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_layers.py tests/test_layout.py tests/test_names.py tests/typing
 
@@ -90,7 +91,7 @@ $(MADE):
 
 # The tests of what is optional, and the recipes with other libraries, run where those can be installed. torch comes
 # first, by this version, as above; timm is left out, as it brings a torchvision that needs another torch.
-RECIPES := accelerate albumentations lightning monai numba omegaconf optuna tables torchmetrics
+RECIPES := accelerate albumentations jax[cpu] keras lightning monai numba omegaconf optuna skorch tables torchmetrics
 
 $(VENV)/has-test: $(MADE) setup.cfg setup.py pyproject.toml
 	$(if $(OPTIONAL),-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0)

@@ -350,7 +350,19 @@ class BatchStream(WorkStream):
         timeout: float | None,
     ) -> None:
         self._fetch, self._epoch, self._worker_seed = fetch, epoch, worker_seed
+        self._is_closed = False
         super().__init__(engine, _tasks(fetch, worker_seed, picks, 0), depth, timeout, _at_batch)
+
+    def __len__(self) -> int:
+        """The number of batches that are left."""
+        return 0 if self._is_closed else self._epoch.left_after(self._number + 1)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._is_closed = True
+        super().close()
 
     def state_dict(self) -> dict[str, Any]:
         """The position of this iterator, as in `BatchIterator.state_dict`. Batches count when they are delivered.
@@ -378,6 +390,7 @@ class BatchStream(WorkStream):
                 whole("noise of the state", noise[0], least=0),
                 whole("noise of the state", noise[1], least=0),
             )
+        self._is_closed = False
         self._begin_at(step, _tasks(self._fetch, self._worker_seed, picks, step))
 
 

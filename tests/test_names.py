@@ -28,6 +28,7 @@ NOT_IMPORTED = {
     "PipelinePlan": "the keywords of flow's run, gen_batch and next_batch",
     "RunOptions": "the keywords of flow's run, gen_batch and next_batch",
     "Prefetched": "what to_torch and prefetching return",
+    "Conversions": "the methods of a Loader for frameworks",
     "found_rank": "who says what rank this process has",
 }
 
@@ -39,7 +40,11 @@ PUBLIC = [
     "batchup.errors",
     "batchup.flow",
     "batchup.interop.accelerate",
+    "batchup.interop.jax",
+    "batchup.interop.keras",
     "batchup.interop.lightning",
+    "batchup.interop.sklearn",
+    "batchup.interop.tensorflow",
     "batchup.interop.torch",
     "batchup.loader",
     "batchup.sampling",

@@ -171,3 +171,15 @@ def test_pools_say_what_they_are():
     """And how many workers they have."""
     with WorkerThreadPool(2) as threads, WorkerProcessPool(3) as processes:
         assert "<WorkerThreadPool of 2 threads> <WorkerProcessPool of 3 processes>" == f"{threads} {processes}"
+
+
+def test_a_stream_has_the_length_of_what_is_left():
+    """As without a pool; closed, there is nothing left."""
+    with WorkerThreadPool(1) as pool:
+        stream = pool.parallel_data_source(ArrayDataSource([Y])).batch_iterator(40)
+        lengths = [len(stream), next(stream) and len(stream), len(list(stream)), len(stream)]
+        other = pool.parallel_data_source(ArrayDataSource([Y])).batch_iterator(40)
+        other.close()
+
+        assert ([3, 2, 2, 0], 0) == (lengths, len(other))
+        assert other

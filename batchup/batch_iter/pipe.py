@@ -15,6 +15,7 @@ import numpy as np
 from ..data_source import AbstractDataSource
 from ..engine.checks import INTEGERS, whole
 from ..engine.closing import Closing
+from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.rng import entropy_of
 from .batching import ShouldAdd
 from .combiners import combine_to_arrays
@@ -27,7 +28,7 @@ from .state import PipeState, check_resumable
 __all__ = ["Infinite"]
 
 
-class Infinite(Closing):
+class Infinite(Fixed, Closing):
     """A pipe: items of a source go through functions one at a time, and come out in batches.
 
     Call it, or iterate over it, to get the batches of one epoch. The next call continues where the last one stopped.
@@ -77,6 +78,9 @@ class Infinite(Closing):
     (3, 4, 4) [1 1 1]
     """
 
+    _fixed = dict.fromkeys(
+        ["source", "batch_size", "buffer_size", "combiner", "seed", "batches_per_epoch"], MAKE_A_NEW_ONE
+    )
     _run: PipeRun | None = None
 
     def __init__(
@@ -103,6 +107,7 @@ class Infinite(Closing):
         self._start = self._initial  # where the next run starts
         self._closed_at: PipeState | None = None  # where the last run was when it was closed
         self._lock = threading.RLock()
+        self._fix()
 
     def __call__(self) -> Iterator[Any]:
         """The batches of one epoch. Background work on them starts at once.

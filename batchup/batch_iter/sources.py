@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..data_source import AbstractDataSource, coerce_data_source
 from ..engine.checks import INTEGERS, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, Fixed, read_only
 from ..engine.rng import rng_at
 from ..engine.shuffle import Rng, Shuffle
 from ..engine.tree import length, map_leaves
@@ -91,7 +92,7 @@ def load_by_random_id(
     return Draws(ids, functions, weights, random_state)
 
 
-class Draws:
+class Draws(Fixed):
     """Entries drawn for ever; made by `sample` and `load_by_random_id`. Each iteration starts over.
 
     Parameters
@@ -101,6 +102,8 @@ class Draws:
     weights, random_state
         As for `sample`.
     """
+
+    _fixed = dict.fromkeys(["sequence", "loaders", "cumulated", "random_state"], MAKE_A_NEW_ONE)
 
     def __init__(
         self,
@@ -115,6 +118,7 @@ class Draws:
         self.loaders = loaders
         self.cumulated = None if weights is None else _cumulated(weights, len(sequence))
         self.random_state = _checked(random_state)
+        self._fix()
 
     @property
     def seed(self) -> int | None:
@@ -246,7 +250,7 @@ def _cumulated(weights: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
     probabilities = WeightedSampler(weights).weights
     if len(probabilities) != n:
         raise ValueError(f"there should be one weight per entry: {len(probabilities)} weights, {n} entries")
-    return Inverse(probabilities).cumulated
+    return read_only(Inverse(probabilities).cumulated)
 
 
 def _checked(random_state: Any) -> RandomState:

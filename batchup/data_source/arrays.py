@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from numbers import Number
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import sampling
 from ..engine.checks import kind_of, no_keywords, whole
+from ..engine.fixed import MAKE_A_NEW_ONE
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from ..storage.held import StoredArray, adapted
@@ -50,6 +51,8 @@ class RandomAccessDataSource(AbstractDataSource):
     [[0, 1, 4], [9, 16]]
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = dict.fromkeys(["length", "sampler", "include_indices"], MAKE_A_NEW_ONE)
+
     def __init__(
         self,
         length: int,
@@ -79,6 +82,7 @@ class RandomAccessDataSource(AbstractDataSource):
             )
         self.sampler = sampler
         self.include_indices = include_indices
+        self._fix()
 
     @property
     def is_random_access(self) -> bool:
@@ -152,6 +156,11 @@ class ArrayDataSource(RandomAccessDataSource):
     array([0, 1])
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **RandomAccessDataSource._fixed,
+        **dict.fromkeys(["data", "names"], MAKE_A_NEW_ONE),
+    }
+
     def __init__(
         self,
         data: list[Any] | dict[str, Any],
@@ -160,7 +169,7 @@ class ArrayDataSource(RandomAccessDataSource):
         sampler: sampling.AbstractSampler | None = None,
         include_indices: bool = False,
     ) -> None:
-        self.names = tuple(data) if isinstance(data, dict) else None
+        names = tuple(data) if isinstance(data, dict) else None
         if isinstance(data, dict):
             fields = {f"data[{name!r}]": array for name, array in data.items()}
         elif isinstance(data, list):
@@ -170,14 +179,14 @@ class ArrayDataSource(RandomAccessDataSource):
                 "data should be a list of array-likes, or a dict of them by name, not a "
                 f"{type(data).__name__}: ArrayDataSource([X])"
             )
-        if include_indices and self.names is not None:
-            if "indices" in self.names:
+        if include_indices and names is not None:
+            if "indices" in names:
                 raise ValueError("include_indices gives each batch a field 'indices', but data has one of that name")
-            self.names = ("indices", *self.names)
+            names = ("indices", *names)
         fields = {name: adapted(name, array) for name, array in fields.items()}
         _should_be_fields(list(fields.values()) if isinstance(data, list) else data)
+        self.names, self.data = names, tuple(fields.values())
         super().__init__(_one_length(fields), indices, repeats, sampler, include_indices)
-        self.data = list(fields.values())
 
     def __repr__(self) -> str:
         names = self.names[-len(self.data) :] if self.names else [""] * len(self.data)
@@ -187,7 +196,9 @@ class ArrayDataSource(RandomAccessDataSource):
     @property
     def traits(self) -> Traits:
         plain = all(isinstance(array, (np.ndarray, list, tuple, StoredArray)) for array in self.data)
-        return Traits(takes_keywords=False, may_use_global_rng=not plain or type(self) is not ArrayDataSource)
+        chunks = sum(getattr(array, "whole_chunks", 0) for array in self.data)
+        drawing = not plain or type(self) is not ArrayDataSource
+        return Traits(takes_keywords=False, may_use_global_rng=drawing, whole_chunks=chunks)
 
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
         samples = gather(self.data, indices, self.length, self.include_indices)

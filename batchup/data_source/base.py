@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..engine.checks import kind_of, whole
+from ..engine.fixed import MAKE_A_NEW_ONE
 from ..engine.rng import SeedPath
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
@@ -110,6 +111,8 @@ class MapDataSource(AbstractDataSource):
     (array([0. , 0.1, 0.2, 0.3]),)
     """
 
+    _fixed = dict.fromkeys(["source", "fn", "name"], MAKE_A_NEW_ONE)
+
     def __init__(self, source: Any, fn: Callable[..., Batch]) -> None:
         if not callable(fn):
             raise TypeError(f"fn should be a function from a batch to a batch, not {fn!r}")
@@ -118,6 +121,7 @@ class MapDataSource(AbstractDataSource):
         self.source: AbstractDataSource = source
         self.fn = fn
         self.name = function_name(fn)
+        self._fix()
 
     def __repr__(self) -> str:
         return f"{self.source!r}.map({self.name})"
@@ -187,6 +191,8 @@ class RandomMapDataSource(AbstractDataSource):
         If the source cannot fetch by index, or while iterating, if `fn` returns something that is not a batch.
     """
 
+    _fixed = dict.fromkeys(["source", "fn", "seed", "name"], MAKE_A_NEW_ONE)
+
     def __init__(self, source: Any, fn: Callable[..., Batch], seed: int | None = None) -> None:
         if not callable(fn):
             raise TypeError(f"fn should be a function fn(*batch, rng) that returns a batch, not {fn!r}")
@@ -199,6 +205,7 @@ class RandomMapDataSource(AbstractDataSource):
         self.fn = fn
         self.seed = None if seed is None else whole("seed", seed, least=0)
         self.name = function_name(fn)
+        self._fix()
 
     def __repr__(self) -> str:
         return f"{self.source!r}.random_map({self.name})"

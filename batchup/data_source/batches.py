@@ -13,6 +13,8 @@ from .replay import Epoch
 
 __all__ = ["BatchIterator", "MappedBatches", "SideBySide"]
 
+_NONE: Iterator[Any] = iter(())  # the picks of an iterator that was closed
+
 
 class BatchIterator(PullingIterator[Batch]):
     """One batch per pick of a plan, fetched when it is asked for.
@@ -65,34 +67,50 @@ class BatchIterator(PullingIterator[Batch]):
             raise concurrent_next_error()
         try:
             self._is_in_next = True
-            if self._held is NOTHING:
-                self._held = INTERRUPTED
+            while True:
+                source = self._source
+                if self._held is NOTHING:
+                    self._held = INTERRUPTED
+                    try:
+                        for self._held in source:  # see engine.pulled
+                            break
+                        else:
+                            self._held = NOTHING
+                            if source is not self._source:
+                                continue
+                            raise StopIteration
+                    except Exception:
+                        self._held = NOTHING
+                        raise
+                elif self._held is INTERRUPTED:
+                    raise interrupted_error()
+                pick = self._held
                 try:
-                    for self._held in self._source:  # noqa: B020 - see engine.pulled
-                        break
-                    else:
-                        raise StopIteration
-                except Exception:
-                    self._held = NOTHING
+                    batch = self._fetch(pick)
+                except StopIteration as error:  # would end the loop as if the data were used up
+                    failed = WorkerError("the data raised StopIteration, which would have ended the epoch early")
+                    failed.type_name = "StopIteration"
+                    raise self._located(failed, self._passed(), pick) from error
+                except Exception as error:
+                    if source is self._source:
+                        self._located(error, self._passed(), pick)
                     raise
-            elif self._held is INTERRUPTED:
-                raise interrupted_error()
-            pick = self._held
-            try:
-                batch = self._fetch(pick)
-            except StopIteration as error:  # would end the loop as if the data were used up
-                failed = WorkerError("the data raised StopIteration, which would have ended the epoch early")
-                failed.type_name = "StopIteration"
-                raise self._located(failed, self._passed(), pick) from error
-            except Exception as error:
-                self._located(error, self._passed(), pick)
-                raise
-            # no calls from here on (see engine.pulled)
-            self._number += 1
-            self._held = NOTHING
-            return batch
+                # no calls from here on (see engine.pulled)
+                self._held = NOTHING
+                if source is self._source:  # a signal handler may have loaded a state or called `close` meanwhile
+                    self._number += 1
+                    return batch
         finally:
             self._is_in_next = False
+
+    def __len__(self) -> int:
+        """The number of batches that are left."""
+        if self._epoch is None:
+            raise TypeError("these batches have no len(): they come from a plan of unknown length")
+        return 0 if self._source is _NONE else self._epoch.left_after(self._number + 1)
+
+    def __bool__(self) -> bool:
+        return True
 
     def _passed(self) -> int:
         """The number of the pick that is over."""
@@ -102,7 +120,7 @@ class BatchIterator(PullingIterator[Batch]):
 
     def close(self) -> None:
         """Draw no more picks: the next call ends the iteration."""
-        self._source = iter(())
+        self._source = _NONE
         self._held = NOTHING
 
     def state_dict(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .. import sampling
 from ..engine.checks import INTEGERS, Indices, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.rng import SeedPath
 from ..engine.shuffle import Rng, Shuffle, as_rng
 from ..engine.tree import Batch, Pick
@@ -53,19 +54,22 @@ class ChoiceDataSource(AbstractDataSource):
     [6 7]
     """
 
+    _fixed = dict.fromkeys(["datasets", "stratified", "weights"], MAKE_A_NEW_ONE)
+
     def __init__(self, datasets: Sequence[Any], stratified: bool = False, weights: npt.ArrayLike | None = None) -> None:
         self.datasets = as_members(datasets)
         self.stratified = stratified
-        self.weights = None if weights is None else sampling.normalised("weights", weights)
+        self.weights = None if weights is None else read_only(sampling.normalised("weights", weights))
         if self.weights is not None and stratified:
             raise ValueError("stratified should be False when there are weights: they say how often each source comes")
         if self.weights is not None and len(self.weights) != len(self.datasets):
             raise ValueError(
                 f"there should be one weight per source: {len(self.weights)} weights, {len(self.datasets)} sources"
             )
+        self._fix()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.datasets!r})"
+        return f"{type(self).__name__}({list(self.datasets)!r})"
 
     @property
     def is_random_access(self) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from .. import sampling
 from ..engine import tree
 from ..engine.checks import whole
+from ..engine.fixed import MAKE_A_NEW_ONE
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from .base import AbstractDataSource
@@ -52,6 +53,8 @@ class CompositeDataSource(AbstractDataSource):
     (array([10]), array([0]), array([0, 1, 2]))
     """
 
+    _fixed = dict.fromkeys(["datasets", "flatten", "trim", "batch_sizes"], MAKE_A_NEW_ONE)
+
     def __init__(
         self,
         datasets: Sequence[Any],
@@ -69,9 +72,10 @@ class CompositeDataSource(AbstractDataSource):
         self.trim = trim and self.batch_sizes is None
         if self.trim and any(ds.traits.has_unequal_parts for ds in self.datasets):
             raise ValueError("trim should be False: one of the sources has batch_sizes, so its parts differ in length")
+        self._fix()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.datasets!r})"
+        return f"{type(self).__name__}({list(self.datasets)!r})"
 
     @property
     def is_random_access(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from .. import sampling
 from ..engine import tree
 from ..engine.arena import empty
 from ..engine.checks import INTEGERS, Indices
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.stacking import PLAIN, UnlikeKindsError, common_dtype, concatenate
 from ..engine.tree import Batch, Pick
 from ..errors import noted
@@ -61,6 +62,11 @@ class ConcatDataSource(RandomAccessDataSource):
     [[0, 2, 1, 10], [2, 11, 0, 1]]
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **RandomAccessDataSource._fixed,
+        **dict.fromkeys(["datasets", "ends"], MAKE_A_NEW_ONE),
+    }
+
     def __init__(
         self,
         datasets: Sequence[Any],
@@ -73,11 +79,11 @@ class ConcatDataSource(RandomAccessDataSource):
         alpha: float | None = None,
         stop: sampling.Stop | int | None = None,
     ) -> None:
-        self.datasets = [as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets)]
+        self.datasets = tuple(as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets))
         if not self.datasets:
             raise ValueError("datasets should hold at least one data source, but there is none")
         lengths = [_length_of(ds, i) for i, ds in enumerate(self.datasets)]
-        self.ends = np.cumsum(lengths)
+        self.ends = read_only(np.cumsum(lengths))
         if weights is not None or alpha is not None:
             given = {"indices": indices is not None, "repeats": repeats != 1, "sampler": sampler is not None}
             for name in [name for name, is_given in given.items() if is_given]:
@@ -90,7 +96,8 @@ class ConcatDataSource(RandomAccessDataSource):
     @property
     def traits(self) -> Traits:
         drawing = any(ds.traits.may_use_global_rng for ds in self.datasets)
-        return Traits(takes_keywords=False, may_use_global_rng=drawing)
+        chunks = sum(ds.traits.whole_chunks for ds in self.datasets)
+        return Traits(takes_keywords=False, may_use_global_rng=drawing, whole_chunks=chunks)
 
     def _single(self, index: int) -> Batch:
         """One sample, without the axis of a batch."""

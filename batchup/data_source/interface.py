@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .. import sampling
 from ..engine.checks import whole
+from ..engine.fixed import Fixed
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from .batches import BatchIterator
@@ -20,7 +21,7 @@ from .results import Limited, Progress, concatenated, first, mean, results
 __all__ = ["SourceInterface", "plan_of", "should_be_random_access", "with_shuffle"]
 
 
-class SourceInterface:
+class SourceInterface(Fixed):
     """The methods of all data sources, apart from `map` and `random_map`, which `AbstractDataSource` adds."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.checks import INTEGERS, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.pools import ThreadPool
 from ..engine.stacking import stack
 from .rows import ArrayLike, by_position, is_table
@@ -16,7 +17,7 @@ from .rows import ArrayLike, by_position, is_table
 __all__ = ["ParallelItems"]
 
 
-class ParallelItems:
+class ParallelItems(Fixed):
     """An array-like that fetches the samples of a batch in several threads, one sample at a time.
 
     Use it for samples that are slow to load, such as images that are read and decoded. It replaces the array-like
@@ -53,6 +54,8 @@ class ParallelItems:
            [2, 2]]),)
     """
 
+    _fixed = dict.fromkeys(["items", "workers", "combine"], MAKE_A_NEW_ONE)
+
     def __init__(self, items: ArrayLike, workers: int, combine: Callable[[list[Any]], Any] = list) -> None:
         if is_table(items):
             raise TypeError(
@@ -63,6 +66,7 @@ class ParallelItems:
         self.workers = whole("workers", workers)
         self.combine = combine
         self._pool: tuple[int, ThreadPool] | None = None
+        self._fix()
 
     def __len__(self) -> int:
         return len(self.items)

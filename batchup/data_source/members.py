@@ -16,9 +16,9 @@ from .plan import Plan, Traits
 __all__ = ["as_members", "batches_of", "plans_of", "traits_of_all"]
 
 
-def as_members(datasets: Sequence[Any]) -> list[AbstractDataSource]:
+def as_members(datasets: Sequence[Any]) -> tuple[AbstractDataSource, ...]:
     """The argument `datasets` of a composite or a choice, as data sources."""
-    members = [as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets)]
+    members = tuple(as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets))
     if not members:
         raise ValueError("datasets should hold at least one data source, but there is none")
     return members
@@ -31,6 +31,7 @@ def traits_of_all(datasets: Sequence[AbstractDataSource]) -> Traits:
         takes_keywords=any(traits.takes_keywords for traits in each),
         may_use_global_rng=any(traits.may_use_global_rng for traits in each),
         has_unequal_parts=any(traits.has_unequal_parts for traits in each),
+        whole_chunks=sum(traits.whole_chunks for traits in each),
     )
 
 

@@ -66,12 +66,15 @@ class Traits:
         Whether a fetch may run code that draws from `numpy.random`. Only for plain arrays it surely does not.
     has_unequal_parts : bool, default False
         Whether the parts of a batch differ in length, by `batch_sizes`.
+    whole_chunks : int, default 0
+        In how many chunks the data lies that are read whole, even for one sample, such as compressed ones.
     """
 
     takes_keywords: bool = True
     takes_shuffle: bool = True
     may_use_global_rng: bool = True
     has_unequal_parts: bool = False
+    whole_chunks: int = 0
 
 
 class Plan(abc.ABC):

@@ -88,7 +88,7 @@ class Epoch:
         """
         should_agree(state, {"version": VERSION, **self._parameters()}, ["step", "rng"])
         step = whole("step of the state", state["step"], least=0)
-        n = self.plan.length(shuffled=bool(self.shuffle))
+        n = self._length()
         if step > min(MOST, MOST if n is None else n):
             raise ValueError(f"step of the state should be at most {n}, the number of batches, not {step}")
         if self._rng is not None:
@@ -96,6 +96,17 @@ class Epoch:
         picks = self.picks()
         next_one = list(itertools.islice(picks, step, step + 1))  # now, since others may set the generator later
         return itertools.chain(next_one, picks), step
+
+    def left_after(self, step: int) -> int:
+        """The number of batches after the first `step` ones."""
+        n = self._length()
+        if n is None or n == np.inf:
+            why = "has no end" if n == np.inf else "does not know how many there are"
+            raise TypeError(f"these batches have no len(): the source {why}")
+        return max(0, int(n) - step)
+
+    def _length(self) -> int | float | None:
+        return self.plan.length(shuffled=as_rng(self.shuffle) is not None)
 
     def _parameters(self) -> dict[str, Any]:
         n = self.num_samples()

@@ -171,13 +171,13 @@ def size_of(source: Any) -> int:
 
 def part_of(source: Source, positions: Indices) -> Source:
     """The same source over the samples at these positions."""
-    part: Any = copy.copy(source)
+    part: Any = copy.copy(source)  # its attributes cannot be set any more, so `vars` has to do
     if hasattr(source, "sampler"):
-        part.sampler = sampling.SubsetSampler(part.sampler.map_indices(positions))
+        vars(part)["sampler"] = sampling.SubsetSampler(part.sampler.map_indices(positions))
     elif hasattr(source, "source"):
-        part.source = part_of(part.source, positions)
+        vars(part)["source"] = part_of(part.source, positions)
     else:
-        part.datasets = [part_of(each, positions) for each in part.datasets]
+        vars(part)["datasets"] = tuple(part_of(each, positions) for each in part.datasets)
     made: Source = part
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 __all__ = ["Span", "StageStats", "Trace", "verdict"]
@@ -61,6 +61,8 @@ class Trace:
         The names of the stages of the work.
     keep : int, default 512
         Of how many of the last batches to keep the times.
+    on_chunks : callable, (epoch, hits, misses) -> None, optional
+        Is told of chunks of files that a batch has found in a cache, or read.
 
     Examples
     --------
@@ -71,8 +73,11 @@ class Trace:
     (6.0, 5.0, 5.0, StageStats(name='crop', seconds=1.0))
     """
 
-    def __init__(self, stages: Sequence[str], keep: int = 512) -> None:
+    def __init__(
+        self, stages: Sequence[str], keep: int = 512, on_chunks: Callable[[int, int, int], None] | None = None
+    ) -> None:
         self.stages = tuple(stages)
+        self._on_chunks = on_chunks
         self.batches = 0
         self.seconds = self.waited = self.busy = 0.0
         self.starting = 0.0  # seconds waited for the first batch of the run, while workers started
@@ -88,7 +93,11 @@ class Trace:
         return [Span(*each) for each in self._last]
 
     def add(self, epoch: int, step: int, asked: float, got: float, worker: int, marks: Sequence[float]) -> None:
-        """Add a batch: the fields of a `Span`."""
+        """Add a batch: the fields of a `Span`. Behind the marks there may be two numbers of chunks."""
+        if len(marks) > len(self.stages) + 1:
+            *marks, hits, misses = marks
+            if self._on_chunks is not None:
+                self._on_chunks(epoch, int(hits), int(misses))
         if self._since is None and self.batches:
             self.beginning += got - asked
         elif self._since is None:

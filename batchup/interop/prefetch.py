@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from ..engine.checks import whole
+from ..engine.checks import kind_of, whole
+from ..engine.closing import Closing
 from ..engine.pools import ThreadPool
 from ..engine.stream import WorkStream
 from ..errors import noted
@@ -20,7 +20,7 @@ Place = tuple[int, int]  # an epoch, and how many of its batches were delivered
 
 
 class Ahead(Iterator[Any]):
-    """The batches of a loop, put ahead of whoever asks for them, in one thread.
+    """The batches of a loop, put ahead of their consumer, in one thread.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class _Steps:
             self._stopped, self._held = True, None
 
 
-class Prefetched:
+class Prefetched(Closing):
     """A loader whose batches go through a function ahead of the loop. Its state counts what the loop has got.
 
     Parameters
@@ -124,6 +124,8 @@ class Prefetched:
     """
 
     def __init__(self, loader: Any, put: Callable[[Any], Any], depth: int = 2) -> None:
+        if not callable(put):
+            raise TypeError(f"put should be a function of a batch, not {kind_of(put)}")
         self.loader, self._put = loader, put
         self._depth = whole("depth", depth)
         self._pool: ThreadPool | None = None
@@ -149,6 +151,10 @@ class Prefetched:
         """The next `n` batches, from where the loader is, across the borders of epochs."""
         self._stop()
         return self._over(self.loader.steps(n))
+
+    def batch(self, epoch: int, step: int) -> Any:
+        """One batch of the run, fetched and put here and now. The loader stays where it is."""
+        return self._put(self.loader.batch(epoch, step))
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -195,14 +201,6 @@ class Prefetched:
             self._pool.close()
             self._pool = None
         self.loader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _over(self, loop: Iterator[Any]) -> Iterator[Any]:
         loader = self.loader

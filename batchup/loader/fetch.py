@@ -12,17 +12,17 @@ from ..data_source import AbstractDataSource, Batch, Pick
 from ..engine import tree
 from ..engine.global_rng import seed_globals
 from ..errors import noted
-from .plan import PaddedPick
-from .skipping import Skipped, SkippedFrom, without_failing
+from ..storage.cache import chunks_noted
+from .plan import Item, PaddedPick
+from .skipping import Retried, Skipped, SkippedFrom, without_failing
 
-__all__ = ["FetchJob", "FetchResult", "Item"]
-
-Item: TypeAlias = tuple[Pick, int, int]  # a pick, its epoch and its step
+__all__ = ["FetchJob", "FetchResult"]
 
 # A batch (None if all of its samples were left out), its epoch and step, the thread that fetched it, the times when its
-# stages began and ended, and the samples that were left out. A plain tuple: a named one takes a third of a microsecond
-# longer to make, and has to be pickled on its way from a worker process.
-FetchResult: TypeAlias = tuple[Batch | None, int, int, int, tuple[float, ...], tuple[Skipped, ...]]
+# stages began and ended, and the samples that were left out, or that it took a second attempt. A plain tuple: a named
+# one takes a third of a microsecond longer to make, and has to be pickled on its way from a worker process. Behind the
+# times there are two more numbers, if there are any: how many chunks of files were in a cache, and how many were read.
+FetchResult: TypeAlias = tuple[Batch | None, int, int, int, tuple[float, ...], tuple[Skipped | Retried, ...]]
 
 
 class FetchJob:
@@ -53,8 +53,9 @@ class FetchJob:
         valid = counts = None
         if type(pick) is PaddedPick:
             pick, valid, counts = pick
+        chunks_noted()  # those of others
         times = [time.perf_counter()]
-        skipped: tuple[Skipped, ...] = ()
+        skipped: tuple[Skipped | Retried, ...] = ()
         try:
             if self.seed is not None:
                 self._seed_globals(epoch, step)
@@ -68,7 +69,9 @@ class FetchJob:
             times = [times[0]] + [time.perf_counter()] * len(stages)
         if valid is not None and batch is not None:
             batch = _with_valid(batch, tree.map_leaves(_first_of, valid, counts), counts)
-        return batch, epoch, step, threading.get_native_id(), tuple(times), skipped
+        chunks = chunks_noted()
+        marks = (*times, *chunks) if any(chunks) else tuple(times)
+        return batch, epoch, step, threading.get_native_id(), marks, skipped
 
     def _seed_globals(self, epoch: int, step: int) -> None:
         if self.seed is not None:

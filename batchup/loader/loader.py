@@ -9,7 +9,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, Never
+from typing import Any, ClassVar, Literal, Never
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from ..data_source import Batch, BatchIterator
 from ..data_source.coerce import as_data_source
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
-from ..engine.closing import Closing
+from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.global_rng import drawn_seed, globals_kept
 from ..engine.pools import cores
+from ..engine.position import Position
 from ..engine.rng import entropy_of, rng_at
 from ..engine.shuffle import Shuffle, as_rng
 from ..engine.stream import DEPTH_PER_WORKER, WorkStream, seconds
@@ -37,10 +38,12 @@ from .arguments import (
     found_shard,
 )
 from .changes import Changes
-from .fetch import FetchJob, FetchResult, Item
+from .chunks import ADVICE, ChunkReads
+from .conversions import Conversions
+from .fetch import FetchJob, FetchResult
 from .in_turn import InTurn
-from .loop import Loop, RunState
-from .plan import Last, Remainder, RunPlan
+from .loop import Loop, RunState, Wanted, WithoutSamples, none_could_be_fetched
+from .plan import Item, Last, Remainder, RunPlan
 from .settable import Settable
 from .skipping import Skipped
 from .stats import LoaderStats
@@ -50,7 +53,7 @@ __all__ = ["Loader"]
 KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout", "weights"]
 
 
-class Loader(Settable, Closing):
+class Loader(Fixed, Settable, Conversions):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
@@ -90,9 +93,11 @@ class Loader(Settable, Closing):
         repeats is ``valid``). "uneven" gives all of them, so some ranks have one batch fewer.
     on_error : {"raise", "skip"}, default "raise"
         What to do with a sample that cannot be fetched: raise its error, or leave the sample out of its batch and list
-        it in `skipped`.
+        it in `skipped`. A batch without any good sample is left out; with a shard, unless `remainder` is "uneven", one
+        of the next epoch takes its place (with ``last="pad"`` none of it is ``valid``), so that all ranks have the same
+        number of batches.
     max_skipped : int, default 100
-        How many samples may be left out in the whole run.
+        How many different samples may be left out in the whole run, even if it is resumed.
     timeout : float, optional
         How many seconds a loop may wait for one batch.
     weights : callable, ``weights(epoch) -> array``, optional
@@ -120,6 +125,14 @@ class Loader(Settable, Closing):
     [[4, 3], [2, 0], [1]]
     """
 
+    _fixed: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(["source", *KEYWORDS], MAKE_A_NEW_ONE),
+        "batch_size": "set_batch_size changes it from the next epoch on",
+        "weights": "set_weights changes them from the next epoch on",
+        **dict.fromkeys(["epoch", "step"], "load_state_dict moves to another position"),
+        "skipped": "load_state_dict goes back to what was left out until then",
+    }
+
     def __init__(
         self,
         source: Any,
@@ -139,7 +152,7 @@ class Loader(Settable, Closing):
     ) -> None:
         no_keywords("Loader", others, KEYWORDS)
         self.source = as_data_source(source, "source")
-        changes = Changes.of(self.source, batch_size, weights)
+        self._changes = Changes.of(self.source, batch_size, weights)
         size = whole("batch_size", batch_size(0) if callable(batch_size) else batch_size)
         finds = isinstance(shard, str) and shard == "auto"
         found = found_shard() if finds else None
@@ -151,17 +164,18 @@ class Loader(Settable, Closing):
             check_option("last", last, Last),
             check_shard(found and found[:2] if finds else shard),
             check_option("remainder", remainder, Remainder),
-            changes.if_any(),
+            self._changes.if_any(),
         )
         self._plan.length()  # raises if the functions of the epoch do not fit the source
-        self._changes = changes
         self._seed, self._seed_is_given = choose_seed(shuffle)
         self._warned_of_ranks = False
         check_seed(shuffle, self._plan, self._seed_is_given)
         self._skips = check_option("on_error", on_error, Literal["raise", "skip"]) == "skip"
         self._timeout = seconds(timeout)
         self._depth = None if depth is None else whole("depth", depth)
-        self._run = RunState(Trace(self.source._stages), whole("max_skipped", max_skipped, least=0))
+        self._chunks = ChunkReads(self.source)
+        trace = Trace(self.source._stages, on_chunks=self._chunks.note)
+        self._run = RunState(trace, whole("max_skipped", max_skipped, least=0))
         check_sequential(self.source, self._plan, pool, self._skips)
         self._shared: Any = None  # the token of the job that is shared with the workers
         self._current_loop: Callable[[], Loop | None] = lambda: None  # a weak reference
@@ -169,6 +183,7 @@ class Loader(Settable, Closing):
         self._pool, self._owns_pool = choose_pool(pool)  # last, so that wrong arguments start no workers
         if not self._plan.shuffled and (self._plan.plan.draws or self._seeds_workers()):
             self._seed = drawn_seed()  # so that two loaders differ, and numpy.random.seed decides about both
+        self._fix()
 
     @property
     def epoch(self) -> int:
@@ -182,7 +197,7 @@ class Loader(Settable, Closing):
 
     @property
     def skipped(self) -> list[Skipped]:
-        """The samples that were left out so far, with the epoch, step, index and error of each."""
+        """The samples that were left out so far, each once: when it failed first, its index and its error."""
         return self._run.skipped
 
     def __iter__(self) -> Iterator[Batch]:
@@ -190,8 +205,10 @@ class Loader(Settable, Closing):
         self._should_be_open()
         self._warn_of_other_ranks()
         self._run.begin()
-        replays = self.source.is_random_access
-        return self._loop(self._items(self._run.epoch, self._run.step) if replays else iter(()), self._run.epoch)
+        epoch, step, n = self._run.epoch, self._run.step, self._plan.length(self._run.epoch)
+        left = None if n is None or n == np.inf else max(0, int(n) - step)
+        items = self._plan.items(self._seed, epoch, step) if self.source.is_random_access else iter(())
+        return self._loop(items, epoch, left, self._filling if self._plan.has_equal_ranks else None)
 
     def steps(self, n: int) -> Iterator[Batch]:
         """The next `n` batches from the current position, across the ends of epochs.
@@ -214,8 +231,9 @@ class Loader(Settable, Closing):
         """
         self._should_be_open()
         self._should_replay("has no plan to go on in")
-        items = self._items_from(self._run.epoch, self._run.step)
-        return self._loop(itertools.islice(items, whole("n", n, least=0)), None)
+        n = whole("n", n, least=0)
+        wanted = Wanted(self._plan.items_from(self._seed, self._run.epoch, self._run.step), n)
+        return self._loop(wanted, None, n, self._filling if self._plan.has_equal_ranks else wanted.one_more)
 
     def __len__(self) -> int:
         n = self._plan.length(self._epoch_at_hand())
@@ -244,12 +262,14 @@ class Loader(Settable, Closing):
         """
         self._should_replay("fetches no single batches")
         epoch = whole("epoch", epoch, least=0)
-        item = next(self._items(epoch, whole("step", step, least=0)), None)
+        item = next(self._plan.items(self._seed, epoch, whole("step", step, least=0)), None)
         if item is None:
-            n = sum(1 for _ in self._items(epoch, 0))
+            n = sum(1 for _ in self._plan.items(self._seed, epoch))
             raise IndexError(f"step should be below {n}, the number of batches in epoch {epoch}, not {step}")
         with globals_kept():
             batch, *_, skipped = next(BatchIterator(self._job(self._worker_seed()), iter([item]), located=_at_item))
+        if batch is None and self._plan.has_equal_ranks:
+            batch = self._filling(epoch, step)
         if batch is None:
             what = f"batch {step} of epoch {epoch}"
             raise ValueError(f"{what} should have a sample that can be fetched, but it has none: {skipped}")
@@ -270,6 +290,11 @@ class Loader(Settable, Closing):
         self._should_replay("has no state to go on from")
         return self._state_at(self.epoch, self.step)
 
+    def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
+        run, shard = self._run, self._plan.shard
+        state = run_state.save(self._parameters(epoch), self._seed, epoch, step, shard, run.failing)
+        return {**state, **self._changes.state(epoch)}
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume a run at the exact next batch after `state` was saved. This replays the shuffle; no data is loaded.
 
@@ -285,14 +310,31 @@ class Loader(Settable, Closing):
         seed, epoch = self._seed if self._seed_is_given else None, run_state.epoch_of(state)
         changes = self._changes.restored(state, epoch)
         plan = dataclasses.replace(self._plan, changes=changes.if_any())
-        position, self._seed = run_state.restore(state, self._parameters(epoch), seed, plan)
+        position, self._seed, failing = run_state.restore(state, self._parameters(epoch), seed, plan)
         self._plan, self._changes = plan, changes
-        self._run.resume(position)
+        self._run.resume(position, failing)
         self._end_the_loop()
 
-    def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
-        state = run_state.save(self._parameters(epoch), self._seed, epoch, step, self._plan.shard)
-        return {**state, **self._changes.state(epoch)}
+    def resume(self) -> Iterator[Batch]:
+        """The rest of the current epoch: use it where a loop was interrupted, by an error or by Ctrl-C.
+
+        Returns
+        -------
+        iterator of batches
+            From the first batch on that was not delivered. Between two epochs, all of the next epoch.
+
+        Examples
+        --------
+        >>> loader = Loader([np.arange(5)], batch_size=2)
+        >>> for (x,) in loader:
+        ...     break
+        >>> [x.tolist() for (x,) in loader.resume()]
+        [[2, 3], [4]]
+        """
+        self._should_replay("has no plan to go on in")
+        self._rewind(self.epoch, self.step)
+        self._run.resume(Position(self.epoch, self.step), self._run.failing)
+        return iter(self)
 
     def _rewind(self, epoch: int, step: int) -> None:
         """Be at `step` of `epoch`, because whoever loops got no further, and the rest was only prefetched.
@@ -303,35 +345,6 @@ class Loader(Settable, Closing):
         self._end_the_loop()
         self._run.epoch, self._run.step = whole("epoch", epoch, least=0), whole("step", step, least=0)
 
-    def to_torch(self, device: Any = None, pin_memory: bool | None = None, dtype: Any = None) -> Any:
-        """The same batches as PyTorch's tensors, moved to a device ahead of the loop.
-
-        Tensors share the memory of the arrays. Strings, objects, lists and numbers are left as they are.
-
-        Parameters
-        ----------
-        device : torch.device or str, optional
-            Where to move the batches to. Without one they stay on the CPU.
-        pin_memory : bool, optional
-            Whether to copy batches to pinned memory first. By default, where they are moved to a GPU. Without a GPU
-            there is none, and nothing is said.
-        dtype : torch.dtype, optional
-            The type of floating-point tensors; others keep theirs.
-
-        Returns
-        -------
-        TensorLoader or Prefetched
-            Iterated as the loader is, with its state: that counts what the loop has got, not what was moved ahead.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If PyTorch is not installed.
-        """
-        from ..interop.torch import to_torch  # the one way up: what knows about frameworks is imported on use
-
-        return to_torch(self, device, pin_memory, dtype, self._depth or 2)
-
     def stats(self) -> LoaderStats:
         """What was delivered so far, and where the time went.
 
@@ -341,8 +354,17 @@ class Loader(Settable, Closing):
         """
         trace = self._run.trace
         pool = {"workers": 0} if self._pool is None else self._pool.engine.stats()
+        pool |= {"chunk_hits": self._chunks.hits, "chunk_misses": self._chunks.misses}
+        run = self._run
         return LoaderStats(
-            trace.batches, trace.seconds, trace.waited, trace.busy, trace.of_stages(), len(self.skipped), **pool
+            trace.batches,
+            trace.seconds,
+            trace.waited,
+            trace.busy,
+            trace.of_stages(),
+            len(run.failing),
+            retried=run.retried,
+            **pool,
         )
 
     def explain(self) -> str:
@@ -355,7 +377,8 @@ class Loader(Settable, Closing):
         """
         workers = 0 if self._pool is None else self._pool.engine.workers
         isolated = self._pool is not None and self._pool.engine.isolated
-        return verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
+        said = verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
+        return f"{said}; {self._chunks.repeated}: {ADVICE}" if self._chunks.repeated else said
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Plot the last batches over time: when the loop waited, what each worker did, and how many batches were ready.
@@ -399,33 +422,30 @@ class Loader(Settable, Closing):
         if self._run.closed:
             raise PoolClosedError("the loader is closed")
 
-    def _loop(self, items: Iterator[Item], epoch: int | None) -> Iterator[Batch]:
+    def _loop(
+        self, items: Iterator[Item], epoch: int | None, n: int | None, filling: WithoutSamples | None
+    ) -> Iterator[Batch]:
         self._end_the_loop()
         self._run.trace.pause()
-        loop = Loop(self._run, self._results(items), epoch)
+        loop = Loop(self._run, self._results(items), epoch, n, filling, self._why_empty)
         self._current_loop = weakref.ref(loop)
         return loop
+
+    def _why_empty(self) -> str | None:
+        return self._plan.at(self._run.epoch).why_empty(self.source.num_samples())
+
+    def _filling(self, epoch: int, step: int) -> Batch:
+        """A batch in place of one that has no sample left, so that all ranks have the same number of batches."""
+        for item in self._plan.fillings(self._seed, epoch, step):
+            batch, *_ = next(self._results(iter([item])))
+            if batch is not None:
+                return batch
+        raise none_could_be_fetched(epoch + 1, next(reversed(self.skipped), None))
 
     def _end_the_loop(self) -> None:
         loop = self._current_loop()
         if loop is not None:
             loop.close()
-
-    def _items(self, epoch: int, step: int) -> Iterator[Item]:
-        """The plan of one epoch, from `step` on."""
-        for i, pick in enumerate(self._plan.picks(self._seed, epoch, step), step):
-            yield pick, epoch, i
-
-    def _items_from(self, epoch: int, step: int) -> Iterator[Item]:
-        """The plan of all epochs, from a position on."""
-        for each in itertools.count(epoch):
-            n = step if each == epoch else 0
-            empty = n == 0
-            for item in self._items(each, n):
-                empty = False
-                yield item
-            if empty:
-                raise ValueError(f"steps() should be over a source with batches, but epoch {each} has none")
 
     def _results(self, items: Iterator[Item]) -> Iterator[FetchResult]:
         """What the fetch returns for each item, from the pool if there is one."""
@@ -435,7 +455,7 @@ class Loader(Settable, Closing):
             return BatchIterator(self._job(None), items, located=_at_item)
         engine = self._pool.engine
         job = self._shared = engine.share(self._job(self._worker_seed()), self._shared)
-        tasks = ((job, (item,)) for item in items)
+        tasks = zip(itertools.repeat(job), zip(items, strict=False), strict=False)  # unlike a generator, it can go on
         return WorkStream(engine, tasks, self._depth or DEPTH_PER_WORKER * engine.workers, self._timeout, _at_task)
 
     def _worker_seed(self) -> int | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias, TypeVar
 
 from ..engine.position import Position
 from ..engine.pulled import NOTHING, PullingIterator
@@ -12,9 +13,12 @@ from ..engine.trace import Trace
 from ..engine.tree import Batch
 from ..errors import PoolClosedError, TooManySkipped
 from .fetch import FetchResult
-from .skipping import Skipped
+from .skipping import Retried, Skipped
 
-__all__ = ["Loop", "RunState"]
+__all__ = ["Loop", "RunState", "Wanted", "WithoutSamples", "none_could_be_fetched"]
+
+T = TypeVar("T")
+WithoutSamples: TypeAlias = Callable[[int, int], Batch | None]  # of an epoch and a step
 
 
 class RunState:
@@ -32,39 +36,91 @@ class RunState:
         self._noted_at: tuple[int, int] | None = None
         self.closed = False
         self.trace = trace
-        self.skipped: list[Skipped] = []
+        self.retried = 0  # batches that could be fetched at the second attempt
+        self._failing: dict[Any, Skipped | None] = {}  # each sample once; None: known from a state
         self._max_skipped = max_skipped
+        self._warned: set[type] = set()
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """The samples that were left out, each once."""
+        return [each for each in self._failing.values() if each is not None]
+
+    @property
+    def failing(self) -> list[Any]:
+        """The indices of all samples that were left out in this run, those before it was resumed included."""
+        return list(self._failing)
 
     def begin(self) -> None:
         """A loop over an epoch begins: over the next one, if some of this one was delivered."""
-        if self.epoch_of_next_loop != self.epoch:
-            self.epoch, self.step = self.epoch_of_next_loop, 0
+        self.epoch, self.step = self.upcoming()
 
-    @property
-    def epoch_of_next_loop(self) -> int:
-        """The epoch that a loop would be over."""
-        return self.epoch + 1 if self.step and (self.epoch, self.step) != self._resumed_at else self.epoch
+    def upcoming(self) -> tuple[int, int]:
+        """Where the next loop over an epoch begins."""
+        here = self.epoch, self.step
+        return (self.epoch + 1, 0) if self.step and here != self._resumed_at else here
 
-    def resume(self, position: Position) -> None:
-        """Go on from there."""
+    def resume(self, position: Position, failing: Iterable[Any] | None = None) -> None:
+        """Go on from there. `failing` are the samples that were left out until then; None: all so far."""
         self.epoch, self.step = position.epoch, position.step
         self._resumed_at = position.epoch, position.step
         self._noted_at = None
+        if failing is not None:
+            self._failing = {sample: self._failing.get(sample) for sample in failing}
 
-    def note(self, place: tuple[int, int], skipped: tuple[Skipped, ...]) -> None:
-        """Samples were left out of the batch at `place`."""
+    def note(self, place: tuple[int, int], notes: tuple[Skipped | Retried, ...]) -> None:
+        """Samples were left out of the batch at `place`, or it could be fetched at the second attempt."""
         if place != self._noted_at:  # Ctrl-C may have come since, and the loop have gone on
-            first = not self.skipped
-            self.skipped += skipped
+            for each in notes:
+                if isinstance(each, Retried):
+                    self.retried += 1
+                elif self._failing.get(each.sample) is None:
+                    self._failing[each.sample] = each
             self._noted_at = place
-            if first:
-                said = f"left out a sample that cannot be fetched: {skipped[0]}; all are in loader.skipped"
-                warnings.warn(said, stacklevel=4)
-        if len(self.skipped) > self._max_skipped:
+            self._warn_once(notes[0])
+        if len(self._failing) > self._max_skipped:
             raise TooManySkipped(
-                f"{len(self.skipped)} samples could not be fetched, more than max_skipped={self._max_skipped}; "
-                f"the last: {skipped[-1]}"
+                f"{len(self._failing)} samples could not be fetched, more than max_skipped={self._max_skipped}; "
+                f"the last: {notes[-1]}"
             )
+
+    def _warn_once(self, note: Skipped | Retried) -> None:
+        if type(note) in self._warned:
+            return
+        self._warned.add(type(note))
+        if isinstance(note, Skipped):
+            said = f"left out a sample that cannot be fetched: {note}; all are in loader.skipped"
+        else:
+            said = (
+                f"batch {note.step} of epoch {note.epoch} could be fetched at the second attempt only, after "
+                f"{note.error}; stats().retried counts such batches"
+            )
+        warnings.warn(said, stacklevel=5)
+
+
+class Wanted(Iterator[T]):
+    """The first `n` of some items, and one more in place of each that gave no batch, even after the end.
+
+    >>> wanted = Wanted("abc", 1)
+    >>> list(wanted), wanted.one_more(epoch=0, step=0), list(wanted)
+    (['a'], None, ['b'])
+    """
+
+    def __init__(self, items: Iterable[T], n: int) -> None:
+        self._items, self._left = iter(items), n
+        self._replaced: tuple[int, int] | None = None
+
+    def one_more(self, epoch: int, step: int) -> None:
+        """Give one more, in place of the item at this epoch and step; Ctrl-C may have it called twice."""
+        if (epoch, step) != self._replaced:
+            self._replaced = epoch, step
+            self._left += 1
+
+    def __next__(self) -> T:
+        if self._left <= 0:
+            raise StopIteration
+        self._left -= 1
+        return next(self._items)
 
 
 class Loop(PullingIterator[Batch]):
@@ -76,14 +132,41 @@ class Loop(PullingIterator[Batch]):
     results : iterator of what a `FetchJob` gives
     epoch : int or None
         The epoch that has ended when the loop has.
+    n : int, optional
+        The number of batches, where it is known.
+    without_samples : callable, ``without_samples(epoch, step) -> batch or None``, optional
+        Called where no sample of a batch could be fetched. Returns a batch to give in its place, if there is to be one.
+    if_empty : callable, optional
+        Returns what to warn of if an epoch gives no batch; None if that is as it should be.
     """
 
-    def __init__(self, run: RunState, results: Iterator[FetchResult], epoch: int | None) -> None:
+    def __init__(
+        self,
+        run: RunState,
+        results: Iterator[FetchResult],
+        epoch: int | None,
+        n: int | None = None,
+        without_samples: WithoutSamples | None = None,
+        if_empty: Callable[[], str | None] | None = None,
+    ) -> None:
         super().__init__(results, if_interrupted=NOTHING)
         self._run = run
         self._epoch = epoch
         self.is_over_epoch, self.ended = epoch is not None, False
         self._delivered = run.step > 0  # whether there was any batch of this epoch
+        self._n, self._passed = n, 0
+        self._notes: tuple[Skipped | Retried, ...] = ()  # the last ones
+        self._barren_since: int | None = None  # an epoch, if no batch was delivered since
+        self._without_samples, self._if_empty = without_samples, if_empty
+
+    def __len__(self) -> int:
+        """The number of batches that are left in this loop."""
+        if self._n is None:
+            raise TypeError("this loop has no len(): it is not known where its epoch ends")
+        return 0 if self._source is None else max(0, self._n - self._passed)
+
+    def __bool__(self) -> bool:
+        return True
 
     def _next(self) -> Batch:
         run = self._run
@@ -96,14 +179,19 @@ class Loop(PullingIterator[Batch]):
                     else RuntimeError("this loop has ended: another one has begun since, or a state was loaded")
                 )
             try:
-                batch, epoch, step, worker, marks, skipped = self._pull()
+                batch, epoch, step, worker, marks, notes = self._pull()
             except StopIteration:
                 if self._source is None:  # `close` was called meanwhile
                     continue
                 self._finish(asked)
                 raise
-            if skipped:
-                run.note((epoch, step), skipped)
+            if notes:
+                self._notes = notes
+                run.note((epoch, step), notes)
+            own, counts = batch is not None, batch is not None or self._epoch is not None
+            if not own:
+                self._should_be_few(epoch)
+                batch = self._without_samples and self._without_samples(epoch, step)
             if batch is not None:
                 run.trace.add(epoch, step, asked, time.perf_counter(), worker, marks)
             # no calls from here on (see engine.pulled)
@@ -111,8 +199,11 @@ class Loop(PullingIterator[Batch]):
                 continue
             run.epoch, run.step = epoch, step + 1
             self._held = NOTHING
+            if counts:
+                self._passed += 1
+            if own:
+                self._delivered, self._barren_since = True, None
             if batch is not None:
-                self._delivered = True
                 return batch
 
     def close(self) -> None:
@@ -124,15 +215,30 @@ class Loop(PullingIterator[Batch]):
     def _finish(self, now: float) -> None:
         self._run.trace.pause(now)
         self._source, self.ended = iter(()), True
-        if self._epoch is not None and self._run.epoch == self._epoch:
-            self._run.epoch, self._run.step = self._epoch + 1, 0
-        self._epoch = None
-        self._should_have_delivered()
+        self._passed = self._n or 0
+        ended, self._epoch = self._epoch, None
+        if ended is not None and self._run.epoch == ended:
+            self._run.epoch, self._run.step = ended + 1, 0
+        if ended is not None and not self._delivered:
+            self._should_have_delivered(ended)
 
-    def _should_have_delivered(self) -> None:
-        skipped = self._run.skipped
-        if not self._delivered and skipped and skipped[-1].epoch == self._run.epoch - 1:
-            raise TooManySkipped(
-                f"no sample of epoch {skipped[-1].epoch} could be fetched, so it is hardly the fault of a few of them; "
-                f"the last: {skipped[-1]}"
-            )
+    def _should_have_delivered(self, epoch: int) -> None:
+        if self._notes:
+            raise none_could_be_fetched(epoch, self._notes[-1])
+        why = self._if_empty and self._if_empty()
+        if why:
+            warnings.warn(f"epoch {epoch} gave no batch: {why}", stacklevel=5)
+
+    def _should_be_few(self, epoch: int) -> None:
+        """Raise if a whole epoch gave nothing: across the ends of epochs, this would never end."""
+        if self._barren_since is None:
+            self._barren_since = epoch
+        if epoch > self._barren_since + 1:
+            raise none_could_be_fetched(epoch - 1, self._notes[-1] if self._notes else None)
+
+
+def none_could_be_fetched(epoch: int, last: Skipped | Retried | None) -> TooManySkipped:
+    which = "" if last is None else f"; the last: {last}"
+    return TooManySkipped(
+        f"no sample of epoch {epoch} could be fetched, so it is hardly the fault of a few of them{which}"
+    )

@@ -14,11 +14,12 @@ from ..engine import tree
 from ..engine.rng import SeedPath, entropy_of, rng_at
 from .changes import Changes
 
-__all__ = ["Last", "PaddedPick", "Remainder", "RunPlan", "Seed"]
+__all__ = ["Item", "Last", "PaddedPick", "Remainder", "RunPlan", "Seed"]
 
 Seed: TypeAlias = int | np.random.SeedSequence
 Last: TypeAlias = Literal["keep", "drop", "pad", "wrap"]
 Remainder: TypeAlias = Literal["drop", "pad", "uneven"]
+Item: TypeAlias = tuple[Pick, int, int]  # a pick, its epoch and its step
 
 
 class PaddedPick(NamedTuple):
@@ -84,6 +85,34 @@ class RunPlan:
         world = self.shard[1] if self.shard else 1
         return self._of_this_rank(self._without_short(seed, epoch, self._picks_of_plan(seed, epoch, step * world)))
 
+    def items(self, seed: Seed, epoch: int, step: int = 0) -> Iterator[Item]:
+        """The picks of one epoch that belong to this rank, from `step` on, with their epoch and step."""
+        for i, pick in enumerate(self.picks(seed, epoch, step), step):
+            yield pick, epoch, i
+
+    def items_from(self, seed: Seed, epoch: int, step: int) -> Iterator[Item]:
+        """The items of all epochs, from a position on."""
+        for each in itertools.count(epoch):
+            n = step if each == epoch else 0
+            empty = n == 0
+            for item in self.items(seed, each, n):
+                empty = False
+                yield item
+            if empty:
+                raise ValueError(f"steps() should be over a source with batches, but epoch {each} has none")
+
+    def fillings(self, seed: Seed, epoch: int, step: int) -> Iterator[Item]:
+        """Items to give in place of one that has no sample left: of the next epochs, and none of them valid."""
+        plan = self.at(epoch)  # also for the next ones, as their weights may still be set
+        for later in (epoch + 1, epoch + 2):
+            for pick, *_ in plan.items(seed, later):
+                yield pick._replace(valid=_zeros(pick.valid)) if isinstance(pick, PaddedPick) else pick, epoch, step
+
+    @property
+    def has_equal_ranks(self) -> bool:
+        """Whether all of several ranks should have the same number of batches."""
+        return self.shard is not None and self.shard[1] > 1 and self.remainder != "uneven"
+
     def length(self, epoch: int = 0) -> int | float | None:
         """The number of batches of this rank in an epoch; None if it depends on random numbers."""
         if self.changes is not None:
@@ -94,6 +123,20 @@ class RunPlan:
         rank, world = self.shard
         more = {"drop": 0, "pad": world - 1, "uneven": world - 1 - rank}[self.remainder]
         return (int(n) + more) // world
+
+    def why_empty(self, n: int | float | None) -> str | None:
+        """What to say if an epoch over so many samples has no batch.
+
+        None if there are no samples, or if other ranks may have all of them.
+        """
+        whole = self.plan.length(self.last == "drop", self.shuffled)
+        if n == 0 or (self.shard is not None and self.remainder == "uneven" and whole != 0):
+            return None
+        if self.last == "drop":
+            return f'last="drop" leaves out batches of fewer than {self.batch_size} samples; last="keep" gives them'
+        if self.shard is not None and self.remainder == "drop":
+            return f'it has fewer batches than the {self.shard[1]} ranks; remainder="pad" gives each of them one'
+        return "the source gave none"
 
     def depends_on_seed(self) -> bool:
         """Whether the order of the batches depends on the seed."""

@@ -102,4 +102,4 @@ class Settable:
     def _epoch_at_hand(self) -> int:
         """The epoch of the loop that is going on; or else, of the next one."""
         loop = self._current_loop()
-        return self._run.epoch if loop is not None and not loop.ended else self._run.epoch_of_next_loop
+        return self._run.epoch if loop is not None and not loop.ended else self._run.upcoming()[0]

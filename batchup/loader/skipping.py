@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+import contextlib
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from ..data_source import Batch, Pick
 from ..engine import tree
 from ..errors import noted
 
-__all__ = ["Skipped", "SkippedFrom", "without_failing"]
+__all__ = ["Retried", "Skipped", "SkippedFrom", "without_failing"]
 
 Fetch: TypeAlias = Callable[[Pick], Batch]
+
+CONTEXT = 2  # good samples that a suspect is fetched with: a transform may need more than one sample
 
 
 class Skipped(NamedTuple):
@@ -33,56 +37,128 @@ class Skipped(NamedTuple):
     error: str
 
 
-# The batch (None if no sample is left), the number of valid samples in it, and the samples that were left out.
-SkippedFrom: TypeAlias = tuple[Batch | None, int | None, tuple[Skipped, ...]]
+class Retried(NamedTuple):
+    """A batch that could be fetched at the second attempt, and the error of the first one."""
+
+    epoch: int
+    step: int
+    error: str
+
+
+# The batch (None if no sample is left), the number of valid samples in it, and the samples that were left out; or, if
+# none was, that the second attempt worked.
+SkippedFrom: TypeAlias = tuple[Batch | None, int | tuple[Any, ...] | None, tuple[Skipped | Retried, ...]]
 
 
 def without_failing(
     fetch: Fetch, epoch: int, step: int, pick: Pick, valid: int | tuple[Any, ...] | None, error: Exception
 ) -> SkippedFrom:
-    """Fetch the batch of a pick without the samples that cannot be fetched.
+    """Fetch the batch of a pick again, without the samples that cannot be fetched.
 
     Parameters
     ----------
     fetch : callable, ``fetch(pick) -> batch``
-        Called several times, with parts of the pick.
+        Called several times: with the pick, and with parts of it.
     epoch, step : int
         The batch, for the list of samples that are left out.
     pick : pick
     valid : int, tuple or None
         The number of valid samples in a padded pick; None if the pick is not padded.
     error : Exception
-        The error of the fetch of the whole pick. Raised again if each sample alone can be fetched.
+        The error of the first fetch of the whole pick. Raised again if it is not the fault of a few samples.
     """
+    with contextlib.suppress(Exception):
+        return fetch(pick), valid, (Retried(epoch, step, _described(error)),)
     lengths = {len(leaf) for leaf in tree.leaves(pick) if hasattr(leaf, "__len__")}
     if len(lengths) != 1 or isinstance(valid, tuple):
         noted(error, "no samples could be left out of this batch: its sources give unequal numbers of samples")
         raise error
     n = lengths.pop()
-    failing = dict(_failing(fetch, pick, range(n)))
-    if not failing:
+    own = range(valid or n)  # the samples that are not padding
+    found = _Search(fetch, pick).through(own)
+    if not found.failing or found.is_undecided():
+        noted(error, "no samples were left out of this batch: it is not clear which of them do not fit to the others")
         raise error
-    fetched = [i for i in range(n) if i not in failing]
-    own = range(n if valid is None else valid)  # the samples that are not padding
-    skipped = tuple(Skipped(epoch, step, _sample(pick, i), _described(failing[i])) for i in own if i in failing)
-    if not fetched:
+    good = sorted(found.good)
+    blamed = sorted(found.failing) if valid != 0 else []  # of a batch that only fills up, another rank says it
+    skipped = tuple(Skipped(epoch, step, _sample(pick, i), _described(found.failing[i])) for i in blamed)
+    if not good:
         return None, None, skipped
-    good = [i for i in own if i not in failing]
-    kept = good if valid is None else good + fetched[-1:] * (n - len(good))
-    return fetch(_at(pick, kept)), None if valid is None else len(good), skipped
-
-
-def _failing(fetch: Fetch, pick: Pick, samples: Sequence[int]) -> Iterator[tuple[int, Exception]]:
-    """The samples that cannot be fetched, and their errors, found by bisection."""
+    own_good = good if valid != 0 else []
+    kept = good if valid is None else own_good + good[-1:] * (n - len(own_good))
     try:
-        fetch(_at(pick, samples))
-    except Exception as error:
-        if len(samples) > 1:
-            half = len(samples) // 2
-            yield from _failing(fetch, pick, samples[:half])
-            yield from _failing(fetch, pick, samples[half:])
-        elif samples:
-            yield samples[0], error
+        return fetch(_at(pick, kept)), None if valid is None else len(own_good), skipped
+    except Exception:
+        raise error from None
+
+
+class _Search:
+    """Which samples of a pick can be fetched together, found by bisection.
+
+    A suspect is fetched among good samples, as soon as there are some: what a transform cannot do with a single sample
+    is not the fault of that sample, and a sample of another shape only fails beside the others.
+    """
+
+    def __init__(self, fetch: Fetch, pick: Pick) -> None:
+        self._fetch, self._pick = fetch, pick
+        self.good: list[int] = []
+        self.failing: dict[int, Exception] = {}
+
+    def through(self, samples: Sequence[int]) -> Self:
+        """Sort these samples into good and failing ones. All of them together have failed already."""
+        middle = len(samples) // 2
+        for part in (samples[:middle], samples[middle:]):
+            self._add(part)
+        self._try_pairs(samples)
+        if self.good:
+            self._add_each(list(self.failing))  # they may have been alone before
+        return self
+
+    def is_undecided(self) -> bool:
+        """Whether others fit together that are as many as the good ones. If they are more, they are the good ones."""
+        if not self.good or len(self.failing) < len(self.good):
+            return False
+        other = _Search(self._fetch, self._pick)
+        other._add_each(list(self.failing))
+        other._add_each(self.good)
+        if len(other.good) > len(self.good):
+            self.good, self.failing = other.good, other.failing
+            return False
+        return len(other.good) == len(self.good) and set(other.good) != set(self.good)
+
+    def _add(self, samples: Sequence[int]) -> None:
+        error = self._error_of(samples) if len(samples) else None
+        if error is None:
+            self.good += samples
+            for i in samples:
+                self.failing.pop(i, None)
+        elif len(samples) == 1:
+            self.failing[samples[0]] = error
+        else:
+            middle = len(samples) // 2
+            self._add(samples[:middle])
+            self._add(samples[middle:])
+
+    def _add_each(self, samples: Sequence[int]) -> None:
+        for i in samples:
+            self._add([i])
+
+    def _try_pairs(self, samples: Sequence[int]) -> None:
+        """If each sample fails alone: two near to each other, since a transform may need two of them."""
+        for apart, i in itertools.product(range(1, min(4, len(samples) - 1)), range(len(samples))):
+            if not self.good:
+                self._add_if_good([samples[i - apart], samples[i]])
+
+    def _add_if_good(self, samples: Sequence[int]) -> None:
+        if self._error_of(samples) is None:
+            self._add(samples)
+
+    def _error_of(self, samples: Sequence[int]) -> Exception | None:
+        try:
+            self._fetch(_at(self._pick, sorted([*self.good[:CONTEXT], *samples])))
+        except Exception as error:
+            return error
+        return None
 
 
 def _at(pick: Pick, samples: Sequence[int]) -> Pick:

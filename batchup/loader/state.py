@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..data_source import AbstractDataSource
 from ..data_source.replay import should_agree
-from ..engine.checks import whole
+from ..engine.checks import INTEGERS, whole
 from ..engine.position import Position
 from ..engine.rng import numbers
 from .arguments import check_shard, world_size
@@ -40,16 +40,33 @@ def epoch_of(state: Any) -> int:
     return epoch if isinstance(epoch, int) and epoch > 0 else 0
 
 
-def save(fixed: Mapping[str, Any], seed: Seed, epoch: int, step: int, shard: tuple[int, int] | None) -> dict[str, Any]:
-    """A state, as plain data for JSON. `fixed` are the `parameters` of the loader."""
+def save(
+    fixed: Mapping[str, Any],
+    seed: Seed,
+    epoch: int,
+    step: int,
+    shard: tuple[int, int] | None,
+    failing: Sequence[Any] = (),
+) -> dict[str, Any]:
+    """A state, as plain data for JSON.
+
+    Parameters
+    ----------
+    fixed : dict
+        The `parameters` of the loader.
+    seed, epoch, step, shard
+    failing : sequence
+        The indices of the samples that were left out so far. Without any, there is no such entry.
+    """
     shard_entry = list(shard) if shard else None
-    return {"seed": _seed_to_plain(seed), "epoch": epoch, "step": step, "shard": shard_entry, **fixed}
+    state = {"seed": _seed_to_plain(seed), "epoch": epoch, "step": step, "shard": shard_entry, **fixed}
+    return {**state, "skipped": _lists(failing)} if failing else state
 
 
 def restore(
     state: Mapping[str, Any], fixed: Mapping[str, Any], given_seed: Seed | None, plan: RunPlan
-) -> tuple[Position, Seed]:
-    """The position and the seed of a state that was saved by a loader like this one.
+) -> tuple[Position, Seed, list[Any]]:
+    """The position, the seed and the samples that were left out of a state that was saved by a loader like this one.
 
     Parameters
     ----------
@@ -80,7 +97,25 @@ def restore(
             f"the state is from within an epoch with a world size of {world_size(saved)}, but here it is "
             f"{world_size(plan.shard)}; the number of ranks can change between two epochs only"
         )
-    return position, seed
+    return position, seed, _samples("skipped of the state", state.get("skipped", []))
+
+
+def _lists(sample: Any) -> Any:
+    """Indices of samples for JSON; with several sources, a list of one index per source."""
+    return int(sample) if isinstance(sample, INTEGERS) else [_lists(each) for each in sample]
+
+
+def _samples(name: str, plain: Any) -> list[Any]:
+    """The inverse of `_lists` for a list of samples.
+
+    >>> _samples("skipped of the state", [[3, 1], 5])
+    [(3, 1), 5]
+    """
+    if not isinstance(plain, (list, tuple)):
+        raise TypeError(f"{name} should be a list of indices of samples, not {plain!r}")
+    return [
+        tuple(_samples(name, each)) if isinstance(each, (list, tuple)) else whole(name, each, least=0) for each in plain
+    ]
 
 
 def _seed_to_plain(seed: Seed) -> Any:

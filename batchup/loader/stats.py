@@ -26,7 +26,7 @@ class LoaderStats:
     stages : tuple of StageStats
         The part of `busy` that each stage took: the fetch, and each transform.
     skipped : int
-        The number of samples that were left out.
+        The number of different samples that were left out, those before a resume included.
     workers : int
         The number of workers in the pool; 0 without a pool.
     restarts : int
@@ -35,6 +35,10 @@ class LoaderStats:
         The number of slots of shared memory that the pool has for batches.
     shared_bytes : int
         The size of the shared memory of the pool, in bytes.
+    retried : int
+        The number of batches that could be fetched at the second attempt only, with ``on_error="skip"``.
+    chunk_hits, chunk_misses : int
+        How often a chunk of a file was in a cache, and how often it was read and decompressed, for these batches.
     """
 
     batches: int
@@ -47,3 +51,6 @@ class LoaderStats:
     restarts: int = 0
     slots: int = 0
     shared_bytes: int = 0
+    retried: int = 0
+    chunk_hits: int = 0
+    chunk_misses: int = 0

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices
+from ..engine.fixed import Fixed
 from ..engine.shuffle import Rng
 
 __all__ = ["AbstractSampler", "num_batches"]
@@ -36,7 +37,7 @@ def num_batches(n: int, batch_size: int) -> int:
     return -(-n // batch_size)
 
 
-class AbstractSampler:
+class AbstractSampler(Fixed):
     """The base class of samplers. To write your own, implement these methods; a sampler holds no data.
 
     `batchup.testing.SamplerContract` tests your sampler.

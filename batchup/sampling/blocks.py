@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..engine.checks import Indices, kind_of, whole
+from ..engine.fixed import MAKE_A_NEW_ONE
 from ..engine.shuffle import Rng
 from .base import AbstractSampler, num_batches
 from .batches import cut
@@ -52,12 +53,15 @@ class BlockSampler(AbstractSampler):
     BlockSampler(200000, block=256, window=32, repeats=1): 3.1% of neighbours are of one block, 0.1% in a full shuffle
     """
 
+    _fixed = dict.fromkeys(["length", "block", "window", "repeats"], MAKE_A_NEW_ONE)
+
     def __init__(self, length: int, block: int, window: int, repeats: int = 1) -> None:
         self.length = whole("length", length, least=0)
         self.block = whole("block", block)
         self.repeats = repeats_of(repeats, self.length)
         self._blocks = num_batches(self.length, self.block)
         self.window = min(whole("window", window), max(self._blocks, 1))
+        self._fix()
 
     @classmethod
     def of(cls, array: Any, window: int = 32, repeats: int = 1) -> Self:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 
@@ -81,6 +82,7 @@ class BucketSampler(AbstractSampler):
     """
 
     has_own_sizes = True
+    _fixed = dict.fromkeys(["lengths", "batch_size", "max_tokens", "window", "multiple", "longer"], MAKE_A_NEW_ONE)
 
     def __init__(
         self,
@@ -91,7 +93,7 @@ class BucketSampler(AbstractSampler):
         multiple: int = 1,
         longer: Longer = "error",
     ) -> None:
-        self.lengths = _lengths_of(lengths)
+        self.lengths = read_only(_lengths_of(lengths))
         self.batch_size = None if batch_size is None else whole("batch_size", batch_size)
         self.max_tokens = None if max_tokens is None else whole("max_tokens", max_tokens)
         self.window, self.multiple = whole("window", window), whole("multiple", multiple)
@@ -101,6 +103,7 @@ class BucketSampler(AbstractSampler):
         self._padded = -(-np.maximum(self.lengths, 1) // self.multiple) * self.multiple
         self._order = self._kept()
         self._made: dict[int, tuple[list[Bucket], Indices]] = {}
+        self._fix()
 
     def num_indices_generated(self) -> int:
         return len(self._order)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from ..engine.checks import INTEGERS, Indices, kind_of, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 from .cycles import Cycles
@@ -59,6 +60,8 @@ class ClassCountSampler(AbstractSampler):
     [[0, 1, 2, 3], [4, 5, 0, 1]]
     """
 
+    _fixed = dict.fromkeys(["codes", "names", "epoch", "counts", "wanted"], MAKE_A_NEW_ONE)
+
     def __init__(
         self,
         y: Any,
@@ -69,7 +72,7 @@ class ClassCountSampler(AbstractSampler):
         epoch: Literal["longest", "shortest"] | int = "longest",
     ) -> None:
         classes = classes_of(y)
-        self.codes, self.names = classes
+        self.codes, self.names = read_only(classes.codes), tuple(classes.names)
         self.epoch = epoch if epoch in ("longest", "shortest") else _batches("epoch", epoch)
         self._members = classes.members()
         self._pairs: tuple[int, int] | None = None
@@ -82,10 +85,11 @@ class ClassCountSampler(AbstractSampler):
             _should_be_counts(counts)
             self._chosen = [class_index(classes, name, "counts") for name in counts]
         self.counts = tuple(counts.values()) if counts is not None else self._pairs
-        self.wanted = None if counts is None else list(counts)
+        self.wanted = None if counts is None else tuple(counts)
         self._shares = counts is not None and any(isinstance(n, (float, np.floating)) for n in counts.values())
         if counts is not None and not self._shares:
             self._counts_of(int(sum(counts.values())))  # refuses too many of a class
+        self._fix()
 
     def num_indices_generated(self) -> int | float | None:
         """How many samples an epoch has; None where `counts` are shares, as it depends on the batch size."""
@@ -218,7 +222,7 @@ def _should_be_counts(counts: Any) -> None:
 
 
 def _pairs_of(
-    classes_per_batch: Any, samples_per_class: Any, names: list[Hashable], members: list[Indices]
+    classes_per_batch: Any, samples_per_class: Any, names: Sequence[Hashable], members: list[Indices]
 ) -> tuple[int, int]:
     if classes_per_batch is None or samples_per_class is None:
         raise TypeError("ClassCountSampler takes counts, or both classes_per_batch and samples_per_class")

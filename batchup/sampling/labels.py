@@ -85,7 +85,7 @@ def _unique(labels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Indices]:
     if labels.dtype.kind in "iu":
         least, most = int(labels.min()), int(labels.max())
         if most - least <= len(labels) + 1000:
-            shifted = (labels - labels.dtype.type(least)).astype(np.intp)
+            shifted = (labels - labels.dtype.type(least)).view(f"u{labels.dtype.itemsize}").astype(np.intp)
             occurs = np.bincount(shifted) > 0
             return np.flatnonzero(occurs) + least, (occurs.cumsum() - 1)[shifted]
     names, codes = np.unique(labels, return_inverse=True)

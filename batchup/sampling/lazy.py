@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices, index_array, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 from .batches import cut
@@ -52,11 +53,15 @@ class LazyShuffleSampler(AbstractSampler):
     3
     """
 
+    _fixed = dict.fromkeys(["length", "indices", "repeats"], MAKE_A_NEW_ONE)
+
     def __init__(self, length: int, repeats: int = 1, indices: npt.ArrayLike | None = None) -> None:
         self.length = whole("length", length, least=0)
-        self.indices = None if indices is None else index_array("indices", indices, below=self.length).copy()
+        chosen = None if indices is None else index_array("indices", indices, below=self.length).copy()
+        self.indices = None if chosen is None else read_only(chosen)
         self._n = self.length if self.indices is None else len(self.indices)
         self.repeats = repeats_of(repeats, self._n)
+        self._fix()
 
     def num_indices_generated(self) -> int | float | None:
         return np.inf if self.repeats == -1 else self._n * self.repeats

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices, index_array
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 
@@ -35,8 +36,10 @@ class MappedSampler(AbstractSampler):
     [[70, 20], [70, 50]]
     """
 
+    _fixed = dict.fromkeys(["sampler", "indices", "has_own_sizes", "takes_weights"], MAKE_A_NEW_ONE)
+
     def __init__(self, sampler: AbstractSampler, indices: npt.ArrayLike) -> None:
-        self.indices = index_array("indices", indices).copy()
+        self.indices = read_only(index_array("indices", indices).copy())
         self.sampler = sampler
         self.has_own_sizes, self.takes_weights = sampler.has_own_sizes, sampler.takes_weights
         try:
@@ -46,6 +49,7 @@ class MappedSampler(AbstractSampler):
             raise type(error)(
                 f"beside indices, a sampler should be over the {n} samples of the subset: {error}"
             ) from None
+        self._fix()
 
     def num_indices_generated(self) -> int | float | None:
         return self.sampler.num_indices_generated()

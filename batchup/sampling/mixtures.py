@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 from .batches import cut
@@ -62,6 +63,7 @@ class MixtureSampler(AbstractSampler):
     12
     """
 
+    _fixed = dict.fromkeys(["sizes", "weights", "stop", "counts"], MAKE_A_NEW_ONE)
     takes_weights = True
 
     def __init__(
@@ -71,11 +73,12 @@ class MixtureSampler(AbstractSampler):
         alpha: float | None = None,
         stop: Stop | int = "first",
     ) -> None:
-        self.sizes = [whole("each of sizes", n, least=0) for n in np.atleast_1d(sizes).tolist()]
-        self.weights = _weights_of(self.sizes, weights, alpha)
+        self.sizes = tuple(whole("each of sizes", n, least=0) for n in np.atleast_1d(sizes).tolist())
+        self.weights = read_only(_weights_of(self.sizes, weights, alpha))
         self.stop = stop if stop in ("first", "all") else _number(stop)
-        self.counts = _counts_of(self.sizes, self.weights.tolist(), self.stop)
+        self.counts = tuple(_counts_of(self.sizes, self.weights.tolist(), self.stop))
         self._ends = np.cumsum(self.sizes)
+        self._fix()
 
     def num_indices_generated(self) -> int:
         return sum(self.counts)
@@ -112,11 +115,11 @@ class MixtureSampler(AbstractSampler):
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{weight:.3g}" for weight in self.weights.tolist())
-        return f"MixtureSampler({self.sizes}, weights=[{shares}], stop={self.stop!r})"
+        return f"MixtureSampler({list(self.sizes)}, weights=[{shares}], stop={self.stop!r})"
 
 
 def _turns(
-    counts: list[int], before: list[int], first: int, key: int, path: tuple[int, ...]
+    counts: Sequence[int], before: list[int], first: int, key: int, path: tuple[int, ...]
 ) -> Iterator[tuple[list[int], npt.NDArray[Any]]]:
     """The source of each sample in random order, in pieces, from that with sample `first` on.
 
@@ -155,7 +158,7 @@ def _turns(
     yield from _turns([n - m for n, m in zip(counts, left, strict=True)], between, first, key, (*path, 1))
 
 
-def _weights_of(sizes: list[int], weights: npt.ArrayLike | None, alpha: float | None) -> npt.NDArray[Any]:
+def _weights_of(sizes: Sequence[int], weights: npt.ArrayLike | None, alpha: float | None) -> npt.NDArray[Any]:
     if weights is not None and alpha is not None:
         raise ValueError("alpha should be left out when there are weights: it makes weights from the sizes")
     if weights is None:
@@ -179,7 +182,7 @@ def _number(stop: Any) -> int:
         raise type(error)(f'stop should be "first", "all" or a number of samples, not {stop!r}') from None
 
 
-def _counts_of(sizes: list[int], shares: list[float], stop: Stop | int) -> list[int]:
+def _counts_of(sizes: Sequence[int], shares: list[float], stop: Stop | int) -> list[int]:
     """How many samples of each source an epoch has.
 
     >>> _counts_of([1000, 90], [0.9, 0.1], "first"), _counts_of([1000, 90], [0.9, 0.1], "all")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices, index_array, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 from .batches import ascending, cut, repeated
@@ -37,9 +38,12 @@ class StandardSampler(AbstractSampler):
     [[0, 4, 3, 1], [2, 3, 0, 2], [1, 4]]
     """
 
+    _fixed = dict.fromkeys(["length", "repeats"], MAKE_A_NEW_ONE)
+
     def __init__(self, length: int, repeats: int = 1) -> None:
         self.length = whole("length", length, least=0)
         self.repeats = repeats_of(repeats, self.length)
+        self._fix()
 
     def num_indices_generated(self) -> int | float | None:
         return np.inf if self.repeats == -1 else self.length * self.repeats
@@ -82,10 +86,13 @@ class SubsetSampler(AbstractSampler):
     [[7, 2], [5]]
     """
 
+    _fixed = dict.fromkeys(["indices", "length", "repeats"], MAKE_A_NEW_ONE)
+
     def __init__(self, indices: npt.ArrayLike, repeats: int = 1) -> None:
-        self.indices = index_array("indices", indices).copy()
+        self.indices = read_only(index_array("indices", indices).copy())
         self.length = len(self.indices)
         self.repeats = repeats_of(repeats, self.length)
+        self._fix()
 
     def num_indices_generated(self) -> int | float | None:
         return np.inf if self.repeats == -1 else self.length * self.repeats
@@ -109,6 +116,8 @@ class SubsetSampler(AbstractSampler):
 
 
 def _permutation(rng: Rng, of: int | Indices) -> Indices:
+    if not isinstance(of, int) and len(of) == 0:
+        return of.copy()  # NumPy does not copy it, and refuses to shuffle what is read-only
     return rng.permutation(of)  # with a type that holds for both kinds of generators
 
 

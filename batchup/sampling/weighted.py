@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices, index_array, whole
+from ..engine.fixed import MAKE_A_NEW_ONE, read_only
 from ..engine.shuffle import Rng
 from .base import AbstractSampler
 from .class_balancing import balancing_weights, class_labels
@@ -57,15 +58,17 @@ class WeightedSampler(AbstractSampler):
     [[3, 1], [0]]
     """
 
+    _fixed = dict.fromkeys(["weights", "length", "num_samples", "replace"], MAKE_A_NEW_ONE)
     takes_weights = True
 
     def __init__(self, weights: npt.ArrayLike, num_samples: int | None = None, replace: bool = True) -> None:
-        self.weights = normalised("weights", weights)
+        self.weights = read_only(normalised("weights", weights))
         self.length = len(self.weights)
         self._num_samples_given = num_samples
         self.num_samples = _number_to_draw(num_samples, replace, self.weights)
         self.replace = bool(replace)
         self._draws = WeightedDraws(self.weights, self.num_samples, self.replace)
+        self._fix()
 
     def num_indices_generated(self) -> int | float:
         """How many samples an epoch has; `numpy.inf` if it never ends."""
@@ -156,8 +159,8 @@ class WeightedSubsetSampler(AbstractSampler):
         num_samples: int | None = None,
         replace: bool = True,
     ) -> None:
-        self.indices = index_array("indices", indices).copy()
-        self.sub_weights = normalised("sub_weights", sub_weights)
+        self.indices = read_only(index_array("indices", indices).copy())
+        self.sub_weights = read_only(normalised("sub_weights", sub_weights))
         self.length = len(self.indices)
         if len(self.sub_weights) != len(self.indices):
             raise ValueError(
@@ -167,6 +170,7 @@ class WeightedSubsetSampler(AbstractSampler):
         self.num_samples = _number_to_draw(num_samples, replace, self.sub_weights)
         self.replace = bool(replace)
         self._draws = WeightedDraws(self.sub_weights, self.num_samples, self.replace)
+        self._fix()
 
     def num_indices_generated(self) -> int | float:
         """How many samples an epoch has; `numpy.inf` if it never ends."""

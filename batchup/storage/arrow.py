@@ -62,7 +62,10 @@ class ArrowColumn(StoredArray):
             self.path, self._stamp = os.path.abspath(os.fspath(path)), None  # each file has its own
 
     def _open(self) -> Any:
-        return _Joined(self._files) if len(self._files) > 1 else self._files[0]._open()
+        if len(self._files) > 1:
+            return _Joined(self._files)
+        self._files[0]._sent_with = self._sent_with
+        return self._files[0]._open()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r}, {self.name!r})"
@@ -88,6 +91,10 @@ class _Joined:
         joined = Concatenated(files)
         self.shape, self.dtype, self.chunks, self.read = joined.shape, joined.dtype, joined.chunks, joined.__getitem__
         self.close = joined.close
+
+    @property
+    def whole_chunks(self) -> int:
+        return sum(file.whole_chunks for file in self._files)
 
     @property
     def cache(self) -> _Joined:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import threading
-from types import TracebackType
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import INTEGERS, Indices, index_array, whole
-from .cache import CacheStats, ChunkCache, Share
+from ..engine.closing import Closing
+from ..engine.process import pickling
+from .cache import DEFAULT_LIMIT, CacheStats, ChunkCache, Share
 
 __all__ = ["RowReader", "Stamp", "StoredArray", "library", "row_indices"]
-
-Self = TypeVar("Self", bound="StoredArray")
 
 
 class RowReader(Protocol):
@@ -57,7 +57,7 @@ class Stamp(NamedTuple):
             )
 
 
-class StoredArray:
+class StoredArray(Closing):
     """An array-like over a file. Abstract: a subclass says in `_open` how to read it.
 
     It is opened on first use, and again in each process that it is sent to: what travels is its path. Threads share it.
@@ -68,8 +68,11 @@ class StoredArray:
     path : str or path-like
         Must exist.
     cache : int, optional
-        How many bytes of decompressed chunks to keep. By default all arrays of a process share 64 MB.
+        How many bytes of decompressed chunks to keep. By default all arrays of a process share 64 MB. The worker
+        processes of a pool have one cache for all of them.
     """
+
+    _serials = itertools.count(1)
 
     def __init__(self, path: str | os.PathLike[str], cache: int | None = None) -> None:
         self.path = os.path.abspath(os.fspath(path))
@@ -81,6 +84,9 @@ class StoredArray:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._opened: tuple[int, Any] | None = None
+        self._ring: Any = None  # the cache of all workers that this array is sent to
+        self._serial = next(self._serials)
+        self._sent_with: tuple[Any, int] | None = None  # in a worker: where that cache is, and the serial there
 
     def _stamped(self) -> str:
         """The file whose size and time show a change."""
@@ -104,6 +110,12 @@ class StoredArray:
         return opened[1]
 
     def _share(self) -> Share:
+        if self._sent_with is not None:
+            from .shared import RingShare, opened_ring
+
+            ring = opened_ring(self._sent_with[0])
+            if ring is not None:
+                return RingShare(ring, self._sent_with[1])
         return Share(None if self.cache is None else ChunkCache(self.cache))
 
     @property
@@ -144,6 +156,21 @@ class StoredArray:
         share: Share | None = getattr(self._reader(), "cache", None)
         return share.stats() if share is not None else CacheStats(0, 0, 0, 0)
 
+    @property
+    def whole_chunks(self) -> int:
+        """How many chunks there are that are read whole, even for one sample; 0 if samples are read one by one."""
+        opened = self._opened
+        return getattr(opened[1], "whole_chunks", 0) if opened is not None else 0
+
+    def _ring_for_workers(self) -> Any:
+        """The cache of the workers that this array is sent to; None if each has to have its own, or needs none."""
+        caches = self.whole_chunks and self.cache != 0 and self._stamp is not None
+        if self._ring is None and caches and not self.dtype.hasobject and os.name == "posix":
+            from .shared import ring_of
+
+            self._ring = ring_of(self.cache, DEFAULT_LIMIT)
+        return self._ring
+
     def close(self) -> None:
         """Close the file in this process. Whoever reads from it again opens it again."""
         with self._lock:
@@ -151,18 +178,35 @@ class StoredArray:
         if opened is not None and hasattr(opened[1], "close") and opened[0] == os.getpid():
             opened[1].close()
 
-    def __enter__(self: Self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_opened")}
+        return {name: value for name, value in self.__dict__.items() if name not in OF_THIS_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
+
+
+PARTS = 4  # serial numbers for each array, for those that it is made of
+OF_THIS_PROCESS = ("_lock", "_opened", "_ring", "_serial", "_sent_with")
+
+
+def _reduced(x: Any) -> Any:
+    """How an array is sent to worker processes: with the cache that they share."""
+    ring = x._ring_for_workers() if isinstance(x, StoredArray) else None
+    return (
+        NotImplemented if ring is None else (_arrived, (type(x), x.__getstate__(), ring.reference, PARTS * x._serial))
+    )
+
+
+def _arrived(kind: type[StoredArray], state: dict[str, Any], reference: Any, serial: int) -> StoredArray:
+    """In a worker: the array."""
+    array = kind.__new__(kind)
+    array.__setstate__(state)
+    array._sent_with = reference, serial
+    return array
+
+
+pickling.BY_REFERENCE["batchup"] = _reduced
 
 
 def row_indices(index: Any, length: int) -> Indices:

@@ -6,12 +6,34 @@ import itertools
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["DEFAULT_LIMIT", "CacheStats", "ChunkCache", "Share"]
+from ..engine.checks import Indices
+
+__all__ = ["DEFAULT_LIMIT", "CacheStats", "ChunkCache", "Form", "Load", "Share", "chunks_noted"]
 
 DEFAULT_LIMIT = 64 << 20
+Load: TypeAlias = Callable[[int], Any]  # reads the chunk of that number
+Form: TypeAlias = Callable[[int], tuple[tuple[int, ...], Any]]  # its shape and dtype
+
+
+class _Noted(threading.local):
+    """Of each thread: what was found in caches and what was read since `chunks_noted` was last called."""
+
+    hits = misses = 0
+
+
+_noted = _Noted()
+
+
+def chunks_noted() -> tuple[int, int]:
+    """How many chunks this thread has found in caches, and how many it has read, since the last call."""
+    noted = _noted
+    counts = noted.hits, noted.misses
+    if counts != (0, 0):
+        noted.hits = noted.misses = 0
+    return counts
 
 
 class CacheStats(NamedTuple):
@@ -117,23 +139,38 @@ class Share:
         self._weigh = weigh
         self._number = next(self.numbers)
 
-    def chunk(self, number: int, read: Callable[[int], Any]) -> Any:
+    @property
+    def limit(self) -> int:
+        """What all chunks together may weigh."""
+        return self.cache.limit
+
+    def chunk(self, number: int, load: Load) -> Any:
         """The chunk of that number, read if it is not there."""
-        found = self.there([number])
-        return found[number] if found else self.read(number, read)
+        found = self.cache.those_of(self._number, [number])
+        return found[number] if found else self._read(number, load)
 
-    def there(self, numbers: list[int]) -> dict[int, Any]:
-        """The chunks of those numbers that need not be read."""
-        found = self.cache.those_of(self._number, numbers)
-        self.hits += len(found)
-        return found
+    def rows(self, numbers: list[int], counts: Indices, rows: Indices, row_bytes: int) -> Any:
+        """The bytes of rows, if all can be gathered at once, or None: `counts` of them from each of these chunks."""
+        return None
 
-    def read(self, number: int, read: Callable[[int], Any]) -> Any:
-        """The chunk of that number, read, and kept."""
-        self.misses += 1
-        chunk = read(number)
+    def each(self, numbers: list[int], load: Load, form: Form) -> Iterator[tuple[int, Any]]:
+        """These chunks with their numbers, read where they are not there. Use each before you ask for the next."""
+        there = self.cache.those_of(self._number, numbers)
+        self.note(len(there), len(numbers) - len(there))
+        for number in numbers:
+            yield number, there[number] if number in there else self._read(number, load)
+
+    def _read(self, number: int, load: Load) -> Any:
+        chunk = load(number)
         self.cache.put((self._number, number), chunk, chunk.nbytes if self._weigh is None else self._weigh(chunk))
         return chunk
+
+    def note(self, hits: int = 0, misses: int = 0) -> None:
+        """Count chunks that were there, and chunks that were read."""
+        self.hits += hits
+        self.misses += misses
+        _noted.hits += hits
+        _noted.misses += misses
 
     def stats(self) -> CacheStats:
         return CacheStats(self.hits, self.misses, self.cache.weight, self.cache.limit)

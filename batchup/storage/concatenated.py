@@ -61,6 +61,11 @@ class Concatenated:
         chunks: tuple[int, ...] | None = getattr(self.arrays[0], "chunks", None)
         return chunks
 
+    @property
+    def whole_chunks(self) -> int:
+        """How many chunks all of them have that are read whole, even for one sample."""
+        return sum(getattr(array, "whole_chunks", 0) for array in self.arrays)
+
     def __len__(self) -> int:
         return self._spans.length
 

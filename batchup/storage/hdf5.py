@@ -111,6 +111,7 @@ class _Reader:
         self._rows = _rows(dataset, cache)
         self.read = self._rows.read
         self.cache = getattr(self._rows, "cache", None)
+        self.whole_chunks = getattr(self._rows, "whole_chunks", 0)
 
     def close(self) -> None:
         if self._file is not None:

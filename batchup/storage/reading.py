@@ -68,6 +68,11 @@ class RowBlocks:
         return first, first + int(self.rows[block])  # type: ignore[index]
 
     @property
+    def count(self) -> int:
+        """How many blocks there are."""
+        return -(-self.length // self.rows) if isinstance(self.rows, int) else len(self.rows)
+
+    @property
     def most(self) -> int:
         """How many rows the largest block has."""
         return min(self.rows, self.length) if isinstance(self.rows, int) else int(self.rows.max(initial=0))
@@ -195,6 +200,13 @@ class Blocks:
     chunks : tuple of int, optional
     some : callable, rows -> ndarray, optional
         Reads a few rows, given in increasing order and without repeats. For blocks that are too large to keep.
+    whole : bool, default True
+        Whether a block costs much to read, even if few of its rows are asked for.
+
+    Attributes
+    ----------
+    whole_chunks : int
+        How many blocks there are that are read whole; 0 where rows can be had for less.
     """
 
     def __init__(
@@ -207,11 +219,13 @@ class Blocks:
         path: str,
         chunks: tuple[int, ...] | None = None,
         some: Callable[[Indices], npt.NDArray[Any]] | None = None,
+        whole: bool = True,
     ) -> None:
         self.shape, self.dtype, self.chunks, self.cache = shape, dtype, chunks, cache
         self._spans, self._load, self._path = spans, load, path
-        block_bytes = spans.most * math.prod(shape[1:]) * dtype.itemsize
-        self._some = some if block_bytes > max(cache.cache.limit, 1 << 20) else None
+        self._row_bytes = math.prod(shape[1:]) * dtype.itemsize
+        self._some = some if spans.most * self._row_bytes > max(cache.limit, 1 << 20) else None
+        self.whole_chunks = spans.count if whole and self._some is None else 0
 
     def read(self, indices: Indices) -> npt.NDArray[Any]:
         if self._some is not None and len(indices):
@@ -221,22 +235,35 @@ class Blocks:
         order = np.argsort(numbers, kind="stable")
         edges = _edges(numbers[order])
         touched = numbers[order[edges[:-1]]].tolist()
-        there = self.cache.there(touched)
-        for number, begin, end in zip(touched, edges, edges[1:], strict=False):
+        gathered = self.cache.rows(touched, np.diff(edges), rows[order], self._row_bytes)
+        if gathered is not None:
+            out[order] = gathered.view(self.dtype).reshape(out.shape)
+            return out
+        places = dict(zip(touched, itertools.pairwise(edges), strict=False))
+
+        def load(number: int) -> npt.NDArray[Any]:
+            begin, end = places[number]
+            return self._loaded(number, indices[order[begin:end]])
+
+        for number, block in self.cache.each(touched, load, self._form):
+            begin, end = places[number]
             where = order[begin:end]
-            block = there[number] if number in there else self._read(number, indices[where])
             if len(touched) == 1:
-                return block.take(rows, 0, out, "clip")
-            if end - begin < FEW:
+                block.take(rows, 0, out, "clip")
+            elif end - begin < FEW:
                 for place in where.tolist():
                     out[place] = block[rows.item(place)]
             else:
                 out[where] = block[rows[where]]
         return out
 
-    def _read(self, number: int, samples: Indices) -> npt.NDArray[Any]:
+    def _form(self, number: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        first, end = self._spans.span(number)
+        return (end - first, *self.shape[1:]), self.dtype
+
+    def _loaded(self, number: int, samples: Indices) -> npt.NDArray[Any]:
         try:
-            block: npt.NDArray[Any] = self.cache.read(number, self._load)
+            block: npt.NDArray[Any] = self._load(number)
         except Exception as error:
             first, end = self._spans.span(number)
             asked = ", ".join(map(str, samples[:8].tolist())) + (", …" if len(samples) > 8 else "")
@@ -247,7 +274,7 @@ class Blocks:
     def _few(self, indices: Indices, some: Callable[[Indices], npt.NDArray[Any]]) -> npt.NDArray[Any]:
         once, places = np.unique(indices, return_inverse=True)
         out = arena.empty((len(indices), *self.shape[1:]), self.dtype)
-        self.cache.misses += 1
+        self.cache.note(misses=1)
         return some(once).take(places, 0, out, "clip")
 
 

@@ -86,8 +86,12 @@ class SparseRows(StoredArray):
     def _open(self) -> _Reader:
         if not self.dense:
             library("scipy.sparse", "sparse", "SparseRows")
-        columns, shape = self._zarr_parts() if self._is_zarr else self._hdf5_parts()
-        return _Reader(columns, shape, self.dense)
+        parts, shape = self._zarr_parts() if self._is_zarr else self._hdf5_parts()
+        if self._sent_with is not None:
+            ring, serial = self._sent_with
+            for i, part in enumerate(parts.values(), 1):
+                part._sent_with = ring, serial + i
+        return _Reader(parts, shape, self.dense)
 
     def _hdf5_parts(self) -> tuple[dict[str, Any], Any]:
         h5py = library("h5py", "hdf5", "SparseRows")
@@ -162,6 +166,10 @@ class _Reader:
         self.chunks: tuple[int, ...] | None = (
             None if chunks is None else (max(chunks[0] // density, 1), shape[1])
         )  # on average
+
+    @property
+    def whole_chunks(self) -> int:
+        return sum(array.whole_chunks for array in (self._data, self._columns))
 
     @property
     def cache(self) -> Any:

@@ -60,6 +60,11 @@ class Windows:
         return (len(self), self.length, *self.series.shape[1:])
 
     @property
+    def whole_chunks(self) -> int:
+        """How many chunks the series has that are read whole, even for one sample."""
+        return getattr(self.series, "whole_chunks", 0)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the batches."""
         dtype: np.dtype[Any] = self.series.dtype

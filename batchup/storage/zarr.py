@@ -157,7 +157,9 @@ def _by_file(array: Any, files: _Files, cache: Share, path: str) -> Blocks:
         rows: npt.NDArray[Any] = np.frombuffer(data, files.dtype).reshape(files.chunks)[: end - first]
         return rows if native else rows.astype(array.dtype)
 
-    return Blocks(shape, array.dtype, spans, load, cache, path, files.chunks, lambda rows: array.oindex[rows])
+    decompresses = files.decompress is not None
+    some = lambda rows: array.oindex[rows]  # noqa: E731
+    return Blocks(shape, array.dtype, spans, load, cache, path, files.chunks, some, whole=decompresses)
 
 
 class _Files:

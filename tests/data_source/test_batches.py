@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from batchup.data_source import ArrayDataSource, BatchIterator
+from batchup.data_source import ArrayDataSource, BatchIterator, ChoiceDataSource
 
 
 def arrays(n=10, start=0, **kwargs):
@@ -60,3 +61,75 @@ def test_iterators_of_one_source_are_independent():
     pairs = zip(ds.batch_iterator(2), ds.batch_iterator(2), strict=True)
 
     assert [([0, 1], [0, 1]), ([2, 3], [2, 3]), ([4, 5], [4, 5])] == [(a[0].tolist(), b[0].tolist()) for a, b in pairs]
+
+
+@pytest.mark.parametrize("shuffle", [None, 0, True])
+def test_batches_have_the_length_of_what_is_left(shuffle):
+    """Where the plan knows it; an iterator is true nevertheless, as others are."""
+    ds = ArrayDataSource([np.arange(5)])
+    batches = ds.batch_iterator(2, shuffle=shuffle)
+    lengths = [len(batches), next(batches) and len(batches), len(list(batches)), len(batches)]
+
+    assert [3, 2, 2, 0] == lengths
+    assert batches
+
+
+def test_a_closed_iterator_has_no_batches_left():
+    """Until a state is loaded."""
+    batches = ArrayDataSource([np.arange(5)]).batch_iterator(2)
+    state = batches.state_dict()
+    batches.close()
+    closed = len(batches)
+    batches.load_state_dict(state)
+
+    assert (0, 3) == (closed, len(batches))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ArrayDataSource([np.arange(5)], repeats=-1),
+        ChoiceDataSource([ArrayDataSource([np.arange(5)])] * 2, weights=[1, 2]),
+    ],
+)
+def test_batches_of_unknown_number_have_no_length(source):
+    """Python's own iterators raise the same."""
+    with pytest.raises(TypeError, match="these batches have no len"):
+        len(source.batch_iterator(2, shuffle=7))
+    with pytest.raises(TypeError, match="these batches have no len"):
+        len(BatchIterator(lambda pick: (pick,), iter([np.arange(3)])))
+
+
+class Signalled:
+    """Data whose second fetch runs what a signal handler would run meanwhile."""
+
+    def __init__(self, handler):
+        self.handler, self.calls = handler, 0
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, indices):
+        self.calls += 1
+        if self.calls == 2:
+            self.handler()
+        return indices
+
+
+def test_a_signal_handler_may_load_a_state():
+    """The batch under way is given up; the loop goes on where the state was saved, and counts from there."""
+    ds = ArrayDataSource([Signalled(lambda: batches.load_state_dict(state))])
+    batches = ds.batch_iterator(2)
+    state = {**batches.state_dict(), "step": 3}
+    found = [(x.tolist(), batches.state_dict()["step"]) for (x,) in batches]
+
+    assert [([0, 1], 1), ([6, 7], 4), ([8, 9], 5)] == found
+
+
+def test_a_signal_handler_may_close_an_iterator():
+    """The batch under way is given up, and not counted."""
+    ds = ArrayDataSource([Signalled(lambda: batches.close())])
+    batches = ds.batch_iterator(2)
+
+    assert [[0, 1]] == [x.tolist() for (x,) in batches]
+    assert 1 == batches.state_dict()["step"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from batchup import ArrayDataSource, Loader
+from batchup import ArrayDataSource, IteratorDataSource, Loader
 from batchup.errors import PoolClosedError
 
 
@@ -79,3 +79,61 @@ def test_an_epoch_after_steps_is_the_next():
         epoch_of(other)
 
     assert (epoch_of(other), 3) == (epoch_of(loader), loader.epoch)
+
+
+def test_a_loop_has_the_length_of_what_is_left():
+    """Of an epoch, of some steps, and after a resume."""
+    loader = Loader(arrays(), 2)
+    loop = iter(loader)
+    lengths = [len(loop), next(loop) and len(loop)]
+    state = loader.state_dict()
+    steps = loader.steps(7)
+    lengths += [len(steps), next(steps) and len(steps)]
+    loader.load_state_dict(state)
+    rest = iter(loader)
+
+    assert [5, 4, 7, 6] == lengths
+    assert 4 == len(rest) == len(list(rest))
+    assert (0, True) == (len(rest), bool(rest))
+
+
+def test_a_loop_without_a_known_end_has_no_length():
+    """As a loader over such a source has none."""
+    for source in (arrays(repeats=-1), IteratorDataSource(iter([(np.arange(2),)]))):
+        with pytest.raises(TypeError, match="no len"):
+            len(iter(Loader(source, 2)))
+
+
+def test_a_progress_bar_after_a_resume_counts_the_rest():
+    """`tqdm` asks for the length of what it loops over."""
+    tqdm = pytest.importorskip("tqdm").tqdm
+    loader = Loader(arrays(), 2)
+    loader.load_state_dict({**loader.state_dict(), "step": 2})
+
+    assert (3, 4) == (tqdm(iter(loader), disable=True).total, tqdm(loader.steps(4), disable=True).total)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"last": "drop"}, 'last="drop" leaves out batches of fewer than 16 samples'),
+        ({"shard": (0, 2)}, 'it has fewer batches than the 2 ranks; remainder="pad" gives each of them one'),
+    ],
+)
+def test_an_epoch_without_a_batch_warns(options, why):
+    """Of samples, there are some; it says why, and points at the loop."""
+    with pytest.warns(UserWarning, match="epoch 0 gave no batch: ") as caught:
+        assert [] == list(Loader(arrays(), 16, **options))
+
+    assert why in str(caught[0].message)
+    assert __file__ == caught[0].filename
+
+
+def test_an_epoch_that_should_be_empty_does_not_warn():
+    """Over no samples, of a rank that gets none as it asked for, and after a resume at the end."""
+    loader = Loader(arrays(), 5)
+    loader.load_state_dict({**loader.state_dict(), "step": 2})
+
+    assert [] == list(loader)
+    assert [] == list(Loader(arrays(0), 5))
+    assert [] == list(Loader(arrays(), 16, shard=(1, 2), remainder="uneven"))

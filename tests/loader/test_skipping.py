@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
@@ -95,7 +96,7 @@ def test_the_samples_that_fail_are_left_out_and_no_others(n, batch_size, bad, se
 
 
 def test_every_pool_leaves_out_the_same(any_pool):
-    """Noise included."""
+    """Noise included. In the list, each sample comes once, with the first batch that it was left out of."""
 
     def make(pool):
         return skipping(Files(60, [3, 4, 17, 40, 41, 42, 43]).random_map(with_noise), 4, shuffle=5, pool=pool)
@@ -105,7 +106,8 @@ def test_every_pool_leaves_out_the_same(any_pool):
 
     assert [quiet(serial) for _ in range(2)] == found
     assert serial.skipped == loader.skipped
-    assert 14 == len(loader.skipped)
+    assert [3, 4, 17, 40, 41, 42, 43] == sorted(each.sample for each in loader.skipped)
+    assert {0} == {each.epoch for each in loader.skipped}
 
 
 def test_large_batches_come_back_whole(any_pool):
@@ -219,22 +221,212 @@ def test_an_error_that_no_sample_causes_is_raised(any_pool):
 
     loader = skipping(arrays(4).map(fn), 2, pool=any_pool)
 
-    assert ["in fn", "while fetching batch 0 of epoch 0 (samples 0, 1)"] == notes_of(loader)
+    notes = notes_of(loader)
+
+    assert ["in fn", "while fetching batch 0 of epoch 0 (samples 0, 1)"] == [notes[0], notes[-1]]
     assert [] == loader.skipped
 
 
-def test_a_failure_that_passes_is_raised():
-    """The second time it would have worked: that is for the program to decide."""
+@pytest.mark.parametrize("last", ["keep", "pad"])
+def test_a_failure_that_passes_costs_no_sample(last):
+    """The second attempt works. The first such batch warns, all are counted."""
     failed = []
 
     def fn(x):
-        if not failed:
-            failed.append(x)
+        if x[0] not in failed and x[0] in (2, 4):
+            failed.append(x[0])
             raise OSError("the network")
         return (x,)
 
-    with pytest.raises(OSError, match="the network"):
-        list(skipping(arrays(4).map(fn), 2))
+    loader = skipping(arrays(6).map(fn), 2, last=last)
+    with pytest.warns(UserWarning, match="batch 1 of epoch 0 .* second attempt only, after OSError: the net") as caught:
+        found = [batch[0].tolist() for batch in loader]
+
+    assert [[0, 1], [2, 3], [4, 5]] == found
+    assert ([], 2, 0) == (loader.skipped, loader.stats().retried, loader.stats().skipped)
+    assert [__file__] == [each.filename for each in caught]
+
+
+def needs_two(x, *rest):
+    if len(x) < 2:
+        raise ValueError("takes two samples")
+    return x, *rest
+
+
+@pytest.mark.parametrize("bad", [[1], [0], [2, 5], [0, 1, 2, 3, 4], [0, 2, 4, 6], [7]])
+def test_a_function_of_several_samples_costs_no_good_one(any_pool, bad):
+    """A suspect is tried beside good samples, not alone."""
+    loader = skipping(Files(8, bad).map(needs_two), 8, pool=any_pool)
+
+    assert [([i * 10 for i in range(8) if i not in bad],)] == quiet(loader)
+    assert bad == [each.sample for each in loader.skipped]
+
+
+@pytest.mark.parametrize("odd", [[0], [3], [7], [0, 1], [2, 5, 6]])
+@pytest.mark.parametrize("last", ["keep", "pad"])
+def test_a_sample_that_does_not_fit_to_the_others_is_left_out(odd, last):
+    """Such as one of another shape. Each alone can be fetched; those that are the fewest are the odd ones."""
+
+    def stacked(i):
+        return (np.stack([np.full(3 if each in odd else 2, each) for each in i.tolist()])[:, 0],)
+
+    loader = skipping(arrays(8).map(stacked), 8, last=last)
+
+    assert [i for i in range(8) if i not in odd] == quiet(loader)[0][0][: 8 - len(odd)]
+    assert odd == [each.sample for each in loader.skipped]
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_it_is_not_guessed_which_half_is_odd(n):
+    """As many samples of one shape as of the other: the error is raised, with what was not clear."""
+
+    def stacked(i):
+        return (np.stack([np.zeros(2 + each % 2) for each in i.tolist()]),)
+
+    loader = skipping(arrays(n).map(stacked), n)
+
+    assert notes_of(loader)[1].startswith("no samples were left out of this batch: it is not clear which")
+
+
+def test_a_bad_sample_counts_once():
+    """Over any number of epochs."""
+    loader = skipping(Files(10, [1, 5, 8]), 5, shuffle=3, max_skipped=3)
+    for _ in range(10):
+        quiet(loader)
+
+    assert (3, 3) == (len(loader.skipped), loader.stats().skipped)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Files(12, [1, 5, 8]),
+        lambda: CompositeDataSource([Files(12, [1, 5, 8]), Files(12)]),
+        lambda: ChoiceDataSource([Files(12, [1, 5, 8])]),
+    ],
+    ids=["indices", "composite", "choice"],
+)
+def test_a_state_knows_the_bad_samples(make):
+    """So that they count once in the whole run, and no more than `max_skipped` of them can be passed by resuming."""
+    loader = skipping(make(), 4, max_skipped=3)
+    quiet(loader)
+    state = json.loads(json.dumps(loader.state_dict()))
+    other, stricter = skipping(make(), 4, max_skipped=3), skipping(make(), 4, max_skipped=2)
+    other.load_state_dict(state)
+    quiet(other)
+    stricter.load_state_dict(state)
+
+    assert (3, state["skipped"]) == (other.stats().skipped, other.state_dict()["skipped"])
+    assert [1, 1, 1] == [each.epoch for each in other.skipped]
+    with pytest.raises(TooManySkipped, match="3 samples could not be fetched, more than max_skipped=2"):
+        quiet(stricter)
+
+
+def test_a_state_of_an_earlier_time_knows_what_was_left_out_then():
+    """Loaded again, the loader lists what it had left out until there."""
+    loader = skipping(Files(12, [1, 5]), 4)
+    loop = iter(loader)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        next(loop)
+        state = loader.state_dict()
+        next(loop)
+    loader.load_state_dict(state)
+
+    assert [1] == [each.sample for each in loader.skipped] == state["skipped"]
+
+
+def test_a_loop_that_is_resumed_goes_on_counting():
+    """`resume` keeps what was left out."""
+    loader = skipping(Files(12, [1, 5]), 4, max_skipped=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        next(iter(loader))
+
+        with pytest.raises(TooManySkipped, match="2 samples"):
+            list(loader.resume())
+
+
+@pytest.mark.parametrize(
+    ("skipped", "error"),
+    [(5, "a list of indices of samples, not 5"), ([-1], "at least 0, not -1"), (["a"], "at least 0, not 'a'")],
+)
+def test_a_state_with_wrong_samples_is_refused(skipped, error):
+    """With the name of the entry."""
+    loader = skipping(Files(12), 4)
+
+    with pytest.raises((TypeError, ValueError), match=f"skipped of the state should be .*{error}"):
+        loader.load_state_dict({**loader.state_dict(), "skipped": skipped})
+
+
+def test_steps_are_as_many_as_were_asked_for(any_pool):
+    """Others take the place of a batch that is left out."""
+    loader = skipping(Files(6, [2, 3]), 2, pool=any_pool)
+    loop = loader.steps(5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [(len(loop), x.tolist()) for (x,) in loop]
+
+    assert [(4, [0, 10]), (3, [40, 50]), (2, [0, 10]), (1, [40, 50]), (0, [0, 10])] == found
+    assert (2, 1) == (loader.epoch, loader.step)
+
+
+def test_steps_over_bad_samples_alone_end():
+    """With an error, after an epoch that gave nothing."""
+    loader = skipping(Files(6, range(6)), 2)
+
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(TooManySkipped, match="no sample of epoch 1"):
+        list(loader.steps(2))
+
+
+@pytest.mark.parametrize("remainder", ["drop", "pad"])
+def test_ranks_have_the_same_number_of_batches(any_pool, remainder):
+    """Where no sample of a batch can be fetched, the rank gets one of the next epoch, and keeps its steps."""
+    loaders = [skipping(Files(8, [2, 3]), 2, shard=(rank, 2), remainder=remainder, pool=any_pool) for rank in range(2)]
+
+    assert [[([0, 10],), ([40, 50],)], [([60, 70],), ([60, 70],)]] == [quiet(each) for each in loaders]
+    assert [0, 2] == [len(each.skipped) for each in loaders]
+    assert [(1, 0), (1, 0)] == [(each.epoch, each.step) for each in loaders]
+    assert [60, 70] == loaders[1].batch(0, 0)[0].tolist()
+
+
+def test_a_batch_that_stands_in_has_no_valid_samples():
+    """With padding, the valid samples of all ranks are the good ones, once each."""
+    loaders = [skipping(Files(7, [2, 3]), 2, last="pad", shard=(rank, 2), remainder="pad") for rank in range(2)]
+    found = [quiet(each) for each in loaders]
+    valid = [
+        x for batches in found for xs, valids in batches for x, is_valid in zip(xs, valids, strict=True) if is_valid
+    ]
+
+    assert [2, 2] == [len(each) for each in found]
+    assert ([60, 60], [False, False]) == found[1][0]
+    assert [0, 10, 40, 50, 60] == sorted(valid)
+
+
+def test_steps_of_ranks_stay_in_step():
+    """Their positions are equal, so that all can load the state of one."""
+    loaders = [skipping(Files(8, [2, 3]), 2, shard=(rank, 2)) for rank in range(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = [len(list(each.steps(3))) for each in loaders]
+
+    assert [3, 3] == found
+    assert [(1, 1), (1, 1)] == [(each.epoch, each.step) for each in loaders]
+
+
+def test_uneven_ranks_get_their_own_batches_alone():
+    """For an evaluation, in which no sample may come twice."""
+    loaders = [skipping(Files(8, [2, 3]), 2, shard=(rank, 2), remainder="uneven") for rank in range(2)]
+
+    assert [[([0, 10],), ([40, 50],)], [([60, 70],)]] == [quiet(each) for each in loaders]
+
+
+def test_a_rank_without_any_good_sample_says_so():
+    """It could never go on."""
+    loader = skipping(Files(4, range(4)), 2, shard=(0, 2))
+
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(TooManySkipped, match="no sample of epoch 1"):
+        list(loader)
 
 
 def test_padding_goes_on_where_samples_are_left_out(any_pool):
@@ -296,7 +488,7 @@ def test_unequal_sources_say_that_they_cannot_be_spared(last):
 
 
 def test_a_resumed_run_skips_on(any_pool):
-    """What was skipped before is not known to it; what comes is the same."""
+    """What comes is the same; what was skipped before is in the state, and is listed when it comes again."""
     source = Files(20, [3, 12])
     loader, other = (skipping(source, 4, shuffle=5, pool=any_pool) for _ in range(2))
     loop = iter(loader)
@@ -316,3 +508,19 @@ def test_a_function_that_always_fails_is_not_skipped_in_silence():
 
     with pytest.warns(UserWarning, match="left out"), pytest.raises(TooManySkipped, match="no sample of epoch 0"):
         list(loader)
+
+
+def test_samples_left_out_count_on_after_an_interruption():
+    """`resume` goes on with the epoch and keeps what is known of bad samples."""
+    loader = Loader(ArrayDataSource([np.arange(12)]).map(failing_at_three), 4, on_error="skip", max_skipped=1)
+    with pytest.warns(UserWarning, match="left out"):
+        next(iter(loader))
+    rest = [x.tolist() for (x,) in loader.resume()]
+
+    assert ([3], 8) == ([each.sample for each in loader.skipped], sum(map(len, rest)))
+
+
+def failing_at_three(x):
+    if 3 in x:
+        raise ValueError("3 is bad")
+    return (x,)

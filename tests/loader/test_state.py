@@ -43,7 +43,7 @@ def rest_of(loader, state):
     | st.builds(np.random.SeedSequence, st.integers(0, 2**128 - 1), spawn_key=st.tuples(st.integers(0, 2**32 - 1)))
     | st.builds(np.random.default_rng, st.integers(0, 99)),
 )
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 def test_a_state_is_small_and_plain(data, batch_size, shuffle):
     """Under 500 bytes of JSON, which gives the same state back."""
     ds = data.draw(sources(weighted=shuffle is not None, random=True, batch_size=batch_size))

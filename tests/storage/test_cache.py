@@ -34,7 +34,7 @@ def test_an_array_that_is_collected_while_the_cache_is_in_use_does_not_wait(writ
     """Garbage is collected at any time, also in the thread that is at the cache; its chunks go with the next one."""
     cache = ChunkCache(100)
     share = Share(cache, lambda _: 10)
-    share.read(0, str)
+    share.chunk(0, str)
     with cache._lock:
         del share
 

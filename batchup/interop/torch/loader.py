@@ -7,8 +7,7 @@ import itertools
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.utils.data
@@ -16,6 +15,7 @@ from torch.utils.data import IterableDataset
 
 from ...data_source import BatchIterator
 from ...engine.checks import whole
+from ...engine.closing import Closing
 from ...engine.pools import Pool, ThreadPool, cores
 from ...engine.stream import WorkStream
 from ...engine.trace import Trace, verdict
@@ -35,7 +35,7 @@ VERSION = 1
 LARGE = 1 << 20  # bytes of a batch from which on it is worth a thread to take it
 
 
-class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc]
+class DataLoader(Closing, torch.utils.data.DataLoader):  # type: ignore[misc]
     """``torch.utils.data.DataLoader`` with batchup's workers: change the import, and keep the rest.
 
     The arguments, the order of the samples and the batches are those of PyTorch's. Beside it:
@@ -199,14 +199,6 @@ class DataLoader(torch.utils.data.DataLoader):  # type: ignore[misc]
     def close(self) -> None:
         """End the workers. The next loop begins new ones."""
         self._epochs.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_epochs": None}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 
+from ...engine.closing import Closing
 from ..prefetch import Prefetched
 
 __all__ = ["TensorLoader", "as_tensors", "pinned", "to_torch"]
@@ -114,7 +114,7 @@ def to_torch(loader: Any, device: Any = None, pin_memory: bool | None = None, dt
     return Prefetched(loader, _Move(target, dtype, pins), depth)
 
 
-class TensorLoader:
+class TensorLoader(Closing):
     """A loader whose batches are tensors; made by `to_torch`.
 
     Parameters
@@ -183,14 +183,6 @@ class TensorLoader:
         """Close the loader."""
         self.loader.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _converted(self, batch: Any) -> Any:
         return tensors_of(batch, self.dtype)
 
@@ -229,6 +221,9 @@ class _ToGpu(_Move):
 
 class _OnGpu(Prefetched):
     """Batches that were moved by `_ToGpu`, and that what the loop does waits for."""
+
+    def batch(self, epoch: int, step: int) -> Any:
+        return _arrived_on_gpu(super().batch(epoch, step))
 
     def _over(self, loop: Iterator[Any]) -> Iterator[Any]:
         return map(_arrived_on_gpu, super()._over(loop))

@@ -133,7 +133,7 @@ def test_nothing_is_said_of_generators_that_no_worker_uses():
 
     source = ArrayDataSource([X]).map(lambda x: (x + np.random.normal(size=len(x)),))
     other = ArrayDataSource([X])
-    other.sampler = Sampler()
+    vars(other)["sampler"] = Sampler()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         constants.Constant(source.samples_by_indices_nomapping).close()

@@ -1,0 +1,68 @@
+"""Attributes that are set once: where a later change would have no effect, or half of one, it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+
+__all__ = ["MAKE_A_NEW_ONE", "Fixed", "read_only"]
+
+MAKE_A_NEW_ONE = "make a new {kind}"
+
+
+class Fixed:
+    """An object with public attributes that can be read, but not set after it was made.
+
+    A class lists them in `_fixed`, each with what to do instead, and calls `_fix` at the end of its ``__init__``. A
+    class that is derived from it may set them before that, and has all other attributes for itself.
+
+    Examples
+    --------
+    >>> class Sampler(Fixed):
+    ...     _fixed = {"length": MAKE_A_NEW_ONE}
+    ...     def __init__(self, length):
+    ...         self.length = length
+    ...         self._fix()
+    >>> sampler = Sampler(5)
+    >>> sampler.length
+    5
+    >>> sampler.length = 6
+    Traceback (most recent call last):
+        ...
+    AttributeError: length of a Sampler cannot be set, since it would have no effect on what was made from it: make a
+    new Sampler
+    """
+
+    _fixed: ClassVar[Mapping[str, str]] = {}
+    _is_fixed = False
+
+    def _fix(self, **attributes: Any) -> None:
+        """Refuse to set attributes from now on. Those that are given are set all the same."""
+        vars(self).update(attributes, _is_fixed=True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._fixed and self._is_fixed:
+            kind = type(self).__name__
+            instead = self._fixed[name].format(kind=kind)
+            raise AttributeError(
+                f"{name} of a {kind} cannot be set, since it would have no effect on what was made from it: {instead}",
+                name=name,
+                obj=self,
+            )
+        super().__setattr__(name, value)
+
+
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view of an array that cannot be written to.
+
+    >>> import numpy as np
+    >>> read_only(np.arange(3))[0] = 5
+    Traceback (most recent call last):
+        ...
+    ValueError: assignment destination is read-only
+    """
+    view = array.view()
+    view.setflags(write=False)
+    return view

@@ -1,0 +1,176 @@
+"""For Keras 3 (``pip install keras``): the batches of a loader as a ``PyDataset``."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..engine.checks import whole
+
+__all__ = ["to_keras"]
+
+
+def to_keras(loader: Any) -> Any:
+    """The batches of a loader as a ``keras.utils.PyDataset``; what ``loader.to_keras`` calls.
+
+    Parameters
+    ----------
+    loader : Loader
+        Over a source that fetches by index.
+
+    Returns
+    -------
+    keras.utils.PyDataset
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If Keras, or the backend that it is set to, is not installed.
+    """
+    if not loader.source.is_random_access:
+        raise TypeError(
+            f"to_keras takes a loader over a source that fetches by index, and {type(loader.source).__name__} gives "
+            "its batches one after the other; Keras takes a generator, too: model.fit(iter(loader), steps_per_epoch=n)"
+        )
+    return _dataset_class()(loader)
+
+
+class BatchesByNumber:
+    """The batches of a loader, asked for by number, epoch by epoch, in the manner of Keras.
+
+    Between `on_epoch_begin` and `on_epoch_end`, whichever number is asked for next, the next batch of the loader comes:
+    ``fit`` asks in a random order, and the loader has shuffled already. A number that is asked for again gives the same
+    batch again. An epoch has ended when `on_epoch_end` is called and all of its batches were asked for.
+
+    Parameters
+    ----------
+    loader : Loader
+
+    Examples
+    --------
+    >>> from batchup import Loader
+    >>> batches = BatchesByNumber(Loader([np.arange(5)], 2))
+    >>> len(batches), batches[2]
+    (3, (array([4]),))
+    >>> batches.on_epoch_begin()
+    >>> batches[2], batches[0], batches[2]
+    ((array([0, 1]),), (array([2, 3]),), (array([0, 1]),))
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self._lock = threading.RLock()
+        self._within = self._left_early = False
+        self._loop: Iterator[Any] = iter(())
+        self._epoch = self._first = 0  # where the loop began
+        self._asked: dict[int, int] | range = {}  # the steps of the numbers, counted from the first
+        self._place = (-1, 0)  # where the loader was left
+
+    @property
+    def num_batches(self) -> int | None:
+        """How many batches an epoch has; of one whose state was loaded, how many are left. None if it has no end."""
+        n = self.loader._plan.length()
+        return None if n is None or n == np.inf else int(n) - self._beginning()[1]
+
+    def __len__(self) -> int:
+        return len(self.loader) - self._beginning()[1]
+
+    def __getitem__(self, index: int) -> Any:
+        with self._lock:
+            n = self.num_batches
+            index = whole("the number of a batch", index, least=0)
+            if n is not None and index >= n:
+                raise IndexError(f"the number of a batch should be below {n}, not {index}")
+            return self._next(index) if self._within else self._fetched(index)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The next epoch of the loader."""
+        return iter(self.loader)
+
+    def on_epoch_begin(self) -> None:
+        """Keras begins an epoch, or goes on with one of which it takes some steps at a time."""
+        with self._lock:
+            if not self._is_under_way():
+                self._begin()
+            self._within = True
+
+    def on_epoch_end(self) -> None:
+        """Keras ends an epoch; or it has only looked at its first batch."""
+        with self._lock:
+            if self._is_under_way() and len(self._asked) == self.num_batches:
+                self.loader._rewind(self._epoch + 1, 0)
+                self._asked = {}
+            self._within, self._left_early = False, bool(self._asked)
+
+    def _is_under_way(self) -> bool:
+        """Whether some of an epoch was asked for, and the loader is still there."""
+        return bool(self._asked) and self._place == (self.loader.epoch, self.loader.step)
+
+    def _beginning(self) -> tuple[int, int]:
+        return (self._epoch, self._first) if self._within or self._is_under_way() else self.loader._run.upcoming()
+
+    def _begin(self) -> None:
+        self._loop = iter(self.loader)
+        self._epoch, self._first = self._place = self.loader.epoch, self.loader.step
+        self._asked = {} if self.num_batches is not None else range(0)
+
+    def _next(self, index: int) -> Any:
+        if self._left_early and index in self._asked:  # Keras begins the epoch anew
+            self.loader._rewind(self._epoch, self._first)
+            self.loader.resume()
+            self._begin()
+        self._left_early = False
+        count = len(self._asked)
+        if index in self._asked or (isinstance(self._asked, range) and index != count):
+            return self._fetched(index)
+        batch = next(self._loop, None)
+        self._place = self.loader.epoch, self.loader.step
+        if self._place != (self._epoch, self._first + count + 1):
+            raise ValueError(
+                f"batch {self._first + count} of epoch {self._epoch} should have a sample that can be fetched, but all "
+                "of its samples were left out; Keras needs as many batches as it was told"
+            )
+        if isinstance(self._asked, range):
+            self._asked = range(count + 1)
+        else:
+            self._asked[index] = count
+        return batch
+
+    def _fetched(self, index: int) -> Any:
+        epoch, first = self._beginning()
+        asked = self._asked if self._within and not isinstance(self._asked, range) else {}
+        return self.loader.batch(epoch, first + asked.get(index, index))
+
+
+@functools.cache
+def _dataset_class() -> Any:
+    keras = _keras()
+
+    class LoaderDataset(BatchesByNumber, keras.utils.PyDataset):  # type: ignore[misc, name-defined]
+        """The batches of a loader, for ``fit``, ``evaluate`` and ``predict``."""
+
+        def __init__(self, loader: Any) -> None:
+            keras.utils.PyDataset.__init__(self, workers=1)  # the workers are those of the loader
+            BatchesByNumber.__init__(self, loader)
+
+    return LoaderDataset
+
+
+def _keras() -> Any:
+    try:
+        return importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        if error.name == "keras":
+            raise ModuleNotFoundError(
+                "to_keras needs Keras, which is not installed: pip install keras", name="keras"
+            ) from error
+        raise ModuleNotFoundError(
+            f"Keras is set to a backend that is not installed: {error}; set the environment variable KERAS_BACKEND to "
+            "torch, jax or tensorflow before Keras is imported",
+            name=error.name,
+        ) from error

@@ -1,0 +1,135 @@
+"""Batches that go through a function ahead of the loop."""
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+from batchup import ArrayDataSource, Loader
+from batchup.interop.prefetch import Prefetched
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def loader(n=10, **kwargs):
+    return Loader([np.arange(n), np.arange(n) / 2], 3, shuffle=7, **kwargs)
+
+
+def plain(batches):
+    return [[part.tolist() for part in batch] for batch in batches]
+
+
+def test_the_state_counts_what_the_loop_has():
+    """What was put ahead does not count: another loader goes on at the exact next batch."""
+    put, third = [], threading.Event()
+
+    def note(batch):
+        put.append(batch)
+        if len(put) == 3:
+            third.set()
+        return batch
+
+    with Prefetched(loader(), note, depth=2) as ahead, Prefetched(loader(), note) as other:
+        batches = iter(ahead)
+        next(batches)
+        assert third.wait(30)  # two more are ready
+        state = ahead.state_dict()
+        other.load_state_dict(state)
+
+        assert (0, 1) == (ahead.epoch, ahead.step) == (state["epoch"], state["step"])
+        assert plain(batches) == plain(other)
+        assert plain(ahead) == plain(other)
+
+
+@pytest.mark.parametrize("taken", range(6))
+def test_a_state_goes_between_prefetched_and_plain(taken):
+    """With prefetch and without, the states at each step are the same, and load into each other."""
+    with Prefetched(loader(), lambda batch: batch) as ahead:
+        plain_one, third = loader(), loader()
+        assert plain(itertools.islice(ahead.steps(taken), taken)) == plain(plain_one.steps(taken))
+        assert ahead.state_dict() == plain_one.state_dict()
+        third.load_state_dict(ahead.state_dict())
+        assert plain(third.steps(4)) == plain(plain_one.steps(4))
+
+
+@pytest.mark.parametrize("taken", range(5))
+def test_a_loop_that_is_left(taken):
+    """A loop that is left early has the same next epoch as without prefetch."""
+    with Prefetched(loader(), lambda batch: batch) as ahead:
+        plain_one = loader()
+        for each in (ahead, plain_one):
+            for _ in zip(range(taken), each, strict=False):
+                pass
+
+        assert plain(plain_one) == plain(ahead)
+
+
+def test_a_batch_that_cannot_be_moved_is_not_lost():
+    """An error while moving names the batch; the next call tries it again."""
+    failing = [True]
+
+    def move(batch):
+        if batch[0][0] == expected[1][0][0] and failing.pop():
+            raise RuntimeError("out of memory")
+        return batch
+
+    expected = plain(loader())
+    failing = [False, True]
+    with Prefetched(loader(), move, depth=1) as ahead:
+        batches = iter(ahead)
+        first = next(batches)
+        with pytest.raises(RuntimeError, match="out of memory") as caught:
+            next(batches)
+
+        assert ["while moving batch 1 of epoch 0; the next call tries it again"] == caught.value.__notes__
+        assert expected == plain([first, *batches])
+
+
+def test_an_error_of_the_data_passes_through():
+    """An error of the source has its place, with what is moved ahead."""
+
+    def fail(x, y):
+        if 0 in x:
+            raise ValueError("broken")
+        return x, y
+
+    source = ArrayDataSource([np.arange(9), np.arange(9)]).map(fail)
+    with Prefetched(Loader(source, 3), lambda batch: batch) as ahead:
+        batches = iter(ahead)
+        with pytest.raises(ValueError, match="broken") as caught:
+            next(batches)
+
+        assert "while fetching batch 0 of epoch 0 (samples 0, 1, 2)" in caught.value.__notes__
+        assert [[3, 4, 5], [6, 7, 8]] == [batch[0].tolist() for batch in batches]
+
+
+def test_single_batches():
+    """`batch` gives any batch of the run, after the function; the place stays."""
+    with Prefetched(loader(), lambda batch: batch[0] * 10) as ahead:
+        assert (loader().batch(2, 1)[0] * 10).tolist() == ahead.batch(2, 1).tolist()
+        assert (0, 0) == (ahead.epoch, ahead.step)
+
+
+@pytest.mark.parametrize("taken", range(5))
+@pytest.mark.parametrize("pool", [None, 2])
+def test_the_next_run_of_a_killed_one(taken, pool):
+    """What was put ahead when a run ended is put again: the batches are those of a run that went on."""
+    with Prefetched(loader(), lambda batch: batch, depth=3) as whole:
+        expected = plain(whole.steps(9))
+    first = Prefetched(loader(pool=pool), lambda batch: batch, depth=3)
+    head = plain(itertools.islice(first.steps(9), taken))
+    state = first.state_dict()
+    first.close()
+
+    with Prefetched(loader(pool=pool), lambda batch: batch, depth=1) as second:
+        second.load_state_dict(state)
+        assert expected == head + plain(second.steps(9 - taken))
+
+
+def test_what_is_put_should_be_a_function():
+    """Anything else is refused at the call."""
+    with pytest.raises(TypeError, match="put should be a function of a batch, not None"):
+        Prefetched(loader(), None)
+    with pytest.raises(ValueError, match="depth should be an integer of at least 1, not 0"):
+        Prefetched(loader(), plain, depth=0)
