@@ -1,6 +1,7 @@
 # make train     train a classifier on real digits, from a fresh clone
 # make test      every test, docstring and documented example
 # make test-fast the tests to run while editing: under a minute
+# make test-strict  the fast tests, where warnings of any kind and overflows in NumPy are errors, in workers as well
 # make coverage  every test, with the lines that none reaches; worker processes are counted too
 # make check     ruff, codespell, mypy --strict, the layers, the names and the types that users see
 # make docs      the documentation, into docs/_build/html
@@ -22,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One worker per core, up to four; those that are done take tests from the others.
 PYTEST := $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help train test test-fast coverage check docs bench dist clean
+.PHONY: help train test test-fast test-strict coverage check docs bench dist clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -35,6 +36,9 @@ test: $(VENV)/has-test
 
 test-fast: $(VENV)/has-test
 	$(PYTEST) --durations=10 -m "not slow" --hypothesis-profile=fast $(TEST_ARGS)
+
+test-strict: $(VENV)/has-test
+	PYTHONDEVMODE=1 PYTHONWARNINGS=error NUMPY_ERRORS=raise $(PYTEST) -m "not slow" --hypothesis-profile=fast $(TEST_ARGS)
 
 coverage: $(VENV)/has-test
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html $(TEST_ARGS)
@@ -76,7 +80,7 @@ $(VENV)/has-peers: $(MADE)
 	-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	-$(PY) -m pip install --quiet --disable-pip-version-check spdl_core
 	-$(PY) -m pip install --quiet --disable-pip-version-check grain
-	-$(PY) -c "import torch" && $(PY) -m pip install --quiet --disable-pip-version-check deep_pipe
+	-$(PY) -c "import torch" && $(PY) -m pip install --quiet --disable-pip-version-check deep_pipe torchdata
 	-$(PY) -m pip install --quiet --disable-pip-version-check batchflow pandas
 	@touch $@
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from .data_source import AbstractDataSource, Batch, Pick, Plan, Traits
 from .data_source.coerce import as_data_source
+from .data_source.interface import warn_of_own_batches
 from .data_source.replay import Epoch
 from .engine.checks import whole
 from .engine.closing import Closing
@@ -264,6 +265,7 @@ class ParallelDataSource(AbstractDataSource):
                 f"{type(self._ds).__name__} cannot fetch by index, so its batches cannot be fetched in parallel; "
                 "give a random-access source"
             )
+        warn_of_own_batches(self._ds, "a pool")
         self._depth = whole("batch_buffer_size", batch_buffer_size)
         self._pool = pool
         self._timeout = seconds(timeout)

@@ -64,8 +64,8 @@ def main():
     args = parser.parse_args()
 
     train, test = table(args.seed).values()
-    (_, labels), (X, y) = (next(part.batch_iterator(part.num_samples())) for part in (train, test))
-    counted = ArrayDataSource(train.data, train.sampler.indices, sampler=ClassCountSampler(labels, COUNTS))
+    (numbers, labels), (X, y) = (next(part.batch_iterator(part.num_samples())) for part in (train, test))
+    counted = ArrayDataSource([numbers, labels], sampler=ClassCountSampler(labels, COUNTS))
     print(f"{labels.sum()} of {len(labels)} training samples are of the rare class")
     with threadpool_limits(1):
         found = {

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import psutil
 import pytest
 
@@ -22,6 +23,8 @@ from batchup import WorkerProcessPool, WorkerThreadPool
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: programs would not hear Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+np.seterr(all=os.environ.get("NUMPY_ERRORS"))  # `make test-strict` sets it to "raise"
 
 # No example has a deadline: the machine may be busy. `make test-fast` tries fewer of them, the same each time.
 hypothesis.settings.register_profile("whole", deadline=None)

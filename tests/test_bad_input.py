@@ -233,6 +233,16 @@ def test_what_is_no_sampler(sampler):
     refused(TypeError, said, lambda: array_source(sampler=sampler))
 
 
+def test_a_sampler_of_ranks():
+    """Such as PyTorch's DistributedSampler: the error says what shares samples out here."""
+
+    class DistributedSampler:
+        num_replicas, rank = 2, 0
+
+    said = ["not be a DistributedSampler", 'Loader(..., shard="auto")']
+    refused(TypeError, said, lambda: array_source(sampler=DistributedSampler()))
+
+
 # Repeats.
 
 

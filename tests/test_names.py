@@ -28,7 +28,6 @@ NOT_IMPORTED = {
     "PipelinePlan": "the keywords of flow's run, gen_batch and next_batch",
     "RunOptions": "the keywords of flow's run, gen_batch and next_batch",
     "Prefetched": "what to_torch and prefetching return",
-    "Conversions": "the methods of a Loader for frameworks",
     "found_rank": "who says what rank this process has",
 }
 

@@ -16,6 +16,7 @@ from ..data_source import AbstractDataSource
 from ..engine.checks import INTEGERS, whole
 from ..engine.closing import Closing
 from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
+from ..engine.global_rng import drawn_seed
 from ..engine.rng import entropy_of
 from .batching import ShouldAdd
 from .combiners import combine_to_arrays
@@ -53,7 +54,7 @@ class Infinite(Fixed, Closing):
         May be a stage, such as ``Threads(combine_pad)``.
     seed : int or numpy.random.SeedSequence, optional
         Decides, with the position of a function in the pipe and the number of the item, which generator the function
-        gets. By default each run draws other numbers.
+        gets. By default NumPy's global generator draws a seed for each run.
     **kwargs
         Further arguments of the combiner.
 
@@ -204,7 +205,7 @@ class Infinite(Fixed, Closing):
         start = self._start
         entropy = start.entropy if self.seed is None else self.seed
         if entropy is None:
-            entropy = int(np.random.SeedSequence().entropy)  # type: ignore[arg-type]
+            entropy = drawn_seed()  # so that runs differ, and numpy.random.seed decides about them
         self._run = run = PipeRun(self._plan, PipeContext(entropy, self.seed is not None, start.items))
         self._start, self._closed_at = self._initial, None
         return run

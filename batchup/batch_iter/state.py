@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from ..engine.checks import whole
+from ..engine.position import MOST
 from .run import PipePlan
 from .sources import Draws
 from .stages import Stage
@@ -49,11 +50,23 @@ class PipeState:
         TypeError, ValueError
             If an entry is missing, or is not an integer of 0 or more.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"a state should be the dict that state_dict() gave, not {state!r}")
         for field in dataclasses.fields(cls):
             if field.name not in state:
                 raise ValueError(f"the state should have an entry {field.name!r}; it has {sorted(state)}")
-        seeds = (None if state[key] is None else whole(key, state[key], least=0) for key in ("entropy", "source_seed"))
-        return cls(whole("items", state["items"], least=0), *seeds)
+        seeds = (
+            None if state[key] is None else whole(f"{key} of the state", state[key], least=0)
+            for key in ("entropy", "source_seed")
+        )
+        made = cls(whole("items of the state", state["items"], least=0), *seeds)
+        if made.items >= MOST:
+            raise ValueError(f"items of the state should be below {MOST}, not {made.items}: no run is that long")
+        if made.items and made.entropy is None:
+            raise ValueError(
+                f"entropy of the state should be the seed of the run, not None: {made.items} items were made with one"
+            )
+        return made
 
 
 def check_resumable(plan: PipePlan, seed: int | None) -> None:

@@ -76,9 +76,10 @@ class RandomAccessDataSource(AbstractDataSource):
         if isinstance(sampler, sampling.AbstractSampler):  # any object with the same methods is fine
             sampler._should_fit(self.length)
         elif not hasattr(sampler, "num_indices_generated"):
+            ranks = '; ranks are shared out by Loader(..., shard="auto")' if hasattr(sampler, "num_replicas") else ""
             raise TypeError(
                 "sampler should have the methods of AbstractSampler, as WeightedSampler(weights) and "
-                f"SubsetSampler(indices) do, not be {kind_of(sampler)}"
+                f"SubsetSampler(indices) do, not be {kind_of(sampler)}{ranks}"
             )
         self.sampler = sampler
         self.include_indices = include_indices

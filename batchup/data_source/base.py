@@ -14,7 +14,7 @@ from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from .batches import BatchIterator, MappedBatches
 from .functions import batch_arguments, batch_of, function_name, note_signature_mismatch
-from .interface import SourceInterface, plan_of, should_be_random_access, with_shuffle
+from .interface import SourceInterface, plan_of, should_be_random_access, warn_of_own_batches, with_shuffle
 from .plan import Plan, RandomPick, SeededPlan, Traits
 from .splits import Subsets
 
@@ -121,6 +121,7 @@ class MapDataSource(AbstractDataSource):
         self.source: AbstractDataSource = source
         self.fn = fn
         self.name = function_name(fn)
+        warn_of_own_batches(source, "map")
         self._fix()
 
     def __repr__(self) -> str:
@@ -205,6 +206,7 @@ class RandomMapDataSource(AbstractDataSource):
         self.fn = fn
         self.seed = None if seed is None else whole("seed", seed, least=0)
         self.name = function_name(fn)
+        warn_of_own_batches(source, "random_map")
         self._fix()
 
     def __repr__(self) -> str:

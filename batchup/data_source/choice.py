@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ import numpy.typing as npt
 from .. import sampling
 from ..engine.checks import INTEGERS, Indices, whole
 from ..engine.fixed import MAKE_A_NEW_ONE, read_only
+from ..engine.pulled import NOTHING
 from ..engine.rng import SeedPath
 from ..engine.shuffle import Rng, Shuffle, as_rng
 from ..engine.tree import Batch, Pick
+from ..errors import BatchUpError
 from .base import AbstractDataSource
 from .batches import BatchIterator
 from .interface import should_be_random_access
@@ -114,7 +116,7 @@ class ChoiceDataSource(AbstractDataSource):
         rng = as_rng(shuffle)
         each = batches_of(self.datasets, [batch_size] * len(self.datasets), rng, kwargs)
         turns = _drawn_turns(self.weights, seed_path)
-        return (batch for batch, _ in self._ds_iterator(batch_size, each, rng, turns, **kwargs))
+        return map(operator.itemgetter(0), self._ds_iterator(batch_size, each, rng, turns, **kwargs))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         should_be_random_access(self)
@@ -147,12 +149,7 @@ class ChoiceDataSource(AbstractDataSource):
         turns : iterable of int, optional
             The number of the source of each batch; by default it follows from `shuffle_rng`.
         """
-        for turn in self._turns(batch_size, shuffle_rng, kwargs) if turns is None else turns:
-            for item in itertools.islice(iterators[turn], 1):
-                yield ChoiceBatch(item, int(turn))
-                break
-            else:
-                return
+        return TakingTurns(iterators, lambda: self._turns(batch_size, shuffle_rng, kwargs) if turns is None else turns)
 
     def _turns(self, batch_size: int, rng: Rng | None, kwargs: dict[str, Any]) -> Iterable[int]:
         batches = self._batches_each(batch_size, kwargs)
@@ -194,6 +191,68 @@ def _drawn_turns(weights: npt.ArrayLike | None, seed_path: SeedPath | None) -> I
     if weights is None or seed_path is None:
         return None
     return _drawn_by_weight(np.asarray(weights), seed_path.seeded())
+
+
+class TakingTurns(Iterator[ChoiceBatch]):
+    """The items of several iterators, turn by turn, until the one whose turn it is has no more.
+
+    An error of one of them costs its turn. If it has ended by its next turn, as generators have after an error, that is
+    an error as well: its other items are missing.
+
+    Parameters
+    ----------
+    iterators : sequence of iterators
+    turns : callable
+        Returns whose turn it is, one number after the other; called for the first item.
+
+    Examples
+    --------
+    >>> [each.sample_indices for each in TakingTurns([iter("abc"), iter("de")], lambda: [0, 1, 1, 0, 1, 0])]
+    ['a', 'd', 'e', 'b']
+    """
+
+    def __init__(self, iterators: Sequence[Iterator[Any]], turns: Callable[[], Iterable[int]]) -> None:
+        self._iterators, self._make_turns = iterators, turns
+        self._turns: Iterator[int] | None = None
+        self._turn: Any = NOTHING  # the turn and the item that were begun with, until the item is delivered
+        self._held: Any = NOTHING
+        self._failed: dict[int, Exception] = {}
+        self._has_ended = False
+
+    def __next__(self) -> ChoiceBatch:
+        if self._turns is None:
+            self._turns = iter(self._make_turns())
+        if self._turn is NOTHING:
+            for self._turn in self._turns:  # noqa: B020 - see engine.pulled
+                break
+            else:
+                raise StopIteration
+        if self._held is NOTHING:
+            self._pull()
+        made = ChoiceBatch(self._held, int(self._turn))
+        # no calls from here on (see engine.pulled)
+        self._turn, self._held = NOTHING, NOTHING
+        return made
+
+    def _pull(self) -> None:
+        if self._has_ended:
+            raise StopIteration
+        source = self._iterators[self._turn]
+        try:
+            for self._held in source:  # see engine.pulled
+                self._failed.pop(self._turn, None)
+                return
+        except Exception as error:
+            self._failed[self._turn] = error
+            self._turn = NOTHING
+            raise
+        self._has_ended = True
+        if self._turn in self._failed:
+            raise BatchUpError(
+                f"source {self._turn} of the choice ended after its error, so the rest of its batches is missing; an "
+                "error in a function of map costs one batch only"
+            ) from self._failed[self._turn]
+        raise StopIteration
 
 
 def _drawn_by_weight(weights: npt.NDArray[np.float64], seed_path: SeedPath) -> Iterator[int]:

@@ -18,6 +18,7 @@ from ..engine.tree import Batch, Pick
 from ..errors import noted
 from .arrays import RandomAccessDataSource
 from .coerce import as_data_source
+from .interface import warn_of_own_batches
 from .plan import Traits
 
 __all__ = ["ConcatDataSource"]
@@ -82,6 +83,8 @@ class ConcatDataSource(RandomAccessDataSource):
         self.datasets = tuple(as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets))
         if not self.datasets:
             raise ValueError("datasets should hold at least one data source, but there is none")
+        for ds in self.datasets:
+            warn_of_own_batches(ds, "a source over several ones", stacklevel=3)
         lengths = [_length_of(ds, i) for i, ds in enumerate(self.datasets)]
         self.ends = read_only(np.cumsum(lengths))
         if weights is not None or alpha is not None:

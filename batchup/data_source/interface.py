@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from .batches import BatchIterator
 from .plan import MadePlan, Plan, Traits
 from .results import Limited, Progress, concatenated, first, mean, results
 
-__all__ = ["SourceInterface", "plan_of", "should_be_random_access", "with_shuffle"]
+__all__ = ["SourceInterface", "plan_of", "should_be_random_access", "warn_of_own_batches", "with_shuffle"]
 
 
 class SourceInterface(Fixed):
@@ -268,6 +269,30 @@ def plan_of(source: Any, batch_size: int, kwargs: dict[str, Any]) -> Plan:
 def should_be_random_access(source: SourceInterface) -> None:
     if not source.is_random_access:
         raise TypeError(f"{type(source).__name__} should be over sources that fetch by index; one of them cannot")
+
+
+def warn_of_own_batches(source: Any, what: str, stacklevel: int = 4) -> None:
+    """Say that a `batch_iterator` of the user's is not called, if the source fetches by index.
+
+    Parameters
+    ----------
+    source : data source
+    what : str
+        What makes the batches instead, such as "a Loader".
+    stacklevel : int, default 4
+        As for `warnings.warn`; this function is the first level.
+    """
+    kind = type(source)
+    if not isinstance(source, SourceInterface) or not source.is_random_access:
+        return
+    used = ("plan", "batch_indices_iterator", "samples_by_indices_nomapping")
+    if _depth(kind, "batch_iterator") < min(_depth(kind, name) for name in used):
+        warnings.warn(
+            f"{what} does not call the batch_iterator of {kind.__name__}: the batches of a source that fetches by "
+            "index come from its samples_by_indices_nomapping; do there, or in a function for map(), what "
+            "batch_iterator does",
+            stacklevel=stacklevel,
+        )
 
 
 # Derived method -> the method that it is derived from. `plan` and `batch_indices_iterator` derive from each other. The

@@ -10,7 +10,7 @@ from ..engine.shuffle import Shuffle, as_rng
 from ..engine.tree import Batch
 from .base import AbstractDataSource
 from .coerce import as_data_source
-from .interface import with_shuffle
+from .interface import warn_of_own_batches, with_shuffle
 from .plan import Plan, Traits
 
 __all__ = ["as_members", "batches_of", "plans_of", "traits_of_all"]
@@ -21,6 +21,9 @@ def as_members(datasets: Sequence[Any]) -> tuple[AbstractDataSource, ...]:
     members = tuple(as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets))
     if not members:
         raise ValueError("datasets should hold at least one data source, but there is none")
+    if all(ds.is_random_access for ds in members):
+        for ds in members:
+            warn_of_own_batches(ds, "a source over several ones")
     return members
 
 

@@ -142,8 +142,10 @@ class Plan(abc.ABC):
         return itertools.islice(self.picks(shuffle, seed_path), step, None)
 
     def lazy(self) -> Plan:
-        """The same plan, with the order of very many samples computed piece by piece: another order, from the same
-        seed. Of fewer samples, the plan itself."""
+        """The same plan for a loader: it refuses samplers that would give it a wrong length.
+
+        The order of very many samples is computed piece by piece: another order, from the same seed.
+        """
         return self
 
     def with_weights(self, weights: npt.ArrayLike) -> Plan:
@@ -224,6 +226,7 @@ class IndexPlan(Plan):
         self.sampler, self.batch_size, self.what = sampler, batch_size, what
         self.takes_turns = bool(getattr(sampler, "has_own_sizes", False))
         self.takes_weights = bool(getattr(sampler, "takes_weights", False))
+        self._checks = False  # whether batches before the last one should have the batch size
 
     def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
         rng = as_rng(shuffle)
@@ -232,22 +235,39 @@ class IndexPlan(Plan):
             picks = self.sampler.in_order_indices_batch_iterator(self.batch_size)
         else:
             picks = self.sampler.shuffled_indices_batch_iterator(self.batch_size, rng)
-        return picks
+        return self._of_one_size(picks) if self._checks else picks
 
     def picks_from(self, step: int, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
         if not hasattr(self.sampler, "batches_from"):  # an object that only looks like a sampler
             return super().picks_from(step, shuffle, seed_path)
         picks: Iterator[Pick] = self.sampler.batches_from(step, self.batch_size, as_rng(shuffle))
-        return picks
+        return self._of_one_size(picks) if self._checks else picks
+
+    def _of_one_size(self, picks: Iterator[Pick]) -> Iterator[Pick]:
+        """The same picks. Raises if another one follows one that has not the batch size."""
+        n = self.batch_size
+        for pick in picks:
+            if n != self.batch_size:
+                kind = type(self.sampler).__name__
+                raise ValueError(
+                    f"{kind} should give batches of {self.batch_size} indices before the last one, not of {n}; if its "
+                    "batches differ in size, add has_own_sizes = True to it, and the methods num_batches(batch_size, "
+                    "full) and full_size(indices, batch_size) of AbstractSampler, so that lengths and states are right"
+                )
+            n = len(pick)
+            yield pick
 
     def lazy(self) -> Plan:
-        sampler = sampling.lazy(self.sampler)
-        return self if sampler is self.sampler else IndexPlan(sampler, self.batch_size, *self.what)
+        plan = IndexPlan(sampling.lazy(self.sampler), self.batch_size, *self.what)
+        plan._checks = not self.takes_turns and not type(self.sampler).__module__.startswith("batchup.sampling.")
+        return plan
 
     def with_weights(self, weights: npt.ArrayLike) -> Plan:
         if not self.takes_weights:
             raise _without_weights(0)
-        return IndexPlan(self.sampler.with_weights(weights), self.batch_size, *self.what)
+        made = copy.copy(self)
+        made.sampler = self.sampler.with_weights(weights)
+        return made
 
     def sizes(self, pick: Pick) -> Any:
         if self.takes_turns:

@@ -16,13 +16,14 @@ ELSEWHERE = {  # keywords of other libraries, and what to use here
     "collate_fn": "source.map(fn) collates the samples of a batch: ArrayDataSource([samples]).map(collate_fn)",
     "drop_last": 'Loader(source, 64, last="drop") leaves a short last batch out',
     "generator": "shuffle takes a seed or a NumPy generator: shuffle=7",
-    "num_workers": "Loader(source, 64, pool=4) has four threads, pool=WorkerProcessPool(4) has four processes",
+    "num_workers": "Loader(source, 64, pool=4) has four threads; four processes are pool='processes', workers=4",
     "persistent_workers": "workers stay until their loader or pool is closed",
     "pin_memory": "batches are NumPy arrays: call torch.from_numpy(x).pin_memory() in the loop",
     "prefetch_factor": "Loader(source, 64, pool=4, depth=8) prefetches eight batches",
     "sampler": "the sampler belongs to the source: ArrayDataSource(data, sampler=WeightedSampler(weights))",
     "seed": "the seed is given as shuffle: shuffle=7",
-    "worker_init_fn": "workers need no seeds: source.random_map(fn) calls fn(*batch, rng) with a new generator",
+    "worker_init_fn": "workers need no seeds: source.random_map(fn) calls fn(*batch, rng) with a new generator; "
+    "worker_init=fn is called in each process",
 }
 ELSEWHERE |= dict.fromkeys(["workers", "n_workers", "processes", "num_threads"], ELSEWHERE["num_workers"])
 ELSEWHERE |= dict.fromkeys(["rng", "random_state"], ELSEWHERE["generator"])

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from .checks import whole
 
-__all__ = ["Position"]
+__all__ = ["MOST", "Position"]
 
 MOST = 1 << 62
 

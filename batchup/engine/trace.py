@@ -80,12 +80,18 @@ class Trace:
         self._on_chunks = on_chunks
         self.batches = 0
         self.seconds = self.waited = self.busy = 0.0
-        self.starting = 0.0  # seconds waited for the first batch of the run, while workers started
+        self.starting = 0.0  # seconds waited for the first batch of each worker, while it may have started
         self.beginning = 0.0  # seconds waited for the first batches of other loops, with nothing prefetched
         self._last: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=keep)  # each the fields of a Span
         self._of_stages = [0.0] * len(self.stages)
         self._each_stage = range(len(self.stages))
         self._since: float | None = None  # when the loop got its last batch
+        self._workers: set[int] = set()
+
+    @property
+    def workers(self) -> int:
+        """How many workers a batch has come from."""
+        return len(self._workers)
 
     @property
     def last(self) -> list[Span]:
@@ -98,10 +104,11 @@ class Trace:
             *marks, hits, misses = marks
             if self._on_chunks is not None:
                 self._on_chunks(epoch, int(hits), int(misses))
-        if self._since is None and self.batches:
-            self.beginning += got - asked
+        if worker not in self._workers:
+            self._workers.add(worker)
+            self.starting += got - asked
         elif self._since is None:
-            self.starting = got - asked
+            self.beginning += got - asked
         self.batches += 1
         self.waited += got - asked
         self.busy += marks[-1] - marks[0]
@@ -143,7 +150,7 @@ def verdict(trace: Trace, workers: int, kind: str, cores: int) -> str:
     the loop waited 60 % of its time for batches; 2 threads were busy 56 %, mostly with read (70 %): a larger depth \
 would even out batches of unequal cost
     """
-    starting = trace.starting if workers and trace.batches > 1 else 0.0
+    starting = trace.starting if workers and trace.batches > trace.workers else 0.0
     if not trace.batches or trace.seconds <= starting:
         return "no batch was delivered yet"
     seconds, waited = trace.seconds - starting, trace.waited - starting
@@ -153,11 +160,14 @@ would even out batches of unequal cost
         times = (seconds - waited) / needed if needed else float("inf")
         return f"the loader was {_times(times)} times faster than the loop: nothing to gain here"
     said = f"the loop waited {waiting:.0%} of its time for batches; ".replace("%", " %")
+    cheap = trace.busy / trace.batches < CHEAP
     if not workers:
-        return f"{said}they were made in its own thread{_mostly(trace)}: a pool would make them meanwhile"
+        return f"{said}they were made in its own thread{_mostly(trace)}: {_TOO_CHEAP if cheap else _MEANWHILE}"
     use = trace.busy / (workers * seconds)
     said += f"{workers} {kind if workers > 1 else _ONE[kind]} "
     said += f"{'were' if workers > 1 else 'was'} busy {min(use, 1.0):.0%}".replace("%", " %") + _mostly(trace)
+    if cheap:
+        return f"{said}: {_HANDED_OVER}"
     if use < 0.75:
         return f"{said}: {_advice_to_the_idle(trace, waited, kind)}"
     if kind == "threads":
@@ -169,8 +179,6 @@ would even out batches of unequal cost
 
 def _advice_to_the_idle(trace: Trace, waited: float, kind: str) -> str:
     """What would help if the loop waits, and workers are idle."""
-    if trace.busy / trace.batches < CHEAP:
-        return _HANDED_OVER
     if trace.beginning > 0.5 * waited:
         return _AT_THE_BEGINNING
     return _LITTLE_USED[kind]
@@ -180,6 +188,8 @@ _AT_THE_BEGINNING = (
     "most of it for the first batch of each loop, with nothing made ahead: longer epochs (repeats) would help"
 )
 _HANDED_OVER = "these batches are so cheap that handing them over takes longer than making them: try pool=None"
+_MEANWHILE = "a pool would make them meanwhile"
+_TOO_CHEAP = "they are so cheap that a pool would take longer to hand them over; larger batches would help"
 _ONE = {"threads": "thread", "processes": "process"}
 _LITTLE_USED = {
     "threads": "a larger depth would even out batches of unequal cost",

@@ -27,11 +27,14 @@ def prepare(accelerator: Any, loader: Any) -> Any:
     ------
     TypeError
         If `loader` is no `DataLoader` of batchup's, or if Accelerate would have the main process read for all.
+    ValueError
+        If the sampler of the loader shares the samples out already.
     """
     from .torch import DataLoader
 
     if not isinstance(loader, DataLoader):
         raise TypeError(f"loader should be a batchup.interop.torch.DataLoader, not a {type(loader).__name__}")
+    _should_not_be_shared_out(accelerator, loader)
     prepared = accelerator.prepare(loader)
     if type(prepared).__name__ == "DataLoaderDispatcher":
         raise TypeError("dispatch_batches should be False: with batchup, each rank reads its own batches")
@@ -40,6 +43,16 @@ def prepare(accelerator: Any, loader: Any) -> Any:
     order = {"batch_sampler": base.batch_sampler} if base.batch_sampler is not None else {"batch_size": None}
     prepared.base_dataloader = DataLoader(base.dataset, **order, **given)
     return prepared
+
+
+def _should_not_be_shared_out(accelerator: Any, loader: Any) -> None:
+    samplers = [loader.sampler, getattr(loader.batch_sampler, "sampler", None), loader.batch_sampler]
+    sharing = next((each for each in samplers if hasattr(each, "num_replicas")), None)
+    if sharing is not None and accelerator.num_processes > 1:
+        raise ValueError(
+            f"the samples would be shared out twice: by the {type(sharing).__name__} of the loader, and by Accelerate; "
+            "leave the sampler out, and pass shuffle=True"
+        )
 
 
 _KEPT = (

@@ -152,6 +152,11 @@ class Prefetched(Closing):
         self._stop()
         return self._over(self.loader.steps(n))
 
+    def resume(self) -> Iterator[Any]:
+        """The rest of the current epoch, where a loop was interrupted: from the first batch that it did not get."""
+        self._stop()
+        return self._over(self.loader.resume())
+
     def batch(self, epoch: int, step: int) -> Any:
         """One batch of the run, fetched and put here and now. The loader stays where it is."""
         return self._put(self.loader.batch(epoch, step))

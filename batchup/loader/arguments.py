@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
@@ -19,9 +22,11 @@ __all__ = [
     "check_seed",
     "check_sequential",
     "check_shard",
+    "check_workers",
     "choose_pool",
     "choose_seed",
     "found_shard",
+    "warned_of_other_ranks",
     "world_size",
 ]
 
@@ -94,19 +99,59 @@ def check_sequential(source: AbstractDataSource, plan: RunPlan, pool: Any, skips
         )
 
 
-def choose_pool(pool: Any) -> tuple[AbstractWorkerPool | None, bool]:
+def check_workers(pool: Any, workers: Any, worker_init: Any) -> int | None:
+    """How many workers the pool is to have; None if nobody says so."""
+    name = pool if isinstance(pool, str) else None
+    if worker_init is not None:
+        if not callable(worker_init):
+            raise TypeError(f"worker_init should be a function without arguments, not {worker_init!r}")
+        if name != "processes":
+            raise TypeError(
+                f"worker_init should come with pool='processes', not with pool={pool!r}: threads have no start of "
+                "their own, so call it before; a WorkerProcessPool has the argument initializer"
+            )
+    if workers is None:
+        return None
+    if name is None:
+        raise TypeError(
+            f"workers should come with pool='threads', 'processes' or 'auto', not with pool={pool!r}, which says how "
+            "many there are"
+        )
+    return whole("workers", workers)
+
+
+def choose_pool(
+    pool: Any, workers: int | None = None, worker_init: Callable[[], Any] | None = None
+) -> tuple[AbstractWorkerPool | None, bool]:
     """The pool, and whether the loader made it and has to close it."""
     if pool is None or isinstance(pool, AbstractWorkerPool):
         return pool, False
     if pool == "threads":
-        return WorkerThreadPool(cores()), True
+        return WorkerThreadPool(workers or cores()), True
     if pool == "processes":
-        return WorkerProcessPool(cores()), True
+        return WorkerProcessPool(workers or cores(), initializer=worker_init), True
     if isinstance(pool, INTEGERS) and not isinstance(pool, bool):
         return WorkerThreadPool(whole("pool", pool)), True
     if callable(getattr(pool, "submit", None)):
         return WorkerPool.over(pool), True  # closing it leaves the executor as it was
     raise TypeError(
-        "pool should be None, 'threads', 'processes', a number of threads, an executor, or a "
+        "pool should be None, 'threads', 'processes', 'auto', a number of threads, an executor, or a "
         f"WorkerThreadPool or WorkerProcessPool, not {pool!r}"
     )
+
+
+def warned_of_other_ranks() -> bool:
+    """Warn that all ranks of a process group get the same batches; whether there are several."""
+    if "torch" not in sys.modules:
+        return False
+    from ..interop.ranks import torch_rank
+
+    ranks = torch_rank()
+    if ranks is None or ranks.world < 2:
+        return False
+    warnings.warn(
+        f'{ranks.world} ranks will get the same batches; pass shard="auto" to a Loader that is made after '
+        "init_process_group, or shard=(rank, world)",
+        stacklevel=3,
+    )
+    return True

@@ -11,12 +11,12 @@ import numpy as np
 from ..data_source import AbstractDataSource, Batch, Pick
 from ..engine import tree
 from ..engine.global_rng import seed_globals
-from ..errors import noted
+from ..errors import located, noted
 from ..storage.cache import chunks_noted
 from .plan import Item, PaddedPick
 from .skipping import Retried, Skipped, SkippedFrom, without_failing
 
-__all__ = ["FetchJob", "FetchResult"]
+__all__ = ["FetchJob", "FetchResult", "at_item", "at_task"]
 
 # A batch (None if all of its samples were left out), its epoch and step, the thread that fetched it, the times when its
 # stages began and ended, and the samples that were left out, or that it took a second attempt. A plain tuple: a named
@@ -58,7 +58,7 @@ class FetchJob:
         skipped: tuple[Skipped | Retried, ...] = ()
         try:
             if self.seed is not None:
-                self._seed_globals(epoch, step)
+                self.seed_globals_for(epoch, step)
             batch = self.source._fetch_timed(pick, times)
         except Exception as error:
             stages = self.source._stages
@@ -70,17 +70,18 @@ class FetchJob:
         if valid is not None and batch is not None:
             batch = _with_valid(batch, tree.map_leaves(_first_of, valid, counts), counts)
         chunks = chunks_noted()
-        marks = (*times, *chunks) if any(chunks) else tuple(times)
+        marks = (*times, *chunks) if any(chunks) and not skipped else tuple(times)  # suspects are read one by one
         return batch, epoch, step, threading.get_native_id(), marks, skipped
 
-    def _seed_globals(self, epoch: int, step: int) -> None:
+    def seed_globals_for(self, epoch: int, step: int) -> None:
+        """Seed the global generators for a batch, if there is a seed."""
         if self.seed is not None:
             rank, world = self.shard
             seed_globals(self.seed, epoch, step * world + rank)  # different on every rank
 
     def _without_failing(self, item: Item, pick: Pick, valid: Any, error: Exception) -> SkippedFrom:
         def fetched(some: Pick) -> Batch:
-            self._seed_globals(item[1], item[2])
+            self.seed_globals_for(item[1], item[2])
             return self.source.samples_by_indices_nomapping(some)
 
         return without_failing(fetched, item[1], item[2], pick, valid, error)
@@ -101,3 +102,14 @@ def _with_valid(batch: Batch, valid: Any, counts: Any) -> Batch:
     if "valid" in batch:
         raise ValueError('last="pad" gives each batch a field "valid", but there is one of that name')
     return {**batch, "valid": valid}
+
+
+def at_item(error: BaseException, number: int, item: Item) -> BaseException:
+    """The error, with a note which batch it belongs to."""
+    pick, epoch, step = item
+    return located(error, step, pick, epoch)
+
+
+def at_task(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
+    """The same for a task of a pool."""
+    return at_item(error, number, args[0]) if args else error

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
-import sys
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Never
@@ -15,6 +12,7 @@ import numpy as np
 
 from ..data_source import Batch, BatchIterator
 from ..data_source.coerce import as_data_source
+from ..data_source.interface import warn_of_own_batches
 from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
 from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
@@ -24,8 +22,8 @@ from ..engine.position import Position
 from ..engine.rng import entropy_of, rng_at
 from ..engine.shuffle import Shuffle, as_rng
 from ..engine.stream import DEPTH_PER_WORKER, WorkStream, seconds
-from ..engine.trace import Trace, verdict
-from ..errors import PoolClosedError, located
+from ..engine.trace import Trace
+from ..errors import PoolClosedError
 from ..work_pool import AbstractWorkerPool
 from . import state as run_state
 from .arguments import (
@@ -33,27 +31,33 @@ from .arguments import (
     check_seed,
     check_sequential,
     check_shard,
+    check_workers,
     choose_pool,
     choose_seed,
     found_shard,
+    warned_of_other_ranks,
 )
+from .auto import AutoPool, Choice, Measured
 from .changes import Changes
-from .chunks import ADVICE, ChunkReads
+from .chunks import ChunkReads
 from .conversions import Conversions
-from .fetch import FetchJob, FetchResult
+from .fetch import FetchJob, FetchResult, at_item, at_task
 from .in_turn import InTurn
 from .loop import Loop, RunState, Wanted, WithoutSamples, none_could_be_fetched
 from .plan import Item, Last, Remainder, RunPlan
 from .settable import Settable
 from .skipping import Skipped
-from .stats import LoaderStats
+from .stats import Reports
 
 __all__ = ["Loader"]
 
-KEYWORDS = ["shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout", "weights"]
+KEYWORDS = [
+    *("shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"),
+    *("workers", "worker_init", "weights"),
+]
 
 
-class Loader(Fixed, Settable, Conversions):
+class Loader(Fixed, Settable, Conversions, Reports):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
@@ -70,9 +74,10 @@ class Loader(Fixed, Settable, Conversions):
         With an int or a `SeedSequence` as seed, the order of each epoch depends only on the seed and the number of the
         epoch. A generator draws such a seed once, when the loader is made; with True, NumPy's global generator does.
         None and False keep the order.
-    pool : None, "threads", "processes", int, or a pool, default None
-        What prefetches the batches. "threads" or "processes": one worker per core. An int: that many threads. A pool of
-        your own stays open when the loader is closed. None: the loop itself fetches each batch when it needs it.
+    pool : None, "threads", "processes", "auto", int, or a pool, default None
+        What prefetches the batches. "threads" or "processes": one worker per core, or `workers`. "auto" measures the
+        first batches, and takes what suits them; `explain` says what and why. An int: that many threads. A pool of your
+        own stays open when the loader is closed. None: the loop itself fetches each batch when it needs it.
     depth : int, optional
         How many batches may be in flight: being fetched, or ready and not yet taken. By default twice the number of
         workers.
@@ -100,6 +105,10 @@ class Loader(Fixed, Settable, Conversions):
         How many different samples may be left out in the whole run, even if it is resumed.
     timeout : float, optional
         How many seconds a loop may wait for one batch.
+    workers : int, optional
+        How many, with the name of a pool.
+    worker_init : callable, optional
+        With ``pool="processes"``: each worker calls ``worker_init()`` when it starts.
     weights : callable, ``weights(epoch) -> array``, optional
         The weights of each epoch, in place of those of the sampler of the source. It should depend on nothing but the
         epoch; for weights that follow from the training, see `set_weights`.
@@ -139,7 +148,7 @@ class Loader(Fixed, Settable, Conversions):
         batch_size: int | Callable[[int], int],
         *,
         shuffle: Shuffle = None,
-        pool: Literal["threads", "processes"] | int | AbstractWorkerPool | None = None,
+        pool: Literal["threads", "processes", "auto"] | int | AbstractWorkerPool | None = None,
         depth: int | None = None,
         last: Last = "keep",
         shard: tuple[int, int] | Literal["auto"] | None = None,
@@ -147,11 +156,14 @@ class Loader(Fixed, Settable, Conversions):
         on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
         timeout: float | None = None,
+        workers: int | None = None,
+        worker_init: Callable[[], Any] | None = None,
         weights: Callable[[int], Any] | None = None,
         **others: Never,
     ) -> None:
         no_keywords("Loader", others, KEYWORDS)
         self.source = as_data_source(source, "source")
+        warn_of_own_batches(self.source, "a Loader", stacklevel=3)
         self._changes = Changes.of(self.source, batch_size, weights)
         size = whole("batch_size", batch_size(0) if callable(batch_size) else batch_size)
         finds = isinstance(shard, str) and shard == "auto"
@@ -180,7 +192,11 @@ class Loader(Fixed, Settable, Conversions):
         self._shared: Any = None  # the token of the job that is shared with the workers
         self._current_loop: Callable[[], Loop | None] = lambda: None  # a weak reference
         self._fingerprint: str | None = None  # of the plan, computed when it is needed
-        self._pool, self._owns_pool = choose_pool(pool)  # last, so that wrong arguments start no workers
+        workers = check_workers(pool, workers, worker_init)
+        self._auto = AutoPool(cores(), workers) if isinstance(pool, str) and pool == "auto" else None
+        self._pool, self._owns_pool = choose_pool(
+            None if self._auto else pool, workers, worker_init
+        )  # last, so that wrong arguments start no workers
         if not self._plan.shuffled and (self._plan.plan.draws or self._seeds_workers()):
             self._seed = drawn_seed()  # so that two loaders differ, and numpy.random.seed decides about both
         self._fix()
@@ -203,7 +219,8 @@ class Loader(Fixed, Settable, Conversions):
     def __iter__(self) -> Iterator[Batch]:
         """The batches of the next epoch; after `load_state_dict`, the rest of the epoch of the state."""
         self._should_be_open()
-        self._warn_of_other_ranks()
+        if self._plan.shard is None and not self._warned_of_ranks:
+            self._warned_of_ranks = warned_of_other_ranks()
         self._run.begin()
         epoch, step, n = self._run.epoch, self._run.step, self._plan.length(self._run.epoch)
         left = None if n is None or n == np.inf else max(0, int(n) - step)
@@ -267,7 +284,7 @@ class Loader(Fixed, Settable, Conversions):
             n = sum(1 for _ in self._plan.items(self._seed, epoch))
             raise IndexError(f"step should be below {n}, the number of batches in epoch {epoch}, not {step}")
         with globals_kept():
-            batch, *_, skipped = next(BatchIterator(self._job(self._worker_seed()), iter([item]), located=_at_item))
+            batch, *_, skipped = next(BatchIterator(self._job(self._worker_seed()), iter([item]), located=at_item))
         if batch is None and self._plan.has_equal_ranks:
             batch = self._filling(epoch, step)
         if batch is None:
@@ -345,66 +362,14 @@ class Loader(Fixed, Settable, Conversions):
         self._end_the_loop()
         self._run.epoch, self._run.step = whole("epoch", epoch, least=0), whole("step", step, least=0)
 
-    def stats(self) -> LoaderStats:
-        """What was delivered so far, and where the time went.
-
-        Returns
-        -------
-        LoaderStats
-        """
-        trace = self._run.trace
-        pool = {"workers": 0} if self._pool is None else self._pool.engine.stats()
-        pool |= {"chunk_hits": self._chunks.hits, "chunk_misses": self._chunks.misses}
-        run = self._run
-        return LoaderStats(
-            trace.batches,
-            trace.seconds,
-            trace.waited,
-            trace.busy,
-            trace.of_stages(),
-            len(run.failing),
-            retried=run.retried,
-            **pool,
-        )
-
-    def explain(self) -> str:
-        """What limits the loop, and what would help, in one sentence.
-
-        Examples
-        --------
-        >>> Loader([np.arange(5)], batch_size=2).explain()
-        'no batch was delivered yet'
-        """
-        workers = 0 if self._pool is None else self._pool.engine.workers
-        isolated = self._pool is not None and self._pool.engine.isolated
-        said = verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
-        return f"{said}; {self._chunks.repeated}: {ADVICE}" if self._chunks.repeated else said
-
-    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Plot the last batches over time: when the loop waited, what each worker did, and how many batches were ready.
-
-        Parameters
-        ----------
-        path : str or path, optional
-            Save the figure to this file.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-        """
-        from .picture import timeline
-
-        figure = timeline(self._run.trace)
-        if path is not None:
-            figure.savefig(path)
-        return figure
-
     def close(self) -> None:
         """End the workers, unless the pool is your own. A loop that still runs gets a `PoolClosedError`."""
         self._run.closed = True
         self._end_the_loop()
         if self._pool is not None and self._owns_pool:
             self._pool.close()
+        if self._auto is not None:
+            self._auto.close()
 
     def __repr__(self) -> str:
         at = f"epoch={self.epoch}, step={self.step}"
@@ -451,12 +416,29 @@ class Loader(Fixed, Settable, Conversions):
         """What the fetch returns for each item, from the pool if there is one."""
         if not self.source.is_random_access:
             return self._sequential_results()
-        if self._pool is None:
-            return BatchIterator(self._job(None), items, located=_at_item)
-        engine = self._pool.engine
-        job = self._shared = engine.share(self._job(self._worker_seed()), self._shared)
+        if self._auto is not None and self._auto.choice is None:
+            return Measured(self._auto, items, self._results_in, self._take)
+        return self._results_in(self._pool, items)
+
+    def _take(self, choice: Choice) -> AbstractWorkerPool | None:
+        """Go on with what ``pool="auto"`` has chosen."""
+        if self._pool is not None:  # one that could not be used
+            self._pool.close()
+        self._shared = None
+        self._pool, self._owns_pool = choose_pool(choice.pool, choice.workers)
+        return self._pool
+
+    def _results_in(self, pool: AbstractWorkerPool | None, items: Iterator[Item]) -> Iterator[FetchResult]:
+        if pool is None:
+            job = self._job(self._worker_seed())
+            return BatchIterator(
+                self._auto.noticing(job) if self._auto and self._auto.draws else job, items, located=at_item
+            )
+        engine = pool.engine
+        job = engine.share(self._job(self._worker_seed()), self._shared)
+        self._shared = job if pool is self._pool else None
         tasks = zip(itertools.repeat(job), zip(items, strict=False), strict=False)  # unlike a generator, it can go on
-        return WorkStream(engine, tasks, self._depth or DEPTH_PER_WORKER * engine.workers, self._timeout, _at_task)
+        return WorkStream(engine, tasks, self._depth or DEPTH_PER_WORKER * engine.workers, self._timeout, at_task)
 
     def _worker_seed(self) -> int | None:
         """The seed of the global generators in workers, if the workers have generators of their own."""
@@ -464,7 +446,8 @@ class Loader(Fixed, Settable, Conversions):
 
     def _seeds_workers(self) -> bool:
         """Whether fetches may draw from global generators that workers have of their own."""
-        return self._pool is not None and self._pool.engine.isolated and self.source.traits.may_use_global_rng
+        isolated = self._pool is not None and self._pool.engine.isolated
+        return (isolated or (self._auto is not None and self._auto.draws)) and self.source.traits.may_use_global_rng
 
     def _job(self, seed: int | None) -> FetchJob:
         return FetchJob(self.source, seed, self._plan.shard or (0, 1), self._skips)
@@ -479,32 +462,9 @@ class Loader(Fixed, Settable, Conversions):
         fixed = run_state.parameters(self.source, self._plan, self._fingerprint)
         return {**fixed, **self._changes.parameters(epoch)}
 
-    def _warn_of_other_ranks(self) -> None:
-        """Say once that all ranks of a process group get the same batches, where nothing shares them out."""
-        if self._plan.shard is None and not self._warned_of_ranks and "torch" in sys.modules:
-            from ..interop.ranks import torch_rank
-
-            ranks = torch_rank()
-            if ranks is not None and ranks.world > 1:
-                self._warned_of_ranks = True
-                warnings.warn(
-                    f'{ranks.world} ranks will get the same batches; pass shard="auto" to a Loader that is made after '
-                    "init_process_group, or shard=(rank, world)",
-                    stacklevel=3,
-                )
-
     def _should_replay(self, what: str) -> None:
         if not self.source.is_random_access:
             raise TypeError(
                 f"a loader over {type(self.source).__name__} {what}: its batches come one after the other, and "
                 "cannot be gone through again; give a source that fetches by index"
             )
-
-
-def _at_item(error: BaseException, number: int, item: Item) -> BaseException:
-    pick, epoch, step = item
-    return located(error, step, pick, epoch)
-
-
-def _at_task(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
-    return _at_item(error, number, args[0]) if args else error

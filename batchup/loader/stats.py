@@ -1,12 +1,19 @@
-"""Statistics of a loader."""
+"""Statistics of a loader: what it did, and where the time went."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+from typing import Any
 
-from ..engine.trace import StageStats
+from ..engine.pools import cores
+from ..engine.trace import StageStats, verdict
+from ..work_pool import AbstractWorkerPool
+from .auto import AutoPool
+from .chunks import ADVICE, ChunkReads
+from .loop import RunState
 
-__all__ = ["LoaderStats"]
+__all__ = ["LoaderStats", "Reports"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +61,71 @@ class LoaderStats:
     retried: int = 0
     chunk_hits: int = 0
     chunk_misses: int = 0
+
+
+class Reports:
+    """The methods of a loader that tell what it did. Abstract."""
+
+    _run: RunState
+    _pool: AbstractWorkerPool | None
+    _auto: AutoPool | None
+    _chunks: ChunkReads
+
+    def stats(self) -> LoaderStats:
+        """What was delivered so far, and where the time went.
+
+        Returns
+        -------
+        LoaderStats
+        """
+        trace = self._run.trace
+        pool = {"workers": 0} if self._pool is None else self._pool.engine.stats()
+        run = self._run
+        return LoaderStats(
+            trace.batches,
+            trace.seconds,
+            trace.waited,
+            trace.busy,
+            trace.of_stages(),
+            len(run.failing),
+            retried=run.retried,
+            chunk_hits=self._chunks.hits,
+            chunk_misses=self._chunks.misses,
+            **pool,
+        )
+
+    def explain(self) -> str:
+        """What limits the loop, and what would help, in one sentence.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from batchup import Loader
+        >>> Loader([np.arange(5)], batch_size=2).explain()
+        'no batch was delivered yet'
+        """
+        workers = 0 if self._pool is None else self._pool.engine.workers
+        isolated = self._pool is not None and self._pool.engine.isolated
+        said = verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
+        if self._auto is not None:  # what to do is said by what was measured
+            said = f"{self._auto}; {said.rpartition(': ')[0] or said}"
+        return f"{said}; {self._chunks.repeated}: {ADVICE}" if self._chunks.repeated else said
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Plot the last batches over time: when the loop waited, what each worker did, and how many batches were ready.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            Save the figure to this file.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from .picture import timeline
+
+        figure = timeline(self._run.trace)
+        if path is not None:
+            figure.savefig(path)
+        return figure

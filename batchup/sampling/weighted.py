@@ -253,11 +253,11 @@ def normalised(name: str, weights: npt.ArrayLike) -> npt.NDArray[Any]:
         raise ValueError(f"{name} should be 0 or more; index {array.argmin()} is {array.min()}")
     if not array.any():
         raise ValueError(f"{name} should not all be 0: nothing could be drawn")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         total, about = array.sum(), array.sum(dtype=np.float64)
-    wraps = total.dtype.kind in "iu" and about >= np.iinfo(total.dtype).max
-    if wraps or not np.isfinite(total):  # each weight is in range, their sum is not
-        array = array.astype(np.float64) / array.max()
-        total = array.sum()
-    normalised: npt.NDArray[Any] = array / total
+        wraps = total.dtype.kind in "iu" and about >= np.iinfo(total.dtype).max
+        if wraps or not np.isfinite(total):  # each weight is in range, their sum is not
+            array = array.astype(np.float64) / array.max()
+            total = array.sum()
+        normalised: npt.NDArray[Any] = array / total
     return normalised

@@ -108,6 +108,7 @@ class _Reader:
         _should_have_rows(dataset)
         self.shape, self.dtype, self.chunks = dataset.shape, dataset.dtype, dataset.chunks
         self._file = file
+        self.fd = file.id.get_vfd_handle() if file is not None and _is_at_its_path(file) else None
         self._rows = _rows(dataset, cache)
         self.read = self._rows.read
         self.cache = getattr(self._rows, "cache", None)
@@ -115,6 +116,7 @@ class _Reader:
 
     def close(self) -> None:
         if self._file is not None:
+            self.fd = None
             self._file.close()
 
 

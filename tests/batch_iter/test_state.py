@@ -73,6 +73,46 @@ def test_a_state_holds_for_another_batch_size():
         assert np.array_equal(whole[6:], stream(pipe, 9).ravel())
 
 
+def test_a_pipe_without_a_seed_draws_one_from_the_global_generator():
+    """Runs differ, and `numpy.random.seed` decides about them; a pipe with a seed draws none."""
+
+    def runs(seed):
+        np.random.seed(0)
+        with pipe_of(source=sample(range(1000)), seed=seed) as pipe:
+            first = stream(pipe, 4)
+            pipe.close()
+            return first, stream(pipe, 4), np.random.random()
+
+    (first, second, _), (again, other, _) = runs(None), runs(None)
+
+    assert not np.array_equal(first, second)
+    assert np.array_equal([first, second], [again, other])
+    np.random.seed(0)
+    assert np.random.random() == runs(7)[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"items": 10**30}, "items of the state should be below"),
+        ({"items": -1}, "items of the state should be an integer of at least 0, not -1"),
+        ({"items": 1.5}, "items of the state should be an integer of at least 0, not 1.5"),
+        ({"entropy": float("nan")}, "entropy of the state should be an integer of at least 0, not nan"),
+        ({"entropy": {}}, "entropy of the state should be an integer"),
+        ({"entropy": None}, "entropy of the state should be the seed of the run, not None: 12 items"),
+        ({"source_seed": "5"}, "source_seed of the state should be an integer"),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(change, error):
+    """With the name of the entry. A pipe without a seed of its own takes any that can be."""
+    pipe = pipe_of(seed=None)
+
+    with pytest.raises((TypeError, ValueError), match=error):
+        pipe.load_state_dict({"items": 12, "entropy": 7, "source_seed": 5, **change})
+    with pytest.raises(TypeError, match="a state should be the dict that state_dict"):
+        pipe.load_state_dict(5)
+
+
 def test_what_was_drawn_before_is_not_loaded_again():
     """Resuming replays the random draws, and calls no loader for them."""
     loaded = []
@@ -153,7 +193,7 @@ def test_a_pipe_that_cannot_be_resumed_says_why(make, error, match):
     ("state", "match"),
     [
         ({"entropy": 7, "source_seed": 5}, "an entry 'items'"),
-        ({"items": -1, "entropy": 7, "source_seed": 5}, "items should be"),
+        ({"items": -1, "entropy": 7, "source_seed": 5}, "items of the state should be"),
         ({"items": 3, "entropy": 8, "source_seed": 5}, "the same seeds, entropy=7, source_seed=5"),
         ({"items": 3, "entropy": 7, "source_seed": None}, "the same seeds"),
     ],

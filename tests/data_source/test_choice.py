@@ -153,3 +153,47 @@ def test_weights_and_strata_exclude_each_other():
     """It says why."""
     said = ["stratified should be False when there are weights: they say how often each source comes"]
     refused(ValueError, said, lambda: ChoiceDataSource([single(), single()], stratified=True, weights=[1, 1]))
+
+
+def failing_at(n, batches):
+    for i, batch in enumerate(batches):
+        if i == n:
+            raise OSError("cannot read it")
+        yield batch
+
+
+def outcomes(batches):
+    """The batches, and the errors between them."""
+    found = []
+    while True:
+        try:
+            found.append(next(batches)[0].tolist())
+        except StopIteration:
+            return found
+        except Exception as error:
+            found.append(f"{type(error).__name__}: {error}"[:40])
+            assert len(found) < 20
+
+
+def test_an_error_in_a_turn_does_not_end_a_sequential_choice():
+    """It costs its own batch, and the sources stay in turn."""
+
+    def fn(x):
+        if x[0] == 2:
+            raise OSError("cannot read it")
+        return (x,)
+
+    sequential = CallableDataSource(counted).map(fn)
+    batches = ChoiceDataSource([sequential, single(6, start=100)]).batch_iterator(2)
+
+    expected = [[0, 1], [100, 101], "OSError: cannot read it", [102, 103], [4, 5], [104, 105], [6, 7]]
+    assert expected == outcomes(batches)
+
+
+def test_a_source_that_ended_with_an_error_does_not_end_the_choice_in_silence():
+    """As a generator does: its other batches are missing."""
+    sequential = CallableDataSource(lambda batch_size, shuffle=None: failing_at(1, counted(batch_size)))
+    found = outcomes(ChoiceDataSource([sequential, single(6, start=100)]).batch_iterator(2))
+
+    assert [[0, 1], [100, 101], "OSError: cannot read it", [102, 103]] == found[:4]
+    assert ["BatchUpError: source 0 of the choice ended a"[:40]] == found[4:]

@@ -10,16 +10,18 @@ import pytest
 from batchup import (
     AbstractDataSource,
     ArrayDataSource,
+    CallableDataSource,
     ChoiceDataSource,
     CompositeDataSource,
     Loader,
     MapDataSource,
     RandomAccessDataSource,
 )
-from batchup.data_source import IndexPlan
+from batchup.data_source import ConcatDataSource, IndexPlan
 from batchup.data_source.interface import plan_of, with_shuffle
 from batchup.sampling import StandardSampler
 from batchup.testing import RandomAccessSourceContract
+from batchup.work_pool import WorkerThreadPool
 
 
 def arrays(n=10, start=0, **kwargs):
@@ -140,3 +142,49 @@ def test_an_object_with_the_older_methods_has_a_plan():
             return iter([np.arange(batch_size)])
 
     assert [[0, 1, 2]] == [pick.tolist() for pick in plan_of(Older(), 3, {}).picks()]
+
+
+class OwnLoop(ArrayDataSource):
+    """A class of a user that changes batches where only its own loop gets them."""
+
+    def batch_iterator(self, batch_size, shuffle=None, **kwargs):
+        for (x,) in super().batch_iterator(batch_size, shuffle, **kwargs):
+            yield (x * 2,)
+
+
+class Whole(OwnLoop):
+    """Another that also has its fetch."""
+
+    def samples_by_indices_nomapping(self, indices):
+        return tuple(x * 2 for x in super().samples_by_indices_nomapping(indices))
+
+
+WITHOUT_ITS_LOOP = [
+    (lambda ds, pool: Loader(ds, 2), "a Loader"),
+    (lambda ds, pool: ds.map(lambda x: (x,)), "map"),
+    (lambda ds, pool: ds.random_map(lambda x, rng: (x,)), "random_map"),
+    (lambda ds, pool: CompositeDataSource([ds, ds]), "a source over several ones"),
+    (lambda ds, pool: ChoiceDataSource([ds]), "a source over several ones"),
+    (lambda ds, pool: ConcatDataSource([ds]), "a source over several ones"),
+    (lambda ds, pool: pool.parallel_data_source(ds), "a pool"),
+]
+
+
+@pytest.mark.parametrize(("use", "what"), WITHOUT_ITS_LOOP, ids=[str(i) for i in range(len(WITHOUT_ITS_LOOP))])
+def test_a_batch_iterator_that_is_not_called_is_warned_of(use, what):
+    """With what is called instead, where it is passed on. A class that has the fetch as well is fine."""
+    with WorkerThreadPool(1) as pool:
+        with pytest.warns(
+            UserWarning, match=f"^{what} does not call the batch_iterator of OwnLoop: .*nomapping"
+        ) as caught:
+            use(OwnLoop([np.arange(4)]), pool)
+        use(Whole([np.arange(4)]), pool)
+
+    assert {__file__} == {each.filename for each in caught}
+
+
+def test_a_sequential_source_over_it_calls_it():
+    """There, nothing is fetched by index."""
+    sequential = CallableDataSource(lambda batch_size: iter([(np.arange(2),)]))
+
+    assert [0, 2] == next(CompositeDataSource([OwnLoop([np.arange(4)]), sequential]).batch_iterator(2))[0].tolist()

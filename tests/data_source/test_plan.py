@@ -15,7 +15,7 @@ from batchup import (
     Loader,
 )
 from batchup.data_source import IndexPlan, Plan
-from batchup.sampling import StandardSampler
+from batchup.sampling import AbstractSampler, StandardSampler
 from batchup.testing import RandomAccessSourceContract, WrapperContract, plain
 
 
@@ -192,3 +192,54 @@ def test_super_in_one_method_leads_to_the_other_one_of_the_base(make):
     assert expected == [pick.tolist() for pick in ds.batch_indices_iterator(2)]
     assert expected == [pick.tolist() for pick in ds.plan(2).picks()]
     assert expected == [x.tolist() for (x,) in Loader(ds, 2)]
+
+
+class Uneven(AbstractSampler):
+    """A sampler of a user whose batches differ in size; without the methods that say how."""
+
+    def num_indices_generated(self):
+        return 10
+
+    def in_order_indices_batch_iterator(self, batch_size):
+        return iter([np.arange(2), np.arange(2, 6), np.arange(6, 10)])
+
+    def shuffled_indices_batch_iterator(self, batch_size, shuffle_rng):
+        return self.in_order_indices_batch_iterator(batch_size)
+
+
+class SaysHow(Uneven):
+    has_own_sizes = True
+
+    def num_batches(self, batch_size, full=False):
+        return 2 if full else 3
+
+    def full_size(self, indices, batch_size):
+        return 4
+
+
+@pytest.mark.parametrize("shuffle", [None, 7])
+@pytest.mark.parametrize(
+    "wrapped", [lambda ds: ds, lambda ds: CompositeDataSource([ds, ds]), lambda ds: ds.map(tuple_of)]
+)
+def test_a_loader_refuses_a_sampler_that_does_not_say_how_long_its_batches_are(wrapped, shuffle):
+    """Its length would be wrong, and its states would not be found again. It says what to add."""
+    ds = wrapped(ArrayDataSource([np.arange(10)], sampler=Uneven()))
+    loop = iter(Loader(ds, 4, shuffle=shuffle))
+    next(loop)
+
+    with pytest.raises(
+        ValueError, match="Uneven should give batches of 4 indices .*, not of 2; .* has_own_sizes = True"
+    ):
+        next(loop)
+
+
+def tuple_of(*batch):
+    return batch
+
+
+def test_a_sampler_that_says_how_long_its_batches_are_is_fine():
+    """And one that does not works without a loader, as in batchup 0.2."""
+    loader = Loader(ArrayDataSource([np.arange(10)], sampler=SaysHow()), 4)
+
+    assert (3, [2, 4, 4]) == (len(loader), [len(x) for (x,) in loader])
+    assert 3 == len(list(ArrayDataSource([np.arange(10)], sampler=Uneven()).batch_iterator(4)))

@@ -15,7 +15,8 @@ def traced(n=10, stages=("read",), work=1.0, wait=1.0, use=1.0, workers=1):
     """`n` batches, each waited for and used for so long, and worked on so long by all workers together."""
     trace = Trace(stages)
     now = 100.0
-    trace.add(0, 0, now, now, 7, [now] * (len(stages) + 1))  # what the first one takes does not count
+    for i in range(max(workers, 1)):  # what the first of each worker takes does not count
+        trace.add(0, 0, now, now, 7 + i, [now] * (len(stages) + 1))
     for i in range(1, n + 1):
         marks = [now - work]
         for _ in stages:
@@ -155,6 +156,16 @@ CASES = {
         "the loop waited 50 % of its time for batches; 2 processes were busy 25 %: starting workers and sending "
         "batches took the rest; threads, or smaller batches, help a long loop",
     ),
+    "cheap batches without a pool": (
+        {"wait": 1e-5, "use": 1e-6, "work": 1e-5, "workers": 0, "kind": "threads"},
+        "the loop waited 91 % of its time for batches; they were made in its own thread: they are so cheap that a pool "
+        "would take longer to hand them over; larger batches would help",
+    ),
+    "cheap batches of busy threads": (
+        {"wait": 1e-5, "use": 1e-6, "work": 1e-5, "workers": 1, "kind": "threads"},
+        "the loop waited 91 % of its time for batches; 1 thread was busy 91 %: these batches are so cheap that handing "
+        "them over takes longer than making them: try pool=None",
+    ),
     "cheap batches": (
         {"wait": 1e-3, "use": 1e-3, "work": 8e-5, "workers": 2, "kind": "processes"},
         "the loop waited 50 % of its time for batches; 2 processes were busy 2 %: these batches are so cheap that "
@@ -197,3 +208,24 @@ def test_a_loop_that_waits_at_its_beginning_is_told_so():
     said = verdict(trace, 2, "threads", 8)
     assert said.startswith("the loop waited 29 % of its time for batches; 2 threads were busy 21 %: most of it ")
     assert said.endswith("first batch of each loop, with nothing made ahead: longer epochs (repeats) would help")
+
+
+def test_the_start_of_any_worker_does_not_count():
+    """On a busy machine the second one may be ready long after the first; it is no fault of the pool."""
+    trace = Trace(["fetch"])
+    at = 0.0
+    for i in range(20):
+        wait = {0: 2.0, 1: 5.0}.get(i, 0.0)  # the first batch of each of two workers
+        trace.add(0, i, at, at + wait, 7 + i % 2, [at, at + 0.2])
+        at += wait + 0.5
+
+    assert "the loader was 5 times faster than the loop: nothing to gain here" == verdict(trace, 2, "processes", 8)
+
+
+def test_a_batch_from_each_worker_is_enough_to_say_something():
+    """With no others, what they took counts after all."""
+    trace = Trace(["fetch"])
+    for i in range(2):
+        trace.add(0, i, i + 0.0, i + 1.0, 7 + i, [i + 0.0, i + 1.0])
+
+    assert "the loop waited 100 % of its time" in verdict(trace, 2, "threads", 8)

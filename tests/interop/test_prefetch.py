@@ -133,3 +133,14 @@ def test_what_is_put_should_be_a_function():
         Prefetched(loader(), None)
     with pytest.raises(ValueError, match="depth should be an integer of at least 1, not 0"):
         Prefetched(loader(), plain, depth=0)
+
+
+@pytest.mark.parametrize("taken", range(5))
+def test_resume(taken):
+    """After a loop that was left, the rest of its epoch: from the first batch on that it did not get."""
+    expected = plain(loader())
+    with Prefetched(loader(), lambda batch: batch, depth=3) as ahead:
+        head = [batch for _, batch in zip(range(taken), ahead, strict=False)]
+
+        assert expected == plain([*head, *ahead.resume()])
+        assert (1, 0) == (ahead.epoch, ahead.step)

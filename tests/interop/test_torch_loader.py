@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+import warnings
 from collections import namedtuple
 
 import numpy as np
@@ -33,6 +34,7 @@ from torch.utils.data import (  # noqa: E402
 from torch.utils.data import DataLoader as TorchLoader  # noqa: E402
 from torch.utils.data.distributed import DistributedSampler  # noqa: E402
 
+from batchup import ArrayDataSource, Loader  # noqa: E402
 from batchup.errors import BatchTimeoutError, WorkerDiedError  # noqa: E402
 from batchup.interop.torch import DataLoader  # noqa: E402
 
@@ -621,6 +623,15 @@ def test_resume_between_epochs(kind):
     assert equal(list(loader), list(other))
 
 
+def test_resume_after_a_loop_that_was_left():
+    """After a loop that was left, the rest of its epoch."""
+    loader, whole = [DataLoader(tensors(), batch_size=3, shuffle=True, generator=generator()) for _ in range(2)]
+    head = next(iter(loader))
+
+    assert equal(list(whole), [head, *loader.resume()])
+    assert (1, 0) == (loader.epoch, loader.step)
+
+
 def test_a_state_that_was_loaded_is_given_again():
     """Before the next loop, the state is the one that was loaded."""
     loader, other = LOADERS["generator"](0), LOADERS["generator"](0)
@@ -696,6 +707,32 @@ def test_states_of_other_runs_are_refused(state, match):
     """A state of other data, or of another kind of loader, is refused with the reason."""
     with pytest.raises(ValueError, match=match):
         DataLoader(tensors(), batch_size=4, shuffle=True).load_state_dict(state())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_state_of_torchdata(workers):
+    """A state that torchdata's own loader gives is refused, with the reason."""
+    stateful = pytest.importorskip("torchdata.stateful_dataloader").StatefulDataLoader
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = stateful(tensors(), batch_size=4, num_workers=workers)
+        batches = iter(theirs)
+        next(batches)
+        state = theirs.state_dict()
+        del batches
+
+    with pytest.raises(ValueError, match="one of torchdata's StatefulDataLoader: it says how far the workers"):
+        DataLoader(tensors(), batch_size=4).load_state_dict(state)
+
+
+def test_worker_info_in_threads():
+    """Threads are part of the main program, where PyTorch's function gives None; a loader of ours has no other."""
+
+    def asked(x):
+        return (np.full(len(x), get_worker_info() is None),)
+
+    with Loader(ArrayDataSource([np.arange(6)]).map(asked), 2, pool="threads") as loader:
+        assert all(none.all() for (none,) in loader)
 
 
 def test_a_state_of_an_iterable_dataset_with_other_workers_is_refused():

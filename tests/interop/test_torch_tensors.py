@@ -91,6 +91,14 @@ def test_to_torch(workers):
         assert all(isinstance(part, torch.Tensor) for part in next(iter(tensors)))
 
 
+def test_resume():
+    """The rest of an epoch, as tensors."""
+    tensors = loader().to_torch()
+    head = [next(iter(tensors))]
+
+    assert plain(loader()) == plain([*head, *tensors.resume()])
+
+
 def test_to_torch_from_processes():
     """Batches in shared memory become tensors there, and stay as they are while the loop goes on."""
     from batchup import WorkerProcessPool

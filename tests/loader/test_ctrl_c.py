@@ -15,6 +15,7 @@ import pytest
 import batchup
 from batchup import ArrayDataSource, CallableDataSource, Loader
 from batchup.errors import BatchUpError
+from batchup.loader import auto
 from batchup.testing import plain
 from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 
@@ -124,6 +125,22 @@ def test_it_costs_nothing_wherever_it_comes(workers, skip):
             pool = threads if workers else None
             for found in everywhere(make, every=5 if skip else 1):
                 assert whole == found
+
+
+@pytest.mark.parametrize("kind", [None, "threads"])
+def test_it_costs_nothing_while_a_pool_is_chosen(monkeypatch, kind):
+    """While batches are measured and workers begin: the epoch is the same."""
+    choice = auto.Choice(kind, kind and 1, "a test says so")
+    monkeypatch.setattr(auto, "choice_of", lambda *_, **__: choice)
+
+    def make():
+        return Loader(source(), 1, shuffle=5, pool="auto", depth=2)
+
+    monkeypatch.setattr(auto, "ALONE", 3)
+    monkeypatch.setattr(auto, "TOGETHER", 3)
+    whole = undisturbed(make)
+    for found in everywhere(make, every=7):
+        assert whole == found
 
 
 @pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")

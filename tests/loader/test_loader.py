@@ -296,3 +296,68 @@ def test_what_cannot_be_gone_through_again_says_so(source, name, call, said):
     """States, single batches and steps are for sources that fetch by index."""
     with pytest.raises(TypeError, match=f"a loader over {name} {said}.*give a source that fetches by index"):
         call(Loader(source, 2))
+
+
+@pytest.mark.parametrize("name", ["threads", "processes"])
+def test_the_number_of_workers(name):
+    """`workers` says how many there are, and the loader ends them."""
+    with Loader([np.arange(5)], 2, pool=name, workers=3) as loader:
+        assert 3 == loader.stats().workers
+        assert [[0, 1], [2, 3], [4]] == [x.tolist() for (x,) in loader]
+    with pytest.raises(PoolClosedError):
+        next(iter(loader))
+
+
+def test_what_processes_do_first():
+    """Each worker calls `worker_init` before it makes a batch."""
+
+    def begin():
+        np.begun_by_a_test = 7
+
+    def begun(x):
+        return (np.full_like(x, np.begun_by_a_test),)
+
+    source = ArrayDataSource([np.arange(4)]).map(begun)
+    with Loader(source, 2, pool="processes", workers=1, worker_init=begin) as loader:
+        assert [[7, 7], [7, 7]] == [x.tolist() for (x,) in loader]
+    assert not hasattr(np, "begun_by_a_test")
+
+
+@pytest.mark.parametrize("taken", range(4))
+@pytest.mark.parametrize("pool", [None, 2])
+def test_resume(taken, pool):
+    """After a loop that was left, `resume` gives what was not delivered; with and without iterating what it returns."""
+    whole = [x.tolist() for (x,) in Loader([np.arange(7)], 2, shuffle=7)]
+    for idiom in ("returned", "next loop"):
+        with Loader([np.arange(7)], 2, shuffle=7, pool=pool) as loader:
+            head = [x.tolist() for _, (x,) in zip(range(taken), loader, strict=False)]
+            rest = loader.resume()
+            tail = [x.tolist() for (x,) in (rest if idiom == "returned" else loader)]
+
+            assert whole == head + tail
+            assert (1, 0) == (loader.epoch, loader.step)
+
+
+def test_resume_between_epochs():
+    """There, it is the next epoch."""
+    loader = Loader([np.arange(5)], 2, shuffle=7)
+    list(loader)
+
+    expected = [x.tolist() for (x,) in Loader([np.arange(5)], 2, shuffle=7).steps(6)]
+    assert expected[3:] == [x.tolist() for (x,) in loader.resume()]
+
+
+def test_resume_keeps_what_was_left_out():
+    """The samples that could not be fetched are still listed."""
+
+    def broken(x):
+        if 1 in x:
+            raise OSError("broken")
+        return (x,)
+
+    loader = Loader(ArrayDataSource([np.arange(6)]).map(broken), 2, on_error="skip")
+    with pytest.warns(UserWarning, match="left out"):
+        next(iter(loader))
+    list(loader.resume())
+
+    assert [1] == [each.sample for each in loader.skipped]

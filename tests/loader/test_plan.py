@@ -281,3 +281,14 @@ def test_pad_refuses_a_transform_that_changes_the_number_of_samples():
 
     with pytest.raises(ValueError, match="keep the number of samples, but a batch of 2 samples became one of 4"):
         next(iter(loader))
+
+
+@pytest.mark.parametrize("fn", [lambda x: (x[x != 3],), lambda x: (np.repeat(x, 2),)], ids=["fewer", "more"])
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_pad_raises_where_the_number_of_samples_changes_in_any_batch(fn, on_error):
+    """No sample is left out for it: that is not the fault of the data."""
+    loader = Loader(arrays(5).map(fn), 2, last="pad", on_error=on_error)
+
+    with pytest.raises(ValueError, match="keep the number of samples, but a batch of 2 samples became one of"):
+        list(loader)
+    assert [] == loader.skipped

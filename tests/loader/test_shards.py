@@ -42,6 +42,7 @@ def test_the_union_of_all_ranks_is_the_epoch(n, batch_size, world, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @given(st.data(), batch_sizes(25), worlds, st.integers(0, 99))
 @settings(deadline=None, max_examples=60)
 def test_the_union_is_the_epoch_for_any_source(data, batch_size, world, seed):

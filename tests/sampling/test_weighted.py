@@ -70,12 +70,14 @@ def test_weighted_draws_are_those_of_choice(n, shape, dtype, new_rng):
     weights = shape(n, np.random.RandomState(n))
     if np.issubdtype(dtype, np.integer):
         weights = weights * 10_000 + (weights > 0)
-    weights = weights.astype(dtype)
+    with np.errstate(under="ignore"):  # of float32, the smallest are 0
+        weights = weights.astype(dtype)
+        p = weights / weights.sum()
     rng, model = new_rng(12345), new_rng(12345)
     batches = WeightedSampler(weights).shuffled_indices_batch_iterator(20_000, rng)
 
     for _ in range(2):
-        assert np.array_equal(model.choice(n, size=(20_000,), p=weights / weights.sum()), next(batches))
+        assert np.array_equal(model.choice(n, size=(20_000,), p=p), next(batches))
     assert model.random() == rng.random()
 
 
@@ -236,3 +238,23 @@ def test_repr_says_how_an_epoch_ends():
     assert "WeightedSubsetSampler(<2 weights and indices>, num_samples=2, replace=False)" == repr(
         WeightedSubsetSampler([1, 2], [3, 4], replace=False)
     )
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [1e-300, 1e300, 1e300],
+        [5e-324, 1.0, 0.0],
+        [1e308, 1e308, 1e308],
+        np.array([1e-38, 3e38, 3e38], np.float32),
+        np.array([2**63 - 1] * 2),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("replace", [True, False])
+def test_weights_of_any_size_raise_no_floating_point_error(weights, replace):
+    """Where the program has NumPy raise for overflows and the like: a tiny probability is none of its own."""
+    with np.errstate(all="raise"):
+        batches = WeightedSampler(weights, replace=replace).shuffled_indices_batch_iterator(2, np.random.default_rng(7))
+
+        assert 2 == len(next(batches))

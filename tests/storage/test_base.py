@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from batchup import ArrayDataSource, WorkerProcessPool
-from batchup.storage import ArrowColumn, HDF5Array, SparseRows, ZarrArray
+from batchup.storage import ArrowColumn, HDF5Array, SparseRows, ZarrArray, base
 
 N = 100
 X = np.arange(3 * N).reshape(N, 3)
@@ -65,6 +65,22 @@ def test_a_file_that_has_changed_is_an_error(write_h5):
         array[[0]]
     with pytest.raises(OSError, match="has changed since this array was made"):
         pickle.loads(sent)[[0]]
+
+
+def test_another_file_in_the_place_of_one_is_an_error(write_h5, monkeypatch):
+    """It is noticed before long; until then, batches are of the file that was opened."""
+    path = write_h5()
+    soon, at_once = HDF5Array(path, "x"), HDF5Array(path, "x")
+    monkeypatch.setattr(base, "LOOK", 1e9)
+    soon[[0]]
+    monkeypatch.setattr(base, "LOOK", 0.0)
+    at_once[[0]]
+    path.rename(path.with_suffix(".old"))
+    write_h5(X + 1)
+
+    assert X[[5]].tolist() == soon[[5]].tolist()
+    with pytest.raises(OSError, match="has changed since this array was made"):
+        at_once[[5]]
 
 
 @pytest.mark.timeout(60)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from batchup import ArrayDataSource, Loader
 from batchup.storage import HDF5Array
 from batchup.testing import ArrayLikeContract
 
@@ -158,25 +157,6 @@ def test_a_data_set_that_is_not_there_is_an_error(write_h5):
         len(HDF5Array(write_h5(), "y"))
     with pytest.raises(TypeError, match="should be a data set, but it is a group; it holds /x"):
         len(HDF5Array(write_h5(), "/"))
-
-
-def test_a_damaged_chunk_names_its_samples_and_can_be_skipped(h5py, write_h5):
-    """The other samples of the epoch arrive."""
-    path = write_h5(chunks=(10, 3), compression="gzip")
-    with h5py.File(path, "r") as file:
-        place = file["x"].id.get_chunk_info(3)
-    with open(path, "r+b") as file:
-        file.seek(place.byte_offset)
-        file.write(bytes(place.size))
-    source = ArrayDataSource([HDF5Array(path, "x")])
-
-    with pytest.raises(Exception, match="Error -3") as caught:
-        source.samples_by_indices_nomapping(np.array([5, 31, 38]))
-    assert any("samples 31, 38 of" in note and "rows 30 to 39" in note for note in caught.value.__notes__)
-
-    loader = Loader(source, 20, on_error="skip", max_skipped=10)
-    with pytest.warns(UserWarning, match="left out"):
-        assert 90 == sum(len(batch) for (batch,) in loader)
 
 
 def test_a_filter_that_h5py_does_not_have_is_named(h5py, tmp_path, monkeypatch):

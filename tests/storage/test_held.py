@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from batchup import ArrayDataSource, WorkerProcessPool
+from batchup import ArrayDataSource
 from batchup.errors import DataSourcePicklingError
 
 N = 20
@@ -97,14 +97,14 @@ def test_what_is_written_to_a_data_set_is_in_the_next_batch(tmp_path):
         assert [-1] * 6 == next(source.batch_iterator(3))[0][0].tolist()
 
 
-def test_a_file_that_is_open_for_writing_does_not_go_to_processes(tmp_path):
+def test_a_file_that_is_open_for_writing_does_not_go_to_processes(tmp_path, processes):
     """The error says what to do."""
     h5py = pytest.importorskip("h5py")
-    with h5py.File(tmp_path / "w.h5", "w") as file, WorkerProcessPool(1) as pool:
+    with h5py.File(tmp_path / "w.h5", "w") as file:
         file["x"] = X
 
         with pytest.raises(DataSourcePicklingError, match=r"open for writing.*h5py.File\(path, \"r\"\)"):
-            list(pool.parallel_data_source(ArrayDataSource([file["x"]])).batch_iterator(4))
+            list(processes.parallel_data_source(ArrayDataSource([file["x"]])).batch_iterator(4))
 
 
 class Doubled:
@@ -120,12 +120,11 @@ class Doubled:
         return 2 * self.dataset[np.sort(indices)]
 
 
-def test_a_data_set_within_an_object_is_opened_again_in_workers(h5):
+def test_a_data_set_within_an_object_is_opened_again_in_workers(h5, processes):
     """Handles of h5py's do not pickle; their path and name do."""
-    with WorkerProcessPool(1) as pool:
-        found = pool.parallel_data_source(ArrayDataSource([Doubled(h5["plain"])])).batch_iterator(N)
+    found = processes.parallel_data_source(ArrayDataSource([Doubled(h5["plain"])])).batch_iterator(N)
 
-        assert [(2 * X).tolist()] == [batch.tolist() for (batch,) in found]
+    assert [(2 * X).tolist()] == [batch.tolist() for (batch,) in found]
 
 
 def test_threads_over_one_data_set_are_right(h5):
@@ -300,13 +299,10 @@ def test_a_file_in_memory_gives_arrays():
         assert np.array_equal(X[ORDER], joined(ArrayDataSource([file["x"]])))
 
 
-def test_the_error_names_what_does_not_pickle_beside_a_data_set(h5):
+def test_the_error_names_what_does_not_pickle_beside_a_data_set(h5, processes):
     """Not the data set, which can be sent."""
     doubled = Doubled(h5["plain"])
     doubled.lock = threading.Lock()
 
-    with (
-        WorkerProcessPool(1) as pool,
-        pytest.raises(DataSourcePicklingError, match=r"data\[0\]\.lock \(data\[0\] is a Doubled\) cannot be sent"),
-    ):
-        list(pool.parallel_data_source(ArrayDataSource([doubled])).batch_iterator(4))
+    with pytest.raises(DataSourcePicklingError, match=r"data\[0\]\.lock \(data\[0\] is a Doubled\) cannot be sent"):
+        list(processes.parallel_data_source(ArrayDataSource([doubled])).batch_iterator(4))

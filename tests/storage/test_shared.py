@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from batchup import ArrayDataSource, BlockSampler, Loader, WorkerProcessPool
+from batchup import ArrayDataSource, BlockSampler, Loader
 from batchup.engine.process import pickling
 from batchup.storage import ArrowColumn, HDF5Array, SparseRows, ZarrArray
 from batchup.storage.cache import Share
@@ -29,12 +29,6 @@ def chunk(number, value=None):
 
 def form(number):
     return FORM
-
-
-@pytest.fixture(scope="module")
-def processes():
-    with WorkerProcessPool(2) as pool:
-        yield pool
 
 
 @pytest.fixture

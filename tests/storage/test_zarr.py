@@ -1,7 +1,5 @@
 """Arrays of zarr, in both formats, with and without shards."""
 
-import os
-
 import numpy as np
 import pytest
 
@@ -75,15 +73,3 @@ def test_a_zarr_group_is_an_error(zarr, tmp_path):
         len(ZarrArray(tmp_path / "x.zarr"))
     with pytest.raises(FileNotFoundError, match="'y', but there is none; it holds 'x'"):
         len(ZarrArray(tmp_path / "x.zarr", "y"))
-
-
-def test_a_zarr_chunk_that_is_cut_off_names_its_samples(zarr, tmp_path):
-    """Mapped or compressed."""
-    zarr.create_array(tmp_path / "x.zarr", name="x", data=ROWS, chunks=(10, 3), compressors=None)
-    os.truncate(tmp_path / "x.zarr" / "x" / "c" / "2" / "0", 100)
-    array = ZarrArray(tmp_path / "x.zarr", "x")
-
-    assert np.array_equal(ROWS[:20], array[:20])
-    with pytest.raises(ValueError, match="should have 240 bytes, but it has 100") as caught:
-        array[[3, 27]]
-    assert any("samples 27 of" in note for note in caught.value.__notes__)

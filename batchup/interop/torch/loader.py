@@ -177,6 +177,11 @@ class DataLoader(Closing, torch.utils.data.DataLoader):  # type: ignore[misc]
         """
         self._epochs.load_state_dict(state)
 
+    def resume(self) -> Iterator[Any]:
+        """The rest of the current epoch, where a loop was interrupted, by an error or by Ctrl-C."""
+        self.load_state_dict(self.state_dict())
+        return iter(self)
+
     def stats(self) -> LoaderStats:
         """What was done so far, and where the time went.
 

@@ -46,21 +46,39 @@ def as_tensors(*batch: Any) -> Any:
     return tensors_of(whole)
 
 
-def tensors_of(batch: Any, dtype: Any = None, path: tuple[Any, ...] = ()) -> Any:
+def tensors_of(batch: Any, dtype: Any = None) -> Any:
     """A tree of arrays as one of tensors; those of floats of type `dtype`."""
-    if isinstance(batch, dict):
-        return {key: tensors_of(part, dtype, (*path, key)) for key, part in batch.items()}
-    if isinstance(batch, tuple):
-        parts = [tensors_of(part, dtype, (*path, i)) for i, part in enumerate(batch)]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts)
-    if isinstance(batch, np.ndarray) and batch.dtype.kind not in LEFT_ALONE:
-        batch = _tensor_of(batch, path)
+    try:
+        return _tensors_of(batch, dtype)
+    except _Lacking as error:
+        array = error.args[0]
+        fields = "".join(f"field {key!r} of " for key in reversed(_path_to(array, batch) or ()))
+        raise TypeError(
+            f"{fields}the batch is of type {array.dtype}, which PyTorch lacks; map it to numbers first, or leave it out"
+        ) from error.__cause__
+
+
+class _Lacking(Exception):
+    """PyTorch has no type for this array."""
+
+
+def _tensors_of(batch: Any, dtype: Any) -> Any:
+    kind = type(batch)  # compared first, as every microsecond counts for small batches
+    if kind is tuple:
+        return tuple([_tensors_of(part, dtype) for part in batch])
+    if kind is np.ndarray or isinstance(batch, np.ndarray):
+        batch = batch if batch.dtype.kind in LEFT_ALONE else _tensor_of(batch)
+    elif isinstance(batch, dict):
+        return {key: _tensors_of(part, dtype) for key, part in batch.items()}
+    elif isinstance(batch, tuple):
+        parts = [_tensors_of(part, dtype) for part in batch]
+        return kind(*parts) if hasattr(batch, "_fields") else tuple(parts)
     if dtype is not None and isinstance(batch, torch.Tensor) and batch.is_floating_point():
         return batch.to(dtype)
     return batch
 
 
-def _tensor_of(array: Any, path: tuple[Any, ...]) -> Any:
+def _tensor_of(array: Any) -> Any:
     try:
         return torch.from_numpy(array if array.flags.writeable else array.copy())
     except (TypeError, ValueError):  # bytes in the other order, or strides below zero
@@ -68,10 +86,16 @@ def _tensor_of(array: Any, path: tuple[Any, ...]) -> Any:
     try:
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
     except TypeError as error:
-        fields = "".join(f"field {key!r} of " for key in reversed(path))
-        raise TypeError(
-            f"{fields}the batch is of type {array.dtype}, which PyTorch lacks; map it to numbers first, or leave it out"
-        ) from error
+        raise _Lacking(array) from error
+
+
+def _path_to(array: Any, batch: Any) -> tuple[Any, ...] | None:
+    """The keys and numbers of the fields that lead to an array; None if it is not in there."""
+    if batch is array:
+        return ()
+    items = batch.items() if isinstance(batch, dict) else enumerate(batch) if isinstance(batch, tuple) else ()
+    inner = ((key, _path_to(array, part)) for key, part in items)
+    return next(((key, *path) for key, path in inner if path is not None), None)
 
 
 def to_torch(loader: Any, device: Any = None, pin_memory: bool | None = None, dtype: Any = None, depth: int = 2) -> Any:
@@ -143,6 +167,10 @@ class TensorLoader(Closing):
     def steps(self, n: int) -> Iterator[Any]:
         """The next `n` batches, from where the loader is, across the borders of epochs."""
         return map(self._converted, self.loader.steps(n))
+
+    def resume(self) -> Iterator[Any]:
+        """The rest of the current epoch, where a loop was interrupted."""
+        return map(self._converted, self.loader.resume())
 
     def batch(self, epoch: int, step: int) -> Any:
         """One batch of the run, fetched here and now. The loader stays where it is."""

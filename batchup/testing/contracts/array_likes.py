@@ -109,7 +109,7 @@ class ArrayLikeContract(AccessorContract):
     @pytest.mark.timeout(120)
     @pytest.mark.parametrize("pool", [WorkerThreadPool, WorkerProcessPool])
     def test_pools_give_the_same_batches(self, pool: Any) -> None:
-        """A shuffled epoch in threads or processes is the one without, batch for batch."""
+        """A shuffled epoch in threads or processes is the one without, also resumed, and shared out."""
         with pool(2) as workers:
             self.same_in(workers)
 
@@ -119,6 +119,15 @@ class ArrayLikeContract(AccessorContract):
         found = pool.parallel_data_source(source).batch_iterator(3, shuffle=7)
 
         assert serial == [plain(batch) for batch in found]
+
+        loader = Loader(source, 1, shuffle=7, pool=pool)
+        once = [plain(batch) for batch in loader]
+        shards = [Loader(source, 1, shuffle=7, pool=pool, shard=(rank, 2), remainder="uneven") for rank in range(2)]
+        parts = [[plain(batch) for batch in each] for each in shards]
+        loader.load_state_dict({**loader.state_dict(), "epoch": 0, "step": 1})
+
+        assert once[1:] == [plain(batch) for batch in loader]
+        assert [once[::2], once[1::2]] == parts
 
     def test_a_resumed_run_goes_on_with_the_same_batches(self) -> None:
         """What was not delivered before a run was saved comes from the run that goes on from there."""
