@@ -28,6 +28,7 @@ from batchup import (
     WeightedSampler,
     pad,
 )
+from batchup.sampling import MixtureSampler
 
 ROUNDS = 5
 
@@ -74,6 +75,8 @@ def orders() -> None:
         ],
         ["BlockSampler(10**6, block=256, window=32)", *first_and_rest(shuffled(blocks), 3900)],
         ["ClassCountSampler, 10**7 labels", *first_and_rest(shuffled(counts), 3000)],
+        ["MixtureSampler of 2 sources", *first_and_rest(shuffled(MixtureSampler([10**7, 10**5])), 3000)],
+        ["MixtureSampler of 20 sources", *first_and_rest(shuffled(MixtureSampler([10**6] * 20)), 3000)],
         ["BucketSampler, 10**6 lengths, batches of 32", *first_and_rest(shuffled(buckets, 32), 10_000)],
     ]
     table("Indices of a batch of 256", ["sampler", "first batch, ms", "each other, µs"], rows)

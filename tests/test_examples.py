@@ -1,5 +1,6 @@
 """The programs in examples that promise something run to their end, and show it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,38 @@ def test_training_in_keras():
 
     assert any("47/47" in line for line in lines)
     assert accuracy_of(lines) > 0.8
+
+
+def numbers(line):
+    """The numbers of a line, percentages as shares."""
+    return [float(n) / (100 if sign else 1) for n, sign in re.findall(r"(\d+(?:\.\d+)?)(%?)", line)]
+
+
+@pytest.mark.timeout(240)
+def test_class_counts_find_the_rare_class_with_fewer_batches(tmp_path):
+    """The average precision is higher than with plain shuffling."""
+    pytest.importorskip("matplotlib")
+    _, plain, counted, _ = printed("imbalanced.py", "--out", str(tmp_path / "curves.png")).splitlines()
+
+    assert ("plain", "class") == (plain.split()[0], counted.split()[0])
+    assert numbers(plain)[0] + 0.05 < numbers(counted)[0]
+    assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+@pytest.mark.timeout(240)
+def test_hard_examples_are_learnt_by_their_weights(tmp_path):
+    """The hardest digits have a smaller loss than with plain shuffling."""
+    pytest.importorskip("matplotlib")
+    plain, hard, _ = printed("hard_examples.py", "--epochs", "6", "--out", str(tmp_path / "epochs.png")).splitlines()
+
+    assert numbers(hard)[1] < numbers(plain)[1]
+    assert (tmp_path / "epochs.png").stat().st_size > 0
+
+
+@pytest.mark.timeout(240)
+def test_buckets_save_padding():
+    """Most of it, in the Loader and in a stream; the shapes of the Loader's batches are those that the sampler says."""
+    plain, sampler, stream, shapes = printed("buckets.py", "--epochs", "3").splitlines()
+
+    assert max(numbers(sampler)[0], numbers(stream)[0]) < numbers(plain)[0] / 3
+    assert shapes.endswith("as the sampler says: True")

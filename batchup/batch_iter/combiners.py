@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..engine.stacking import PLAIN, as_array, common_dtype, stack, stack_arrays
+from ..engine.padding import pad_along_all, pad_along_first, should_be_plain
+from ..engine.stacking import as_array, stack, stack_arrays
 from ..engine.tree import is_mapping, map_leaves
 
 __all__ = ["combine_batches", "combine_pad", "combine_to_arrays", "pad_batch_equal"]
@@ -154,14 +155,12 @@ def pad_batch_equal(batch: Sequence[Any], padding_values: Fill = 0, ratio: float
         return stack_arrays(arrays)
     if len({len(shape) for shape in shapes}) > 1:
         raise ValueError(f"parts to pad should have the same number of dimensions, not shapes {_listed(shapes)}")
-    _check_plain(arrays)
+    should_be_plain(arrays)
     largest = tuple(map(max, zip(*shapes, strict=True)))
-    padded = np.empty((len(arrays), *largest), common_dtype(arrays))
     ratios = _ratios(ratio, len(largest))
-    for row, array in zip(padded, arrays, strict=True):
-        row[...] = _fill(padding_values, array, padded.dtype)
-        row[_within(array.shape, largest, ratios)] = array
-    return padded
+    if len({shape[1:] for shape in shapes}) == 1 and ratios[0] in (0, 1) and not callable(padding_values):
+        return pad_along_first(arrays, list(map(len, arrays)), largest[0], padding_values, ratios[0] == 1)
+    return pad_along_all(arrays, largest, padding_values, ratios)
 
 
 def _for_each_part(columns: Any, padding_values: Fill) -> Any:
@@ -179,16 +178,6 @@ def _for_each_part(columns: Any, padding_values: Fill) -> Any:
     return padding_values
 
 
-def _within(shape: tuple[int, ...], largest: tuple[int, ...], ratios: Sequence[float]) -> tuple[slice, ...]:
-    """Where an array of `shape` lies within the padded array of shape `largest`.
-
-    >>> _within((2,), (6,), (0.25,))
-    (slice(1, 3, None),)
-    """
-    firsts = [int((most - n) * ratio) for n, most, ratio in zip(shape, largest, ratios, strict=True)]
-    return tuple(slice(first, first + n) for first, n in zip(firsts, shape, strict=True))
-
-
 def _ratios(ratio: float | Sequence[float], ndim: int) -> list[float]:
     some = [float(each) for each in np.atleast_1d(ratio)]
     if not all(0 <= each <= 1 for each in some):
@@ -198,35 +187,6 @@ def _ratios(ratio: float | Sequence[float], ndim: int) -> list[float]:
     if len(some) > ndim:
         raise ValueError(f"ratio should be one number, or at most {ndim}, one for each of the last axes, not {ratio!r}")
     return [0.5] * (ndim - len(some)) + some
-
-
-def _fill(value: Fill, array: Array, dtype: np.dtype[Any]) -> Any:
-    if callable(value):
-        value = value(array)
-    fill = as_array(value)
-    with np.errstate(invalid="ignore"):
-        cast = fill if dtype.hasobject else fill.astype(dtype) if _is_alike(fill.dtype, dtype) else None
-    if cast is None or (dtype.kind in "biuUS" and not np.array_equal(cast, fill)):
-        raise ValueError(
-            f"padding value {value!r} does not fit arrays of {dtype}; pass another value, or convert the arrays"
-        )
-    return cast
-
-
-def _is_alike(fill: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
-    """Whether a padding value may be cast: a number to numbers, but a complex one to complex ones only."""
-    if fill.kind in "biuf" or (fill.kind == "c" and dtype.kind == "c"):
-        return dtype.kind in "biufc"
-    return fill.kind == dtype.kind or {fill.kind, dtype.kind} == {"S", "O"}
-
-
-def _check_plain(arrays: Sequence[Array]) -> None:
-    for array in arrays:
-        if type(array) not in PLAIN:
-            raise TypeError(
-                f"arrays to pad should be plain arrays, not a {type(array).__name__}; "
-                "convert it, as numpy.ma.filled(x, 0) does with a masked array"
-            )
 
 
 def stacked(parts: Sequence[Any]) -> Array:

@@ -92,9 +92,12 @@ class ChoiceDataSource(AbstractDataSource):
 
     def plan(self, batch_size: int, **kwargs: Any) -> Plan:
         def take_turns(
-            picks: Sequence[Iterator[Pick]], rng: Rng | None, seed_path: SeedPath | None
+            picks: Sequence[Iterator[Pick]],
+            rng: Rng | None,
+            seed_path: SeedPath | None,
+            weights: tuple[float, ...] | None,
         ) -> Iterator[ChoiceBatch]:
-            turns = self._drawn_turns(seed_path)
+            turns = _drawn_turns(weights, seed_path)
             return self._ds_iterator(batch_size, picks, rng, turns, **kwargs)
 
         batches = self._batches_each(whole("batch_size", batch_size), kwargs)
@@ -112,7 +115,7 @@ class ChoiceDataSource(AbstractDataSource):
         seed_path = None if self.weights is None else SeedPath.of(shuffle).seeded()
         rng = as_rng(shuffle)
         each = batches_of(self.datasets, [batch_size] * len(self.datasets), rng, kwargs)
-        turns = self._drawn_turns(seed_path)
+        turns = _drawn_turns(self.weights, seed_path)
         return map(operator.itemgetter(0), self._ds_iterator(batch_size, each, rng, turns, **kwargs))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
@@ -156,12 +159,6 @@ class ChoiceDataSource(AbstractDataSource):
             return self._ds_indices_stratified_in_order(batches)
         return self._ds_indices_stratified_shuffled(batches, rng)
 
-    def _drawn_turns(self, seed_path: SeedPath | None) -> Iterator[int] | None:
-        """The source of each batch, drawn by the weights; None if there are none."""
-        if self.weights is None or seed_path is None:
-            return None
-        return _drawn_by_weight(self.weights, seed_path.seeded())
-
     def _batches_each(self, batch_size: int, kwargs: dict[str, Any]) -> list[int] | None:
         """The number of batches of each source, if the choice is stratified and all numbers are known."""
         counts = [ds.num_samples(**kwargs) for ds in self.datasets] if self.stratified else [None]
@@ -187,6 +184,13 @@ class ChoiceDataSource(AbstractDataSource):
         """The source of each batch, in an order drawn from `shuffle_rng`."""
         counts = np.asarray(batches_per_ds)
         return shuffle_rng.permutation(np.repeat(np.arange(len(counts)), counts))
+
+
+def _drawn_turns(weights: npt.ArrayLike | None, seed_path: SeedPath | None) -> Iterator[int] | None:
+    """The source of each batch, drawn by the weights; None if there are none."""
+    if weights is None or seed_path is None:
+        return None
+    return _drawn_by_weight(np.asarray(weights), seed_path.seeded())
 
 
 class TakingTurns(Iterator[ChoiceBatch]):

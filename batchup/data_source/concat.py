@@ -60,7 +60,7 @@ class ConcatDataSource(RandomAccessDataSource):
     [[0, 1], [2, 10], [11]]
     >>> mixed = ConcatDataSource([a, b], weights=[0.75, 0.25], stop="all")
     >>> [x.tolist() for (x,) in mixed.batch_iterator(4, shuffle=7)]
-    [[0, 2, 1, 10], [2, 11, 1, 0]]
+    [[0, 2, 1, 10], [2, 11, 0, 1]]
     """
 
     _fixed: ClassVar[Mapping[str, str]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import operator
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -11,12 +12,14 @@ import numpy.typing as npt
 
 from ..engine.arena import empty
 from ..engine.checks import whole
+from ..engine.padding import pad_along_all, pad_along_first, should_be_plain
+from ..engine.stacking import as_array, common_dtype
 from ..engine.tree import Batch
 
 __all__ = ["pad"]
 
 Array = npt.NDArray[Any]
-DTYPE, NDIM, SHAPE = (operator.attrgetter(name) for name in ("dtype", "ndim", "shape"))
+NDIM, SHAPE = operator.attrgetter("ndim"), operator.attrgetter("shape")
 NUMBERS = (int, float, complex, np.number, np.bool_)
 
 
@@ -37,8 +40,10 @@ class pad:
         tuple, the masks come behind all fields; in a dict the mask of ``"x"`` is called ``"x_mask"``.
     side : {"right", "left"}, default "right"
         Where the padding goes.
-    length : int, optional
-        Pad to this length, in place of that of the longest sample. A longer sample raises an error.
+    length : int or sequence of int, optional
+        Pad to this length, in place of that of the longest sample. Of several, to the first that is long enough, such
+        as those of a `BucketSampler`: ``length=[n for _, n in sampler.shapes(batch_size)]``. A longer sample raises an
+        error.
 
     Examples
     --------
@@ -59,10 +64,13 @@ class pad:
         value: float = 0,
         mask: bool = False,
         side: Literal["right", "left"] = "right",
-        length: int | None = None,
+        length: int | Sequence[int] | None = None,
     ) -> None:
         self.to_multiple = whole("to_multiple", to_multiple)
-        self.length = None if length is None else whole("length", length)
+        self.length = length
+        self._lengths = None if length is None else sorted(whole("length", n) for n in np.atleast_1d(length).tolist())
+        if self._lengths == []:
+            raise ValueError("length should be one length or several, but there is none")
         if side not in ("right", "left"):
             raise ValueError(f'side should be "right" or "left", not {side!r}')
         self.value, self.mask, self.side = value, mask, side
@@ -100,24 +108,16 @@ class pad:
         if set(map(type, samples)) != {np.ndarray}:
             if _is_ragged(samples):
                 return self._padded_ragged(samples)
-            arrays = list(map(np.asarray, samples))
+            arrays = list(map(as_array, samples))
+            should_be_plain(arrays)
         ndims = set(map(NDIM, arrays))
         if len(ndims) > 1:
             raise ValueError(f"samples to pad should have the same number of axes, not {' and '.join(map(str, ndims))}")
         if ndims != {1} and len({shape[1:] for shape in map(SHAPE, arrays)}) > 1:
             return self._padded_along_all(arrays)
-        return self._padded_along_first(arrays, arrays[0].shape[1:])
-
-    def _padded_along_first(self, arrays: list[Array], rest: tuple[int, ...]) -> tuple[Array, Array | None]:
-        """Arrays that differ in their first axis only: one call joins them, with pieces of padding between them."""
         lengths = list(map(len, arrays))
         most = self._rounded(max(lengths))
-        out: Array = empty((len(arrays), most, *rest), _dtype_of(arrays))
-        padding = _filled((most - min(lengths), *rest), self.value, out.dtype)
-        pieces: list[Any] = [None] * (2 * len(arrays))
-        pieces[self.side == "left" :: 2] = arrays
-        pieces[self.side != "left" :: 2] = [padding[: most - n] for n in lengths]
-        np.concatenate(pieces, out=out.reshape(-1, *rest), casting="same_kind")
+        out = pad_along_first(arrays, lengths, most, self.value, self.side == "left")
         return out, self._mask_of(np.array(lengths), most) if self.mask else None
 
     def _mask_of(self, lengths: Array, most: int) -> Array:
@@ -132,20 +132,11 @@ class pad:
     def _padded_along_all(self, arrays: list[Array]) -> tuple[Array, Array | None]:
         """Arrays that differ along several axes."""
         largest = tuple(map(self._rounded, map(max, zip(*(each.shape for each in arrays), strict=True))))
-        out: Array = empty((len(arrays), *largest), _dtype_of(arrays))
-        out[...] = _filled((), self.value, out.dtype)
-        mask: Array | None = empty(out.shape, bool) if self.mask else None
-        if mask is not None:
-            mask[...] = False
-        for i, array in enumerate(arrays):
-            within = tuple(
-                slice(most - n, most) if self.side == "left" else slice(n)
-                for n, most in zip(array.shape, largest, strict=True)
-            )
-            out[(i, *within)] = array
-            if mask is not None:
-                mask[(i, *within)] = True
-        return out, mask
+        ratios = [float(self.side == "left")] * len(largest)
+        out = pad_along_all(arrays, largest, self.value, ratios)
+        if not self.mask:
+            return out, None
+        return out, pad_along_all([np.broadcast_to(True, each.shape) for each in arrays], largest, False, ratios)
 
     def _padded_ragged(self, samples: Sequence[Any]) -> tuple[Array, Array | None]:
         """Samples that are lists of arrays of unequal lengths: each of them is padded, and then all."""
@@ -153,7 +144,7 @@ class pad:
         parts = [
             inner._padded(list(each)) if len(each) else (np.empty((0, 0)), np.empty((0, 0), bool)) for each in samples
         ]
-        kind = _dtype_of([array for array, _ in parts if array.size] or [np.empty(0)])
+        kind = common_dtype([array for array, _ in parts if array.size] or [np.empty(0)])
         outer = pad(self.to_multiple, self.value, False, self.side, self.length)
         out, _ = outer._padded_along_all([array.astype(kind, copy=False) for array, _ in parts])
         if not self.mask:
@@ -162,11 +153,11 @@ class pad:
         return out, masks._padded_along_all([np.asarray(mask) for _, mask in parts])[0]
 
     def _rounded(self, longest: int) -> int:
-        if self.length is None:
+        if self._lengths is None:
             return -(-longest // self.to_multiple) * self.to_multiple
-        if longest > self.length:
-            raise ValueError(f"samples should be at most length={self.length} long, not {longest}")
-        return self.length
+        if longest > self._lengths[-1]:
+            raise ValueError(f"samples should be at most length={self._lengths[-1]} long, not {longest}")
+        return self._lengths[bisect.bisect_left(self._lengths, longest)]
 
 
 def _depth(sample: Any) -> int:
@@ -179,24 +170,3 @@ def _depth(sample: Any) -> int:
 def _is_ragged(samples: Sequence[Any]) -> bool:
     """Whether samples are lists of arrays, or of lists."""
     return any(isinstance(each, (list, tuple)) and len(each) and _depth(each) > 1 for each in samples)
-
-
-def _dtype_of(arrays: list[Array]) -> np.dtype[Any]:
-    kinds = set(map(DTYPE, arrays))
-    return kinds.pop() if len(kinds) == 1 else np.result_type(*kinds)
-
-
-def _filled(shape: tuple[int, ...], value: Any, dtype: np.dtype[Any]) -> Array:
-    filled = np.full(shape, value, dtype) if dtype.kind not in "biu" or value == 0 else _exact(shape, value, dtype)
-    return filled
-
-
-def _exact(shape: tuple[int, ...], value: Any, dtype: np.dtype[Any]) -> Array:
-    try:
-        filled = np.full(shape, value, dtype)
-        exact = np.asarray(value).astype(dtype) == value
-    except (OverflowError, ValueError):
-        exact = False
-    if not exact:
-        raise ValueError(f"value should fit arrays of {dtype}, but {value!r} does not; convert the arrays before")
-    return filled

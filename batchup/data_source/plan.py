@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .. import sampling
 from ..engine import tree
@@ -97,12 +98,15 @@ class Plan(abc.ABC):
         Whether a short batch can come before the last one.
     has_unequal_parts : bool
         Whether the parts of a batch differ in length, by `batch_sizes`.
+    takes_weights : bool
+        Whether `with_weights` gives a plan with other weights.
     transforms : tuple of str
         The names of the random transforms of the batches, in order.
     """
 
     draws = False
     weighted = False
+    takes_weights = False
     takes_turns = False
     has_unequal_parts = False
     transforms: tuple[str, ...] = ()
@@ -143,6 +147,20 @@ class Plan(abc.ABC):
         The order of very many samples is computed piece by piece: another order, from the same seed.
         """
         return self
+
+    def with_weights(self, weights: npt.ArrayLike) -> Plan:
+        """The same plan with other weights in place of those of its sampler.
+
+        Parameters
+        ----------
+        weights : array of float, 1-D
+
+        Raises
+        ------
+        TypeError
+            If it has no weights, or if several of its sources have.
+        """
+        raise _without_weights(0)
 
     @abc.abstractmethod
     def sizes(self, pick: Pick) -> Any:
@@ -207,6 +225,7 @@ class IndexPlan(Plan):
     def __init__(self, sampler: Any, batch_size: int, *what: Any) -> None:
         self.sampler, self.batch_size, self.what = sampler, batch_size, what
         self.takes_turns = bool(getattr(sampler, "has_own_sizes", False))
+        self.takes_weights = bool(getattr(sampler, "takes_weights", False))
         self._checks = False  # whether batches before the last one should have the batch size
 
     def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
@@ -242,6 +261,13 @@ class IndexPlan(Plan):
         plan = IndexPlan(sampling.lazy(self.sampler), self.batch_size, *self.what)
         plan._checks = not self.takes_turns and not type(self.sampler).__module__.startswith("batchup.sampling.")
         return plan
+
+    def with_weights(self, weights: npt.ArrayLike) -> Plan:
+        if not self.takes_weights:
+            raise _without_weights(0)
+        made = copy.copy(self)
+        made.sampler = self.sampler.with_weights(weights)
+        return made
 
     def sizes(self, pick: Pick) -> Any:
         if self.takes_turns:
@@ -340,7 +366,7 @@ class SeededPlan(Plan):
     def __init__(self, inner: Plan, kind: str, name: str, seed: int | None) -> None:
         self.inner, self.kind, self.name, self.seed = inner, kind, name, seed
         self.weighted, self.takes_turns = inner.weighted, inner.takes_turns
-        self.has_unequal_parts = inner.has_unequal_parts
+        self.has_unequal_parts, self.takes_weights = inner.has_unequal_parts, inner.takes_weights
         self.transforms = (*inner.transforms, name)
         # so transforms with other names, or added later, do not change what this one draws
         self._keys = name, inner.transforms.count(name)
@@ -358,6 +384,9 @@ class SeededPlan(Plan):
 
     def lazy(self) -> Plan:
         return SeededPlan(self.inner.lazy(), self.kind, self.name, self.seed)
+
+    def with_weights(self, weights: npt.ArrayLike) -> Plan:
+        return SeededPlan(self.inner.with_weights(weights), self.kind, self.name, self.seed)
 
     def sizes(self, pick: Pick) -> Any:
         return RandomPick(self.inner.sizes(pick.pick), pick.seed_path)
@@ -405,6 +434,7 @@ class JoinedPlan(Plan):
         self.draws = any(plan.draws for plan in members)
         self.weighted = any(plan.weighted for plan in members)
         self.takes_turns = any(plan.takes_turns for plan in members)
+        self.takes_weights = any(plan.takes_weights for plan in members)
         unequal = any(plan.has_unequal_parts for plan in members)
         if trim and unequal:
             raise ValueError("trim should be False: one of the sources has batch_sizes, so its parts differ in length")
@@ -419,8 +449,15 @@ class JoinedPlan(Plan):
     def lazy(self) -> Plan:
         return _with_lazy_members(self)
 
+    def with_weights(self, weights: npt.ArrayLike) -> Plan:
+        return _with_weights_of_a_member(self, weights)
+
     def sizes(self, pick: Pick) -> Any:
-        return tuple(plan.sizes(part) for plan, part in zip(self.members, pick, strict=True))
+        each = tuple(plan.sizes(part) for plan, part in zip(self.members, pick, strict=True))
+        if not self.trim or not self.takes_turns:
+            return each
+        least = min(n for leaf, n in zip(tree.leaves(pick), tree.leaves(each), strict=True) if _is_array(leaf))
+        return tree.map_leaves(lambda leaf, n: least if _is_array(leaf) else n, pick, each)
 
     def counts(self, pick: Pick) -> Any:
         if self.trim:
@@ -428,6 +465,8 @@ class JoinedPlan(Plan):
         return tuple(plan.counts(part) for plan, part in zip(self.members, pick, strict=True))
 
     def is_short(self, pick: Pick) -> bool:
+        if self.trim and self.takes_turns:  # parts are cut to the smallest
+            return super().is_short(pick)
         return any(plan.is_short(part) for plan, part in zip(self.members, pick, strict=True))
 
     def are_alike(self, a: Pick, b: Pick) -> bool:
@@ -455,7 +494,7 @@ class TurnsPlan(Plan):
     members : sequence of Plan
     kind : str
         The class of the source.
-    turns : callable, ``turns(picks, rng, seed_path) -> iterator of ChoiceBatch``
+    turns : callable, ``turns(picks, rng, seed_path, weights) -> iterator of ChoiceBatch``
         Takes the picks from the iterators of the members, in turn.
     stratified : bool
         Whether all batches of all members come.
@@ -471,7 +510,7 @@ class TurnsPlan(Plan):
         self,
         members: Sequence[Plan],
         kind: str,
-        turns: Callable[[list[Iterator[Pick]], Rng | None, SeedPath | None], Iterator[Pick]],
+        turns: Callable[[list[Iterator[Pick]], Rng | None, SeedPath | None, tuple[float, ...] | None], Iterator[Pick]],
         stratified: bool,
         batches: Sequence[int] | None,
         weights: tuple[float, ...] | None,
@@ -481,16 +520,29 @@ class TurnsPlan(Plan):
         self.stratified, self.batches, self.weights = stratified, batches, weights
         self.draws = weights is not None or any(plan.draws for plan in members)
         self.weighted = weights is not None or any(plan.weighted for plan in members)
+        self.takes_weights = weights is not None or any(plan.takes_weights for plan in members)
         self.has_unequal_parts = any(plan.has_unequal_parts for plan in members)
 
     def picks(self, shuffle: Shuffle = None, seed_path: SeedPath | None = None) -> Iterator[Pick]:
         rng = as_rng(shuffle)
         if self.draws and seed_path is None:
             seed_path = SeedPath.of(shuffle)
-        return self._turns(_picks_of(self.members, rng, seed_path), rng, seed_path)
+        return self._turns(_picks_of(self.members, rng, seed_path), rng, seed_path, self.weights)
 
     def lazy(self) -> Plan:
         return _with_lazy_members(self)
+
+    def with_weights(self, weights: npt.ArrayLike) -> Plan:
+        if self.weights is None:
+            return _with_weights_of_a_member(self, weights)
+        shares = sampling.normalised("weights", weights).tolist()
+        if len(shares) != len(self.members):
+            raise ValueError(
+                f"there should be one weight per source: {len(shares)} weights, {len(self.members)} sources"
+            )
+        made = copy.copy(self)
+        made.weights = tuple(shares)
+        return made
 
     def sizes(self, pick: Pick) -> Any:
         return ChoiceBatch(self.members[pick.ds_index].sizes(pick.sample_indices), pick.ds_index)
@@ -531,6 +583,23 @@ def _with_lazy_members(plan: JoinedPlan | TurnsPlan) -> Plan:
     made = copy.copy(plan)
     made.members = tuple(member.lazy() for member in plan.members)
     return made
+
+
+def _with_weights_of_a_member(plan: JoinedPlan | TurnsPlan, weights: npt.ArrayLike) -> Plan:
+    taking = [i for i, member in enumerate(plan.members) if member.takes_weights]
+    if len(taking) != 1:
+        raise _without_weights(len(taking))
+    made = copy.copy(plan)
+    made.members = tuple(member.with_weights(weights) if member.takes_weights else member for member in plan.members)
+    return made
+
+
+def _without_weights(n: int) -> TypeError:
+    found = f"{n} of its sources have weights" if n else "it has none"
+    return TypeError(
+        f"weights can be set where the source has a sampler with weights, but {found}; make it with weights to begin "
+        "with, such as ArrayDataSource(data, sampler=WeightedSampler(np.ones(n), num_samples=n))"
+    )
 
 
 def _picks_of(members: Iterable[Plan], rng: Rng | None, seed_path: SeedPath | None) -> list[Iterator[Pick]]:

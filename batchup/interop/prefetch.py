@@ -174,13 +174,22 @@ class Prefetched(Closing):
         -------
         dict
         """
-        return {**self.loader.state_dict(), "epoch": self.epoch, "step": self.step}
+        state: dict[str, Any] = self.loader._state_at(self.epoch, self.step)
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on at the exact next batch of the run that `state` was saved in, with `Prefetched` or without."""
         self._stop()
         self.loader.load_state_dict(state)
         self._delivered(self.loader.epoch, self.loader.step)
+
+    def set_weights(self, weights: Any) -> None:
+        """Draw samples by other weights from the next epoch on, as `Loader.set_weights`."""
+        self.loader.set_weights(weights)
+
+    def set_batch_size(self, batch_size: int | None) -> None:
+        """Make batches of another size from the next epoch on, as `Loader.set_batch_size`."""
+        self.loader.set_batch_size(batch_size)
 
     def stats(self) -> Any:
         """What the loader has done so far, and where the time went."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -37,12 +38,14 @@ from .arguments import (
     warned_of_other_ranks,
 )
 from .auto import AutoPool, Choice, Measured
+from .changes import Changes
 from .chunks import ChunkReads
 from .conversions import Conversions
 from .fetch import FetchJob, FetchResult, at_item, at_task
 from .in_turn import InTurn
 from .loop import Loop, RunState, Wanted, WithoutSamples, none_could_be_fetched
 from .plan import Item, Last, Remainder, RunPlan
+from .settable import Settable
 from .skipping import Skipped
 from .stats import Reports
 
@@ -50,11 +53,11 @@ __all__ = ["Loader"]
 
 KEYWORDS = [
     *("shuffle", "pool", "depth", "last", "shard", "remainder", "on_error", "max_skipped", "timeout"),
-    *("workers", "worker_init"),
+    *("workers", "worker_init", "weights"),
 ]
 
 
-class Loader(Fixed, Conversions, Reports):
+class Loader(Fixed, Settable, Conversions, Reports):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
@@ -65,8 +68,8 @@ class Loader(Fixed, Conversions, Reports):
     source : data source
         A source that fetches samples by index. A sequential source works, too, but cannot be resumed, sharded or
         prefetched by a pool.
-    batch_size : int
-        Samples per batch.
+    batch_size : int or callable, ``batch_size(epoch) -> int``
+        Samples per batch. A function of the epoch should depend on nothing else.
     shuffle : None, bool, int, SeedSequence, RandomState or Generator, default None
         With an int or a `SeedSequence` as seed, the order of each epoch depends only on the seed and the number of the
         epoch. A generator draws such a seed once, when the loader is made; with True, NumPy's global generator does.
@@ -106,6 +109,9 @@ class Loader(Fixed, Conversions, Reports):
         How many, with the name of a pool.
     worker_init : callable, optional
         With ``pool="processes"``: each worker calls ``worker_init()`` when it starts.
+    weights : callable, ``weights(epoch) -> array``, optional
+        The weights of each epoch, in place of those of the sampler of the source. It should depend on nothing but the
+        epoch; for weights that follow from the training, see `set_weights`.
 
     Raises
     ------
@@ -129,7 +135,9 @@ class Loader(Fixed, Conversions, Reports):
     """
 
     _fixed: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(["source", "batch_size", *KEYWORDS], MAKE_A_NEW_ONE),
+        **dict.fromkeys(["source", *KEYWORDS], MAKE_A_NEW_ONE),
+        "batch_size": "set_batch_size changes it from the next epoch on",
+        "weights": "set_weights changes them from the next epoch on",
         **dict.fromkeys(["epoch", "step"], "load_state_dict moves to another position"),
         "skipped": "load_state_dict goes back to what was left out until then",
     }
@@ -137,7 +145,7 @@ class Loader(Fixed, Conversions, Reports):
     def __init__(
         self,
         source: Any,
-        batch_size: int,
+        batch_size: int | Callable[[int], int],
         *,
         shuffle: Shuffle = None,
         pool: Literal["threads", "processes", "auto"] | int | AbstractWorkerPool | None = None,
@@ -150,23 +158,27 @@ class Loader(Fixed, Conversions, Reports):
         timeout: float | None = None,
         workers: int | None = None,
         worker_init: Callable[[], Any] | None = None,
+        weights: Callable[[int], Any] | None = None,
         **others: Never,
     ) -> None:
         no_keywords("Loader", others, KEYWORDS)
         self.source = as_data_source(source, "source")
         warn_of_own_batches(self.source, "a Loader", stacklevel=3)
-        self.batch_size = whole("batch_size", batch_size)
+        self._changes = Changes.of(self.source, batch_size, weights)
+        size = whole("batch_size", batch_size(0) if callable(batch_size) else batch_size)
         finds = isinstance(shard, str) and shard == "auto"
         found = found_shard() if finds else None
         self._shard_is_of = found[2] if found else ""
         self._plan = RunPlan(
-            self.source.plan(self.batch_size).lazy(),
-            self.batch_size,
+            self.source.plan(size).lazy(),
+            size,
             as_rng(shuffle) is not None,
             check_option("last", last, Last),
             check_shard(found and found[:2] if finds else shard),
             check_option("remainder", remainder, Remainder),
+            self._changes.if_any(),
         )
+        self._plan.length()  # raises if the functions of the epoch do not fit the source
         self._seed, self._seed_is_given = choose_seed(shuffle)
         self._warned_of_ranks = False
         check_seed(shuffle, self._plan, self._seed_is_given)
@@ -210,7 +222,7 @@ class Loader(Fixed, Conversions, Reports):
         if self._plan.shard is None and not self._warned_of_ranks:
             self._warned_of_ranks = warned_of_other_ranks()
         self._run.begin()
-        epoch, step, n = self._run.epoch, self._run.step, self._plan.length()
+        epoch, step, n = self._run.epoch, self._run.step, self._plan.length(self._run.epoch)
         left = None if n is None or n == np.inf else max(0, int(n) - step)
         items = self._plan.items(self._seed, epoch, step) if self.source.is_random_access else iter(())
         return self._loop(items, epoch, left, self._filling if self._plan.has_equal_ranks else None)
@@ -241,7 +253,7 @@ class Loader(Fixed, Conversions, Reports):
         return self._loop(wanted, None, n, self._filling if self._plan.has_equal_ranks else wanted.one_more)
 
     def __len__(self) -> int:
-        n = self._plan.length()
+        n = self._plan.length(self._epoch_at_hand())
         if n is None or n == np.inf:
             why = "has no end" if n == np.inf else "ends when the source says so"
             raise TypeError(f"the loader has no len(): its epoch {why}; steps(n) gives n batches")
@@ -293,8 +305,12 @@ class Loader(Fixed, Conversions, Reports):
             If the source is sequential, so that it cannot be replayed.
         """
         self._should_replay("has no state to go on from")
+        return self._state_at(self.epoch, self.step)
+
+    def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
         run, shard = self._run, self._plan.shard
-        return run_state.save(self._parameters(), self._seed, run.epoch, run.step, shard, run.failing)
+        state = run_state.save(self._parameters(epoch), self._seed, epoch, step, shard, run.failing)
+        return {**state, **self._changes.state(epoch)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume a run at the exact next batch after `state` was saved. This replays the shuffle; no data is loaded.
@@ -308,8 +324,11 @@ class Loader(Fixed, Conversions, Reports):
             If the state is of another run: other data, batch size, seed, …. The error says which.
         """
         self._should_replay("has no state to go on from")
-        seed = self._seed if self._seed_is_given else None
-        position, self._seed, failing = run_state.restore(state, self._parameters(), seed, self._plan)
+        seed, epoch = self._seed if self._seed_is_given else None, run_state.epoch_of(state)
+        changes = self._changes.restored(state, epoch)
+        plan = dataclasses.replace(self._plan, changes=changes.if_any())
+        position, self._seed, failing = run_state.restore(state, self._parameters(epoch), seed, plan)
+        self._plan, self._changes = plan, changes
         self._run.resume(position, failing)
         self._end_the_loop()
 
@@ -378,7 +397,7 @@ class Loader(Fixed, Conversions, Reports):
         return loop
 
     def _why_empty(self) -> str | None:
-        return self._plan.why_empty(self.source.num_samples())
+        return self._plan.at(self._run.epoch).why_empty(self.source.num_samples())
 
     def _filling(self, epoch: int, step: int) -> Batch:
         """A batch in place of one that has no sample left, so that all ranks have the same number of batches."""
@@ -438,9 +457,10 @@ class Loader(Fixed, Conversions, Reports):
         rng = {"shuffle": rng_at(self._seed, self._run.epoch)} if self._plan.shuffled else {}
         return InTurn(self.source.batch_iterator(self.batch_size, **rng), self._run.epoch)
 
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self, epoch: int) -> dict[str, Any]:
         self._fingerprint = self._fingerprint or fingerprint(self._plan.plan.signature())
-        return run_state.parameters(self.source, self._plan, self._fingerprint)
+        fixed = run_state.parameters(self.source, self._plan, self._fingerprint)
+        return {**fixed, **self._changes.parameters(epoch)}
 
     def _should_replay(self, what: str) -> None:
         if not self.source.is_random_access:

@@ -152,6 +152,7 @@ class Loop(PullingIterator[Batch]):
         super().__init__(results, if_interrupted=NOTHING)
         self._run = run
         self._epoch = epoch
+        self.is_over_epoch, self.ended = epoch is not None, False
         self._delivered = run.step > 0  # whether there was any batch of this epoch
         self._n, self._passed = n, 0
         self._notes: tuple[Skipped | Retried, ...] = ()  # the last ones
@@ -209,13 +210,13 @@ class Loop(PullingIterator[Batch]):
 
     def close(self) -> None:
         """Nobody will ask for more."""
-        results, self._source = self._source, None
+        results, self._source, self.ended = self._source, None, True
         if hasattr(results, "close"):
             results.close()
 
     def _finish(self, now: float) -> None:
         self._run.trace.pause(now)
-        self._source = iter(())
+        self._source, self.ended = iter(()), True
         self._passed = self._n or 0
         ended, self._epoch = self._epoch, None
         if ended is not None and self._run.epoch == ended:

@@ -12,6 +12,7 @@ import numpy as np
 from ..data_source import Pick, Plan
 from ..engine import tree
 from ..engine.rng import SeedPath, entropy_of, rng_at
+from .changes import Changes
 
 __all__ = ["Item", "Last", "PaddedPick", "Remainder", "RunPlan", "Seed"]
 
@@ -52,6 +53,8 @@ class RunPlan:
         As for `Loader`.
     shard : (int, int) or None
         Rank and world size.
+    changes : Changes, optional
+        The batch size and the weights of each epoch, if they change.
     """
 
     plan: Plan
@@ -60,13 +63,23 @@ class RunPlan:
     last: Last
     shard: tuple[int, int] | None
     remainder: Remainder
+    changes: Changes | None = None
 
     def __post_init__(self) -> None:
         if self.last != "keep":
             self.plan.should_know(f'last="{self.last}"')
 
+    def at(self, epoch: int) -> RunPlan:
+        """The plan of one epoch, with its batch size and its weights."""
+        if self.changes is None:
+            return self
+        plan, size = self.changes.plan(epoch, self.plan)
+        return dataclasses.replace(self, plan=plan, batch_size=size or self.batch_size, changes=None)
+
     def picks(self, seed: Seed, epoch: int, step: int = 0) -> Iterator[Pick]:
         """The picks of one epoch that belong to this rank, from `step` on."""
+        if self.changes is not None:
+            return self.at(epoch).picks(seed, epoch, step)
         if step and self.last == "drop" and self.plan.takes_turns:  # it is not known how many are short before it
             return itertools.islice(self.picks(seed, epoch), step, None)
         world = self.shard[1] if self.shard else 1
@@ -90,8 +103,9 @@ class RunPlan:
 
     def fillings(self, seed: Seed, epoch: int, step: int) -> Iterator[Item]:
         """Items to give in place of one that has no sample left: of the next epochs, and none of them valid."""
+        plan = self.at(epoch)  # also for the next ones, as their weights may still be set
         for later in (epoch + 1, epoch + 2):
-            for pick, *_ in self.items(seed, later):
+            for pick, *_ in plan.items(seed, later):
                 yield pick._replace(valid=_zeros(pick.valid)) if isinstance(pick, PaddedPick) else pick, epoch, step
 
     @property
@@ -99,8 +113,10 @@ class RunPlan:
         """Whether all of several ranks should have the same number of batches."""
         return self.shard is not None and self.shard[1] > 1 and self.remainder != "uneven"
 
-    def length(self) -> int | float | None:
+    def length(self, epoch: int = 0) -> int | float | None:
         """The number of batches of this rank in an epoch; None if it depends on random numbers."""
+        if self.changes is not None:
+            return self.at(epoch).length()
         n = self.plan.length(self.last == "drop", self.shuffled)
         if n is None or n == np.inf or self.shard is None:
             return n

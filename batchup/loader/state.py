@@ -15,7 +15,7 @@ from ..engine.rng import numbers
 from .arguments import check_shard, world_size
 from .plan import RunPlan, Seed
 
-__all__ = ["parameters", "restore", "save"]
+__all__ = ["epoch_of", "parameters", "restore", "save"]
 
 VERSION = 1
 
@@ -32,6 +32,12 @@ def parameters(source: AbstractDataSource, plan: RunPlan, fingerprint: str) -> d
         "remainder": plan.remainder,
         "plan": fingerprint,
     }
+
+
+def epoch_of(state: Any) -> int:
+    """The epoch of a state; 0 if it has none, which is refused later."""
+    epoch = state.get("epoch") if isinstance(state, Mapping) else None
+    return epoch if isinstance(epoch, int) and epoch > 0 else 0
 
 
 def save(
@@ -79,7 +85,7 @@ def restore(
     """
     should_agree(state, fixed, ["seed", "epoch", "step", "shard"])
     position, seed, saved = Position.of_state(state), _seed_from_plain(state["seed"]), check_shard(state["shard"])
-    n = plan.length()
+    n = plan.length(position.epoch)
     if n is not None and position.step > n:
         raise ValueError(
             f"step of the state should be at most {n}, the number of batches in an epoch, not {position.step}"

@@ -11,6 +11,8 @@ from .permutation import KeyedPermutation
 
 __all__ = ["Cycles"]
 
+SMALL = 512  # members; the orders of several cycles of fewer are drawn at once
+
 
 class Cycles:
     """Draws of `count` out of `size` members: each member once per cycle, and never twice in one draw.
@@ -38,7 +40,9 @@ class Cycles:
     def __init__(self, size: int, count: int, key: int | None, path: Sequence[int]) -> None:
         self.size, self.count, self.key, self.path = size, count, key, tuple(path)
         self._chained = size < 2 * count  # so short that the end of a cycle depends on its beginning
+        self._together = max(SMALL // max(size, 1), 1)  # cycles whose orders are drawn at once
         self._permutations: dict[int, KeyedPermutation] = {}
+        self._tables: dict[int, Indices] = {}
         self._heads: dict[int, Indices] = {}
 
     def draws(self, first: int, last: int) -> Indices:
@@ -56,7 +60,7 @@ class Cycles:
         return joined.reshape(-1, self.count)
 
     def _between(self, cycle: int, begin: int, end: int) -> Indices:
-        piece = self._permutation(cycle).between(begin, end)
+        piece = self._in_order(cycle, begin, end)
         if begin < self.count and self._behind(cycle):
             some = self._head(cycle)[begin:end]
             piece[: len(some)] = some
@@ -65,6 +69,18 @@ class Cycles:
     def _behind(self, cycle: int) -> int:
         """How many members the draw that a cycle begins in has from the cycle before."""
         return cycle * self.size % self.count
+
+    def _in_order(self, cycle: int, begin: int, end: int) -> Indices:
+        """A part of a cycle, before members that are in a draw already are moved. A new array."""
+        if self._together == 1:
+            return self._permutation(cycle).between(begin, end)
+        number, row = divmod(cycle, self._together)
+        if number not in self._tables:
+            assert self.key is not None
+            rng = np.random.default_rng(np.random.SeedSequence(self.key, spawn_key=(*self.path, number)))
+            self._tables = {at: made for at, made in self._tables.items() if at == number - 1}
+            self._tables[number] = rng.permuted(np.tile(np.arange(self.size), (self._together, 1)), axis=1)
+        return self._tables[number][row, begin:end].copy()
 
     def _permutation(self, cycle: int) -> KeyedPermutation:
         if cycle not in self._permutations:
@@ -88,15 +104,14 @@ class Cycles:
     def _without_repeats(self, cycle: int) -> Indices:
         behind = self._behind(cycle)
         if not behind:
-            return self._permutation(cycle).between(0, self.count)
+            return self._in_order(cycle, 0, self.count)
         last = self._last(cycle - 1, behind)
-        head = self._permutation(cycle).between(0, self.count)
-        again = np.isin(head, last)
+        head = self._in_order(cycle, 0, self.count)
+        again = (head[:, None] == last).any(axis=1) if len(last) < SMALL // self.count else np.isin(head, last)
         return np.concatenate([head[~again], head[again]])
 
     def _last(self, cycle: int, n: int) -> Indices:
         """The last members of a cycle."""
-        permutation = self._permutation(cycle)
         if not self._chained:
-            return permutation.between(self.size - n, self.size)
-        return np.concatenate([self._heads[cycle], permutation.between(self.count, self.size)])[self.size - n :]
+            return self._in_order(cycle, self.size - n, self.size)
+        return np.concatenate([self._heads[cycle], self._in_order(cycle, self.count, self.size)])[self.size - n :]

@@ -97,10 +97,11 @@ def rising(keys: npt.NDArray[np.float64]) -> Indices:
     packed = keys.view(np.uint64) & ~low
     packed |= np.arange(n, dtype=np.uint64)
     packed.sort()
-    order = (packed & low).astype(np.intp)
-    packed >>= bits
-    equal = packed[1:] == packed[:-1]
+    high = packed >> bits
+    packed &= low
+    order = packed.view(np.intp)
+    equal = high[1:] == high[:-1]
     if equal.any():
         tied = np.flatnonzero(np.append(equal, False) | np.insert(equal, 0, False))
-        order[tied] = order[tied][np.lexsort((keys[order[tied]], packed[tied]))]
+        order[tied] = order[tied][np.lexsort((keys[order[tied]], high[tied]))]
     return order

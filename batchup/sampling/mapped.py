@@ -36,7 +36,7 @@ class MappedSampler(AbstractSampler):
     [[70, 20], [70, 50]]
     """
 
-    _fixed = dict.fromkeys(["sampler", "indices", "has_own_sizes"], MAKE_A_NEW_ONE)
+    _fixed = dict.fromkeys(["sampler", "indices", "has_own_sizes", "takes_weights"], MAKE_A_NEW_ONE)
 
     def __init__(self, sampler: AbstractSampler, indices: npt.ArrayLike) -> None:
         self.indices = read_only(index_array("indices", indices).copy())

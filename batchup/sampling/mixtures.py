@@ -22,7 +22,8 @@ __all__ = ["MixtureSampler", "Stop"]
 
 Stop = Literal["first", "all"]
 
-PIECE = 16384  # samples whose sources are drawn at a time
+PIECE = 8192  # samples that are drawn at a time, for each source
+LARGEST = 1 << 18  # and for all of them
 MOST = 10**9  # NumPy draws how many of so many samples come first, but not of more
 
 
@@ -143,7 +144,7 @@ def _turns(
     """
     total = sum(counts)
     rng = np.random.default_rng(np.random.SeedSequence(key, spawn_key=path))
-    if total <= PIECE:
+    if total <= min(PIECE * len(counts), LARGEST):
         yield before, rng.permutation(np.repeat(np.arange(len(counts)), counts))
         return
     half = total // 2

@@ -78,11 +78,24 @@ def test_a_fixed_length():
         pad(length=2)(WORDS)
 
 
+def test_several_lengths():
+    """The first that is long enough is taken, so that batches have few shapes."""
+    longest = max(map(len, WORDS))
+
+    assert [longest + 1, longest + 1, 20] == [
+        pad(length=each)(WORDS)[0].shape[1] for each in ([longest + 1, 20], [20, longest + 1, longest - 1], (20,))
+    ]
+    with pytest.raises(ValueError, match=f"at most length={longest - 1} long, not {longest}"):
+        pad(length=[1, longest - 1])(WORDS)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
         (lambda: pad(side="middle"), '"right" or "left", not \'middle\''),
-        (lambda: pad(value=0.5)(WORDS), "value should fit arrays of int64, but 0.5 does not"),
+        (lambda: pad(length=[]), "length should be one length or several"),
+        (lambda: pad(length=[3, 0]), "length should be an integer of at least 1, not 0"),
+        (lambda: pad(value=0.5)(WORDS), "padding value 0.5 does not fit arrays of int64"),
         (lambda: pad()([np.ones(3), np.ones((3, 2))]), "the same number of axes"),
     ],
 )

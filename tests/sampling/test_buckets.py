@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchup import ArrayDataSource, Loader
+from batchup import ArrayDataSource, CompositeDataSource, Loader
 from batchup.sampling import BucketSampler
 from batchup.testing import SamplerContract, batch_sizes, rngs
 
@@ -153,3 +153,21 @@ def test_repr_has_the_options():
     assert "BucketSampler(<2 lengths>, max_tokens=9, window=8, multiple=4)" == repr(
         BucketSampler([1, 2], max_tokens=9, multiple=4)
     )
+
+
+@pytest.mark.parametrize("trim", [True, False])
+def test_side_by_side_with_other_sources(trim):
+    """A batch has as many samples as its bucket says; with `trim`, of both sources. One that is full is not short."""
+    lengths = np.array(LENGTHS * 3)
+    buckets = ArrayDataSource([np.arange(30)], sampler=BucketSampler(lengths, max_tokens=32, window=1))
+    ds = CompositeDataSource([buckets, ArrayDataSource([np.arange(100, 200)])], trim=trim)
+    shapes = {rows for rows, _ in buckets.sampler.shapes(8)}
+    alone = [x.tolist() for (x,) in Loader(buckets, 8, shuffle=7)]
+    kept, dropped, padded = (list(Loader(ds, 8, shuffle=7, last=last)) for last in ("keep", "drop", "pad"))
+    full = [x for x in alone if len(x) == buckets.sampler.full_size(np.array(x), 8)]
+
+    assert alone == [x.tolist() for x, _ in kept]
+    assert [len(x) if trim else 8 for x in alone] == [len(y) for _, y in kept]
+    assert full == [x.tolist() for x, _ in dropped]
+    assert {len(x) for x, *_ in padded} <= shapes
+    assert alone == [x[valid if trim else valid[0]].tolist() for x, _, valid in padded]

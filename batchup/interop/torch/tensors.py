@@ -191,6 +191,14 @@ class TensorLoader(Closing):
         """Go on at the exact next batch of the run that `state` was saved in."""
         self.loader.load_state_dict(state)
 
+    def set_weights(self, weights: Any) -> None:
+        """Draw samples by other weights from the next epoch on, as `Loader.set_weights`."""
+        self.loader.set_weights(weights)
+
+    def set_batch_size(self, batch_size: int | None) -> None:
+        """Make batches of another size from the next epoch on, as `Loader.set_batch_size`."""
+        self.loader.set_batch_size(batch_size)
+
     def stats(self) -> Any:
         """What the loader has done so far, and where the time went."""
         return self.loader.stats()
