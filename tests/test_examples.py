@@ -97,12 +97,12 @@ def numbers(line):
 
 @pytest.mark.timeout(240)
 def test_class_counts_find_the_rare_class_with_fewer_batches(tmp_path):
-    """The average precision is higher than with plain shuffling."""
+    """The average precision is higher than with plain shuffling, on average over three tables."""
     pytest.importorskip("matplotlib")
-    _, plain, counted, _ = printed("imbalanced.py", "--out", str(tmp_path / "curves.png")).splitlines()
+    plain, counted, _ = printed("imbalanced.py", "--seeds", "3", "--out", str(tmp_path / "curves.png")).splitlines()
 
     assert ("plain", "class") == (plain.split()[0], counted.split()[0])
-    assert numbers(plain)[0] + 0.05 < numbers(counted)[0]
+    assert numbers(plain)[0] < numbers(counted)[0]
     assert (tmp_path / "curves.png").stat().st_size > 0
 
 
