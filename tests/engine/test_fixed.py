@@ -82,7 +82,7 @@ def test_what_they_hold_cannot_be_written_to(made, name):
 @pytest.mark.parametrize(
     ("name", "instead"),
     [
-        ("batch_size", "make a new Loader"),
+        ("batch_size", "set_batch_size changes it from the next epoch on"),
         ("source", "make a new Loader"),
         ("shuffle", "make a new Loader"),
         ("pool", "make a new Loader"),

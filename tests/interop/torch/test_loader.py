@@ -42,6 +42,7 @@ pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.usefixtures("shared_workers"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create"),
+    pytest.mark.filterwarnings("ignore:os.fork"),  # of JAX, if a test before has imported it
 ]
 
 N = 23
