@@ -77,6 +77,7 @@ class Trace:
         self, stages: Sequence[str], keep: int = 512, on_chunks: Callable[[int, int, int], None] | None = None
     ) -> None:
         self.stages = tuple(stages)
+        self._marks = len(self.stages) + 1  # of a batch: when each stage began, and when the last one ended
         self._on_chunks = on_chunks
         self.batches = 0
         self.seconds = self.waited = self.busy = 0.0
@@ -100,7 +101,7 @@ class Trace:
 
     def add(self, epoch: int, step: int, asked: float, got: float, worker: int, marks: Sequence[float]) -> None:
         """Add a batch: the fields of a `Span`. Behind the marks there may be two numbers of chunks."""
-        if len(marks) > len(self.stages) + 1:
+        if len(marks) > self._marks:
             *marks, hits, misses = marks
             if self._on_chunks is not None:
                 self._on_chunks(epoch, int(hits), int(misses))

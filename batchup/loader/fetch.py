@@ -47,13 +47,15 @@ class FetchJob:
         skips: bool = False,
     ) -> None:
         self.source, self.seed, self.shard, self.skips = source, seed, shard, skips
+        self._counts_chunks = source.traits.whole_chunks > 0
 
     def __call__(self, item: Item) -> FetchResult:
         pick, epoch, step = item
         valid = counts = None
         if type(pick) is PaddedPick:
             pick, valid, counts = pick
-        chunks_noted()  # those of others
+        if self._counts_chunks:
+            chunks_noted()  # those of others
         times = [time.perf_counter()]
         skipped: tuple[Skipped | Retried, ...] = ()
         try:
@@ -69,9 +71,9 @@ class FetchJob:
             times = [times[0]] + [time.perf_counter()] * len(stages)
         if valid is not None and batch is not None:
             batch = _with_valid(batch, tree.map_leaves(_first_of, valid, counts), counts)
-        chunks = chunks_noted()
-        marks = (*times, *chunks) if any(chunks) and not skipped else tuple(times)  # suspects are read one by one
-        return batch, epoch, step, threading.get_native_id(), marks, skipped
+        if self._counts_chunks and not skipped:  # suspects are read one by one
+            times += chunks_noted()
+        return batch, epoch, step, threading.get_native_id(), tuple(times), skipped
 
     def seed_globals_for(self, epoch: int, step: int) -> None:
         """Seed the global generators for a batch, if there is a seed."""
