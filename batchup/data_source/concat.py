@@ -1,4 +1,4 @@
-"""Several sources as one: one behind the other, or mixed by weights."""
+"""Several sources as one: joined end to end, or mixed by weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["ConcatDataSource"]
 class ConcatDataSource(RandomAccessDataSource):
     """The samples of several sources in one index space: those of the first, then those of the second, and so on.
 
-    Shuffled, a batch has samples of all of them: as many as there are or, with `weights`, in these proportions.
+    If it is shuffled, a batch has samples of all sources, in proportion to their sizes or, with `weights`, to these.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class ConcatDataSource(RandomAccessDataSource):
         Draw the source of each sample in proportion to these. An epoch has a fixed number of samples of each source, in
         random order. The samples of a source come in shuffled cycles, each once per cycle.
     alpha : float, optional
-        In place of `weights`: the number of samples of each source to the power of `alpha`. 1 mixes the sources by
-        their sizes, 0 all equally.
+        In place of `weights`: the size of each source to the power of `alpha`. 1 mixes the sources in proportion to
+        their sizes, 0 equally.
     stop : {"first", "all"} or int, default "first"
         When an epoch ends, with `weights` or `alpha`: before the first source would begin again; when each source has
         come to its end at least once; or after so many samples.

@@ -1,4 +1,4 @@
-"""Attributes that are set once: where a later change would have no effect, or half of one, it is refused."""
+"""Attributes that cannot be set again, since a later change would have no effect, or only part of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Fixed:
     """An object with public attributes that can be read, but not set after it was made.
 
     A class lists them in `_fixed`, each with what to do instead, and calls `_fix` at the end of its ``__init__``. A
-    class that is derived from it may set them before that, and has all other attributes for itself.
+    subclass may set them before that. All other attributes can be set at any time.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Fixed:
     _is_fixed = False
 
     def _fix(self, **attributes: Any) -> None:
-        """Refuse to set attributes from now on. Those that are given are set all the same."""
+        """Set the attributes that are given. From now on, setting an attribute of `_fixed` raises an error."""
         vars(self).update(attributes, _is_fixed=True)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -94,8 +94,10 @@ def pad_along_all(arrays: Sequence[Array], largest: Sequence[int], value: Value,
 def _joined_bytes(
     arrays: Sequence[Array], lengths: Sequence[int], padding: Array, shape: tuple[int, ...], before: bool
 ) -> Array | None:
-    """As `numpy.concatenate` for arrays of one dtype, in half the time where there are many small ones; None if their
-    memory is not that of their values, one after the other."""
+    """The padded arrays, joined as bytes: for many small arrays this takes half the time of `numpy.concatenate`.
+
+    None for arrays of several dtypes, and for arrays whose values do not lie in memory one after the other.
+    """
     if padding.dtype.kind not in "biufc" or len(set(map(DTYPE, arrays))) > 1:
         return None
     filling, row = padding.tobytes(), math.prod(shape[2:]) * padding.itemsize
@@ -131,7 +133,7 @@ def _dtype_of(arrays: Sequence[Array]) -> np.dtype[Any]:
 
 
 def _fitting(value: Any, dtype: np.dtype[Any]) -> Any:
-    """A padding value as one of a dtype, which should hold it unchanged."""
+    """A padding value, cast to a dtype that should hold it unchanged."""
     if type(value) is int and value == 0 and dtype.kind in "biufc":
         return value
     fill = as_array(value)

@@ -16,7 +16,7 @@ LEFT_ALONE = "OSUT"  # kinds of arrays: objects, and strings
 
 
 def device_put(loader: Any, sharding: Any = None, depth: int = 2) -> Prefetched:
-    """The batches of a loader as JAX's arrays, put on their devices ahead of the loop.
+    """The batches of a loader as JAX arrays, put on their devices ahead of the loop.
 
     Strings, objects, lists and numbers are left as they are.
 
@@ -24,15 +24,16 @@ def device_put(loader: Any, sharding: Any = None, depth: int = 2) -> Prefetched:
     ----------
     loader : Loader
     sharding : jax.sharding.Sharding or jax.Device, optional
-        Where the arrays of a batch go. With a sharding over the devices of several processes, the batch of this process
-        is its part of the global arrays: give the loader ``shard="auto"``. By default, the default device.
+        Where to put the arrays of a batch; by default, on the default device. If a sharding has devices of several
+        processes, the batch of each process is its part of the global arrays; pass ``shard="auto"`` to the loader.
     depth : int, default 2
-        How many batches are put ahead of the loop.
+        The number of batches to put ahead of the loop.
 
     Returns
     -------
     Prefetched
-        Iterated as the loader is, with its state: that counts what the loop has got, not what was put ahead.
+        Iterate over it as over the loader. Its state counts the batches that the loop has received, not those that were
+        put ahead.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def device_put(loader: Any, sharding: Any = None, depth: int = 2) -> Prefetched:
 
 
 class _Put:
-    """The arrays of a batch, on their devices."""
+    """Puts the arrays of a batch on their devices."""
 
     def __init__(self, sharding: Any) -> None:
         self.jax = _jax()
@@ -76,7 +77,7 @@ class _Put:
             raise
 
     def _put(self, array: Any) -> Any:
-        if self.spread:  # over one process or several; here it has the devices of this one
+        if self.spread:  # also over several processes, each of which passes its own part
             return self.jax.make_array_from_process_local_data(self.sharding, array)
         return self.jax.device_put(array, self.sharding)
 

@@ -41,11 +41,11 @@ def to_keras(loader: Any) -> Any:
 
 
 class BatchesByNumber:
-    """The batches of a loader, asked for by number, epoch by epoch, in the manner of Keras.
+    """The batches of a loader by number, one epoch after the other, as Keras asks for them.
 
-    Between `on_epoch_begin` and `on_epoch_end`, whichever number is asked for next, the next batch of the loader comes:
-    ``fit`` asks in a random order, and the loader has shuffled already. A number that is asked for again gives the same
-    batch again. An epoch has ended when `on_epoch_end` is called and all of its batches were asked for.
+    Between `on_epoch_begin` and `on_epoch_end`, each new number gives the next batch of the loader, whatever the number
+    is: ``fit`` asks in a random order, and the loader has shuffled already. The same number gives the same batch again.
+    An epoch ends when `on_epoch_end` is called after all of its batches were requested.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ class BatchesByNumber:
         self._within = self._left_early = False
         self._loop: Iterator[Any] = iter(())
         self._epoch = self._first = 0  # where the loop began
-        self._asked: dict[int, int] | range = {}  # the steps of the numbers, counted from the first
-        self._place = (-1, 0)  # where the loader was left
+        self._asked: dict[int, int] | range = {}  # the step of each number, counted from the first step
+        self._place = (-1, 0)  # where the loader was after the last batch
 
     @property
     def num_batches(self) -> int | None:
-        """How many batches an epoch has; of one whose state was loaded, how many are left. None if it has no end."""
+        """The number of batches in the epoch; after a state was loaded, of those left. None if the epoch has no end."""
         n = self.loader._plan.length()
         return None if n is None or n == np.inf else int(n) - self._beginning()[1]
 
@@ -93,14 +93,14 @@ class BatchesByNumber:
         return iter(self.loader)
 
     def on_epoch_begin(self) -> None:
-        """Keras begins an epoch, or goes on with one of which it takes some steps at a time."""
+        """Keras begins an epoch, or continues one in parts, with ``steps_per_epoch``."""
         with self._lock:
             if not self._is_under_way():
                 self._begin()
             self._within = True
 
     def on_epoch_end(self) -> None:
-        """Keras ends an epoch; or it has only looked at its first batch."""
+        """Keras ends an epoch, or has only looked at its first batch."""
         with self._lock:
             if self._is_under_way() and len(self._asked) == self.num_batches:
                 self.loader._rewind(self._epoch + 1, 0)
@@ -108,7 +108,7 @@ class BatchesByNumber:
             self._within, self._left_early = False, bool(self._asked)
 
     def _is_under_way(self) -> bool:
-        """Whether some of an epoch was asked for, and the loader is still there."""
+        """Whether part of an epoch was requested, and the loader has not moved since."""
         return bool(self._asked) and self._place == (self.loader.epoch, self.loader.step)
 
     def _beginning(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Batches that go through a function ahead of the loop, such as one that moves them to a device."""
+"""Apply a function to batches ahead of the loop, for example to move them to a device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Place = tuple[int, int]  # an epoch, and how many of its batches were delivered
 
 
 class Ahead(Iterator[Any]):
-    """The batches of a loop, put ahead of their consumer, in one thread.
+    """The batches of a loop after `put`, which runs ahead of the consumer in one thread.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class Ahead(Iterator[Any]):
     place : callable, ``place() -> (epoch, step)``
         Where the loop is.
     put : callable, ``put(batch)``
-        A batch for which it raises is not lost: the next call tries again.
+        If it raises, the batch is not lost: the next call tries it again.
     depth : int
-        How many batches are put ahead.
+        The number of batches to put ahead.
     arrived : callable, ``arrived(epoch, step)``
         Called for each batch that is delivered, and at the end.
     """
@@ -66,7 +66,7 @@ class Ahead(Iterator[Any]):
 
 
 class _Steps:
-    """What the thread does, again and again."""
+    """The task that the thread repeats: take the next batch, and put it."""
 
     def __init__(self, loop: Iterator[Any], place: Callable[[], Place], put: Callable[[Any], Any]) -> None:
         self._loop, self._place, self._put = loop, place, put
@@ -98,15 +98,15 @@ class _Steps:
 
 
 class Prefetched(Closing):
-    """A loader whose batches go through a function ahead of the loop. Its state counts what the loop has got.
+    """A loader that applies a function to its batches ahead of the loop. Its state counts what the loop has received.
 
     Parameters
     ----------
     loader : Loader
     put : callable, ``put(batch) -> batch``
-        Called in one thread, for one batch after the other.
+        Called in one thread, for one batch at a time.
     depth : int, default 2
-        How many batches are put ahead.
+        The number of batches to put ahead.
 
     Examples
     --------
@@ -134,26 +134,26 @@ class Prefetched(Closing):
 
     @property
     def epoch(self) -> int:
-        """The epoch that is under way, or comes next."""
+        """The current epoch, or the next one."""
         return self._delivered.place[0]
 
     @property
     def step(self) -> int:
-        """How many batches of this epoch were delivered."""
+        """The number of batches of this epoch that the loop has received."""
         return self._delivered.place[1]
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches of one epoch: of the one whose state was loaded, from there on, or else of the next."""
+        """The batches of the next epoch; after a state was loaded, the rest of its epoch."""
         self._stop()
         return self._over(iter(self.loader))
 
     def steps(self, n: int) -> Iterator[Any]:
-        """The next `n` batches, from where the loader is, across the borders of epochs."""
+        """The next `n` batches, from where the loader is, across the ends of epochs."""
         self._stop()
         return self._over(self.loader.steps(n))
 
     def resume(self) -> Iterator[Any]:
-        """The rest of the current epoch, where a loop was interrupted: from the first batch that it did not get."""
+        """The rest of the epoch in which a loop was interrupted, from the first batch that the loop did not receive."""
         self._stop()
         return self._over(self.loader.resume())
 
@@ -168,7 +168,7 @@ class Prefetched(Closing):
         return f"<Prefetched: {self._depth} batches of {self.loader!r} ahead>"
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the run is. Batches count when the loop has got them, not when they were put.
+        """The position of the run. Batches count when the loop has received them, not when they were put.
 
         Returns
         -------
@@ -178,7 +178,7 @@ class Prefetched(Closing):
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at the exact next batch of the run that `state` was saved in, with `Prefetched` or without."""
+        """Go on at the exact next batch of the run. The state may be that of the loader without `Prefetched`."""
         self._stop()
         self.loader.load_state_dict(state)
         self._delivered(self.loader.epoch, self.loader.step)
@@ -219,7 +219,7 @@ class Prefetched(Closing):
         return self._ahead
 
     def _stop(self) -> None:
-        """End the last loop, and have the loader be where the consumer of that was."""
+        """End the last loop, and move the loader to the position of its consumer."""
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
@@ -227,7 +227,7 @@ class Prefetched(Closing):
 
 
 class _Delivered:
-    """Where the consumer is."""
+    """The position of the consumer."""
 
     def __init__(self, epoch: int, step: int) -> None:
         self.place = epoch, step

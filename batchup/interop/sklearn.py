@@ -22,16 +22,16 @@ def partial_fit(
     classes: Any = None,
     progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Estimator:
-    """Have an estimator learn from the batches of a loader, with its ``partial_fit``.
+    """Train an estimator on the batches of a loader, with its ``partial_fit``.
 
     Parameters
     ----------
     estimator : estimator
-        Of scikit-learn, or with its methods.
+        An estimator of scikit-learn, or an object with the same methods.
     loader : Loader
         With batches ``(X,)``, ``(X, y)`` or ``(X, y, sample_weight)``.
     epochs : int, default 1
-        How many loops over the loader. After `load_state_dict`, the first is over the rest of the epoch.
+        The number of loops over the loader. After `load_state_dict`, the first loop is the rest of the epoch.
     classes : array-like, optional
         The labels of all classes. Classifiers need them, as the first batch may lack some.
     progress : callable, optional
@@ -103,7 +103,7 @@ def _batches(loader: Any, epochs: int) -> Iterator[Any]:
 
 
 def _total(loader: Any, epochs: int) -> int | None:
-    """How many batches there will be, if that is known."""
+    """The number of batches in all loops, if it is known."""
     try:
         n = len(loader)
     except TypeError:

@@ -36,13 +36,13 @@ def to_tf(loader: Any) -> Any:
         )
     firsts = [loader.batch(0, step) for step in range(min(2, len(loader) if loader._plan.length() != np.inf else 2))]
     if not firsts:
-        raise ValueError("to_tf takes a loader with batches, as the first says of which types they are; this has none")
+        raise ValueError("to_tf takes a loader with at least one batch, which shows the types; this one has none")
     signature = _signature(tf, firsts, fixed=loader._plan.last != "keep")
     return tf.data.Dataset.from_generator(lambda: iter(loader), output_signature=signature)
 
 
 def _signature(tf: Any, batches: list[Any], fixed: bool) -> Any:
-    """What TensorFlow has to know about all batches: sizes that differ in these are left open."""
+    """The types and shapes of all batches. Sizes that differ among the given ones are None."""
     batch = batches[0]
     if isinstance(batch, dict):
         return {key: _signature(tf, [each[key] for each in batches], fixed) for key in batch}

@@ -1,4 +1,4 @@
-"""``pool="auto"``: measure the first batches, and take the workers that suit them."""
+"""``pool="auto"``: measure the first batches, then choose the workers that suit them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["AutoPool", "Choice", "Measured", "choice_of"]
 
 T = TypeVar("T")
 
-ALONE, TOGETHER = 4, 6  # how many batches are measured in the loop, and then in two threads; the first warms up
+ALONE, TOGETHER = 4, 6  # batches that are measured in the loop, then in two threads; the first of each warms up
 WORTH_A_PROCESS = 1e-3  # seconds of work for one batch
-SCALES = 1.4  # two batches in two threads each take less than this times as long as one alone: threads help
-HARDLY = 1.8
+SCALES = 1.4  # threads help if batches in two threads take less than this times as long as alone
+HARDLY = 1.8  # below this, threads help a little: they are used if processes are no option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Choice:
 def choice_of(
     alone: Sequence[float], together: Sequence[float], loop: float, draws: bool, cores: int, workers: int | None = None
 ) -> Choice:
-    """Which workers suit batches that take so long.
+    """Choose the workers that suit these times.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def choice_of(
         Whether the batches need random numbers from global generators, which threads share.
     cores : int
     workers : int, optional
-        How many there are to be, if there are any.
+        The number of workers, if there are to be any.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class AutoPool:
 
     def __init__(self, cores: int, workers: int | None = None) -> None:
         self.choice: Choice | None = None
-        self.draws = True  # until it is measured
+        self.draws = True  # assumed until it is measured
         self.has_drawn = False
         self._cores, self._workers = cores, workers
         self._alone: list[float] = []
@@ -121,7 +121,7 @@ class AutoPool:
         return 'pool="auto" measures the first batches' if self.choice is None else str(self.choice)
 
     def lacking(self) -> tuple[int, bool]:
-        """How many more batches are to be measured, and whether in threads."""
+        """The number of batches that are still to be measured, and whether in threads."""
         alone = ALONE - len(self._alone)
         if alone > 0:
             return alone, False
@@ -129,7 +129,7 @@ class AutoPool:
         return (0 if needless else TOGETHER - len(self._together)), True
 
     def add(self, seconds: float, loop: float, in_threads: bool) -> None:
-        """A batch took so long, and the loop so long after it."""
+        """Note how long a batch took, and how long the loop worked after it."""
         if in_threads:
             self._together.append(seconds)
             return
@@ -138,18 +138,18 @@ class AutoPool:
         self.draws = self.has_drawn or len(self._alone) < ALONE
 
     def decide(self) -> Choice:
-        """From now on, this is what is taken."""
+        """Make the choice, which holds from now on."""
         self.close()
         self.choice = self._choice()
         return self.choice
 
     def decide_without_processes(self, error: Exception) -> Choice:
-        """The source cannot go to processes."""
+        """Choose no workers, as the source cannot be sent to processes."""
         self.choice = Choice(None, None, f"it cannot be sent to processes ({error})")
         return self.choice
 
     def trial(self) -> WorkerThreadPool:
-        """Two threads."""
+        """A pool of two threads to measure with."""
         self._trial = self._trial or WorkerThreadPool(2)
         return self._trial
 
@@ -164,7 +164,7 @@ class AutoPool:
         return choice_of(self._alone[1:], self._together[1:], loop, self.draws, self._cores, self._workers)
 
     def noticing(self, job: FetchJob) -> Callable[[Item], FetchResult]:
-        """The same job in the loop: what the program draws goes on as if the job had drawn nothing."""
+        """The same job, for the thread of the loop. The global generators of the program stay as they were."""
 
         def fetched(item: Item) -> FetchResult:
             with globals_kept():
@@ -183,7 +183,7 @@ In: TypeAlias = Callable[[AbstractWorkerPool | None, Iterator[Item]], Iterator[F
 
 
 class Measured(Iterator[FetchResult]):
-    """The results of a loop: at first made in different ways, to see how long they take, and then in the best one.
+    """The results of a loop. The first ones are made in different ways, to measure them; the rest in the best way.
 
     Parameters
     ----------
@@ -216,17 +216,17 @@ class Measured(Iterator[FetchResult]):
                 return self._held
             if self._some is None or self._some.left:
                 raise StopIteration
-            self._is_switching = True  # what begins draws from the plan: if it is interrupted, nobody knows how far
+            self._is_switching = True  # _begin takes items from the plan; if interrupted, it is not known how many
             self._begin()
             self._is_switching = False
 
     def close(self) -> None:
-        """Nobody will ask for more."""
+        """End the loop; no more results will be requested."""
         if hasattr(self._results, "close"):
             self._results.close()
 
     def _begin(self) -> None:
-        """Go on in the way that is to be measured next, or in the best one."""
+        """Continue in the way that is to be measured next, or in the best one."""
         n, self._in_threads = self._auto.lacking()
         if n > 0:
             self._some: _Some[Item] | None = _Some(self._items, n)
@@ -240,7 +240,7 @@ class Measured(Iterator[FetchResult]):
         self._some = None
 
     def _learn(self) -> None:
-        """Note how long the last batch took, and how long the loop needed for it."""
+        """Note how long the last batch took, and how long the loop worked on it."""
         result = self._held
         if result is not None and self._some is not None:
             marks = result[4]
@@ -249,7 +249,7 @@ class Measured(Iterator[FetchResult]):
 
 
 class _Some(Iterator[T]):
-    """So many of some items."""
+    """The first `n` items, and how many of them are left."""
 
     def __init__(self, items: Iterable[T], n: int) -> None:
         self._items, self.left = iter(items), n

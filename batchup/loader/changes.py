@@ -16,9 +16,9 @@ __all__ = ["Changes", "Setting"]
 
 
 class Entry(NamedTuple):
-    """A value, from which epoch on it holds, and what stands for it in a state.
+    """A value, the first epoch in which it holds, and its mark: what a state stores for it.
 
-    A value of None is what the loader was made with.
+    A value of None stands for the one that the loader was made with.
     """
 
     epoch: int
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One thing that may change: the value of each epoch.
+    """A value that may change from epoch to epoch.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class Setting:
     checked : callable, ``checked(value) -> (value, mark)``
     fn : callable, ``fn(epoch) -> value``, optional
     entries : tuple of Entry
-        What was set, by rising epoch. Before the first one, values are no longer known.
+        What was set, in the order of the epochs. Values of epochs before the first entry are no longer known.
     given : tuple of Entry
-        The last two values that were given, also if another one has replaced them since.
+        The last two values that were set, even if they have been replaced since.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Setting:
         return self._made[epoch]
 
     def set(self, value: Any, epoch: int) -> Setting:
-        """The same with another value from an epoch on."""
+        """A copy with another value from an epoch on."""
         if self.fn is not None:
             raise TypeError(f"{self.name} should not be set, as the loader was made with {self.name} as a function")
         entry = Entry(epoch) if value is None else Entry(epoch, *self.checked(value))
@@ -87,17 +87,17 @@ class Setting:
         return dataclasses.replace(self, entries=entries[-2:], given=(*self.given, entry)[-2:])
 
     def state(self, epoch: int) -> list[Any] | None:
-        """What stands in a state for the values of an epoch and of the next ones; None if nothing was set."""
+        """The marks that a state stores for an epoch and for later ones; None if nothing was set."""
         marks = None if self.fn is not None else [self.at(epoch).mark, self.entries[-1].mark]
         return None if marks == [None, None] else marks
 
     def restored(self, marks: Any, epoch: int) -> Setting:
-        """The same with the values of a state of an epoch.
+        """A copy with the values of a state that was saved in `epoch`.
 
         Raises
         ------
         ValueError
-            If other values were given here.
+            If other values were set here.
         """
         now, later = (None, None) if marks is None else marks
         known = {entry.mark: entry.value for entry in (Entry(0), *self.entries, *self.given)}
@@ -116,12 +116,12 @@ class Setting:
         if mark is None:
             return (
                 f"the state is of a run without set_{self.name}, but here it was called; call set_{self.name}(None) "
-                "before load_state_dict, or make the loader anew"
+                "before load_state_dict, or make a new loader"
             )
         return (
-            f"the state has {self.name} {mark!r} from set_{self.name}, but here it is another one; call "
-            f"set_{self.name} with the same values before load_state_dict (with the last two of them, where the second "
-            "one was set within an epoch)"
+            f"the state has {self.name} {mark!r} from set_{self.name}, but here there is another value; call "
+            f"set_{self.name} with the same value before load_state_dict (if the last value was set within an epoch, "
+            "call it with the last two, in the same order)"
         )
 
 
@@ -151,7 +151,7 @@ class Changes:
         return cls(source, Setting("batch_size", size_and_mark, size), Setting("weights", weights_and_mark, weights))
 
     def if_any(self) -> Changes | None:
-        """None where all epochs are as the loader was made."""
+        """These changes; None if all epochs are as the loader was made."""
         return None if all(each.is_as_made for each in self._settings) else self
 
     @property
@@ -159,7 +159,7 @@ class Changes:
         return self.sizes, self.weights
 
     def plan(self, epoch: int, plan: Plan) -> tuple[Plan, int | None]:
-        """The plan of an epoch and its batch size, made from `plan`; the size is None if that is as in `plan`."""
+        """The plan of an epoch and its batch size, made from `plan`; the size is None if it is that of `plan`."""
         size, weights = self.sizes.at(epoch), self.weights.at(epoch)
         key = size.mark, weights.mark
         if key not in self._plans:
@@ -170,7 +170,7 @@ class Changes:
         return self._plans[key], size.value
 
     def set(self, name: str, value: Any, epoch: int) -> Changes:
-        """The same with another batch size, or other weights, from an epoch on."""
+        """A copy with another batch size, or other weights, from an epoch on."""
         if name == "batch_size":
             return Changes(self.source, self.sizes.set(value, epoch), self.weights)
         return Changes(self.source, self.sizes, self.weights.set(value, epoch))
@@ -186,9 +186,9 @@ class Changes:
         return {"changes": changes} if changes else {}
 
     def restored(self, state: Mapping[str, Any], epoch: int) -> Changes:
-        """The same with what was set when `state` was saved."""
+        """A copy with what was set when `state` was saved."""
         if not isinstance(state, Mapping):
-            return self  # refused later
+            return self  # it raises an error later
         if self.weights.fn is None and "weights" in state:
             raise ValueError("the state is of a loader with weights as a function of the epoch; make this one with it")
         changes = state.get("changes", {})
@@ -204,12 +204,12 @@ class Changes:
 
 
 def size_and_mark(value: Any) -> tuple[int, int]:
-    """A batch size, checked, and what stands for it in a state."""
+    """A batch size, checked, and its mark in a state."""
     size = whole("batch_size", value)
     return size, size
 
 
 def weights_and_mark(value: Any) -> tuple[Any, str]:
-    """A copy of weights, and what stands for them in a state."""
+    """A copy of weights, and their mark in a state."""
     weights = np.array(value)
     return weights, fingerprint(summary_of(weights))

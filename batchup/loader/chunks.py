@@ -1,4 +1,4 @@
-"""How often chunks of files were read, and what is said if a shuffle reads them again and again."""
+"""Count the chunks of files that a run reads, and warn if a shuffle reads them again and again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ..data_source import AbstractDataSource
 
 __all__ = ["ChunkReads"]
 
-OFTEN = 3  # times that an epoch may read a chunk on average, before the user is told
+OFTEN = 3  # a loader warns if an epoch reads a chunk more than this many times on average
 
 
 class ChunkReads:
-    """Counts the chunks that a run has read, or found in a cache. Warns once if an epoch reads all of them often.
+    """Counts the chunks that a run has read, or found in a cache. Warns once if an epoch reads chunks repeatedly.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class ChunkReads:
     hits, misses : int
         Of all delivered batches.
     repeated : str
-        What is to be said about chunks that were read often. Empty if none were.
+        A message about chunks that were read repeatedly. Empty if none were.
     """
 
     def __init__(self, source: AbstractDataSource) -> None:
@@ -34,7 +34,7 @@ class ChunkReads:
         self._batches = self._misses = 0  # of this epoch
 
     def note(self, epoch: int, hits: int, misses: int) -> None:
-        """Count those of a delivered batch."""
+        """Count the chunks of a delivered batch."""
         if epoch != self._epoch:
             self._epoch, self._batches, self._misses = epoch, 0, 0
         self.hits += hits
@@ -44,7 +44,7 @@ class ChunkReads:
         if misses and not self.repeated and self._misses > OFTEN * (n := self._source.traits.whole_chunks) > 0:
             self.repeated = (
                 f"the data is in {n:,} chunks, each of which is read and decompressed whole, and {self._batches:,} "
-                f"batches of an epoch have read {self._misses:,} chunks, {self._misses // self._batches:,} a batch, "
+                f"batches of an epoch have read {self._misses:,} chunks, {self._misses // self._batches:,} per batch, "
                 "as their samples are far apart"
             )
             warnings.warn(f"{self.repeated}; {ADVICE}", stacklevel=5)

@@ -1,4 +1,4 @@
-"""What a loader gives to frameworks. The modules of `batchup.interop` are imported on use."""
+"""Convert the batches of a loader for other frameworks. The modules of `batchup.interop` are imported on use."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ class Conversions(Closing):
     def prefetch_to(self, fn: Callable[[Batch], Any], depth: int = 2) -> Any:
         """The same batches after ``fn(batch)``, which runs ahead of the loop, in a thread.
 
-        Use it to move batches to a device while the last one is in use.
+        Use it to move the next batches to a device while the loop uses the current one.
 
         Parameters
         ----------
         fn : callable, ``fn(batch) -> batch``
-            Called for one batch after the other. A batch for which it raises is not lost: the error names it, and the
-            next step of the loop tries it again. The arrays of a batch stay as they are while what `fn` returns refers
-            to them. If `fn` copies asynchronously, it should wait for the copy, or return the batch beside it.
+            Called for one batch at a time. If it raises, the error names the batch, and the next step of the loop tries
+            the same batch again. The arrays of a batch are not overwritten while the result of `fn` refers to them. If
+            `fn` copies asynchronously, it should wait for the copy, or return the batch together with the copy.
         depth : int, default 2
-            How many batches `fn` may be ahead of the loop.
+            The maximum number of batches that `fn` is ahead of the loop.
 
         Returns
         -------
         Prefetched
-            Iterated as the loader is, with its state: that counts what the loop has got, not what `fn` was called for.
+            Iterate over it as over the loader. Its state counts the batches that the loop has received, not those that
+            `fn` was called for.
 
         Examples
         --------
@@ -61,15 +62,16 @@ class Conversions(Closing):
         device : torch.device or str, optional
             Where to move the batches to. Without one they stay on the CPU.
         pin_memory : bool, optional
-            Whether to copy batches to pinned memory first. By default, where they are moved to a GPU. Without a GPU
-            there is none, and nothing is said.
+            Whether to copy batches to pinned memory first. By default, if they are moved to a GPU. Without a GPU, this
+            has no effect.
         dtype : torch.dtype, optional
             The type of floating-point tensors; others keep theirs.
 
         Returns
         -------
         TensorLoader or Prefetched
-            Iterated as the loader is, with its state: that counts what the loop has got, not what was moved ahead.
+            Iterate over it as over the loader. Its state counts the batches that the loop has received, not those that
+            were moved ahead.
 
         Raises
         ------
@@ -105,8 +107,8 @@ class Conversions(Closing):
         Returns
         -------
         tf.data.Dataset
-            The types and shapes are those of the first batches. The state counts what TensorFlow has asked for, so
-            leave out its ``prefetch`` where it should be exact: the pool of the loader prefetches.
+            The types and shapes are those of the first batches. The state counts what TensorFlow has asked for. If it
+            should be exact, leave out TensorFlow's ``prefetch``: the pool of the loader prefetches.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What changes while a run goes on, and the loops that change it."""
+"""The position of a run and what it has noted, and the loops that advance it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RunState:
 
     def __init__(self, trace: Trace, max_skipped: int) -> None:
         self.epoch = self.step = 0  # of the next batch
-        self._resumed_at: tuple[int, int] | None = None  # a loop may begin there, in the midst of an epoch
+        self._resumed_at: tuple[int, int] | None = None  # the next loop begins here, within an epoch
         self._noted_at: tuple[int, int] | None = None
         self.closed = False
         self.trace = trace
@@ -52,7 +52,7 @@ class RunState:
         return list(self._failing)
 
     def begin(self) -> None:
-        """A loop over an epoch begins: over the next one, if some of this one was delivered."""
+        """Begin a loop over an epoch: over the next one, if batches of this one were delivered."""
         self.epoch, self.step = self.upcoming()
 
     def upcoming(self) -> tuple[int, int]:
@@ -61,7 +61,7 @@ class RunState:
         return (self.epoch + 1, 0) if self.step and here != self._resumed_at else here
 
     def resume(self, position: Position, failing: Iterable[Any] | None = None) -> None:
-        """Go on from there. `failing` are the samples that were left out until then; None: all so far."""
+        """Continue from a position. `failing` are the samples that were left out before it; None: all so far."""
         self.epoch, self.step = position.epoch, position.step
         self._resumed_at = position.epoch, position.step
         self._noted_at = None
@@ -69,8 +69,8 @@ class RunState:
             self._failing = {sample: self._failing.get(sample) for sample in failing}
 
     def note(self, place: tuple[int, int], notes: tuple[Skipped | Retried, ...]) -> None:
-        """Samples were left out of the batch at `place`, or it could be fetched at the second attempt."""
-        if place != self._noted_at:  # Ctrl-C may have come since, and the loop have gone on
+        """Note samples that were left out of the batch at `place`, or that it took a second attempt."""
+        if place != self._noted_at:  # after Ctrl-C, the loop may note the same batch again
             for each in notes:
                 if isinstance(each, Retried):
                     self.retried += 1
@@ -111,7 +111,7 @@ class Wanted(Iterator[T]):
         self._replaced: tuple[int, int] | None = None
 
     def one_more(self, epoch: int, step: int) -> None:
-        """Give one more, in place of the item at this epoch and step; Ctrl-C may have it called twice."""
+        """Give one more, in place of the item at this epoch and step. After Ctrl-C, it may be called again for it."""
         if (epoch, step) != self._replaced:
             self._replaced = epoch, step
             self._left += 1
@@ -131,13 +131,13 @@ class Loop(PullingIterator[Batch]):
     run : RunState
     results : iterator of what a `FetchJob` gives
     epoch : int or None
-        The epoch that has ended when the loop has.
+        The epoch that ends with the loop; None for a loop over steps.
     n : int, optional
-        The number of batches, where it is known.
+        The number of batches, if it is known.
     without_samples : callable, ``without_samples(epoch, step) -> batch or None``, optional
-        Called where no sample of a batch could be fetched. Returns a batch to give in its place, if there is to be one.
+        Called if no sample of a batch could be fetched. Returns the batch to give in its place, if any.
     if_empty : callable, optional
-        Returns what to warn of if an epoch gives no batch; None if that is as it should be.
+        Called if an epoch gave no batch. Returns the reason, to warn of it; None if no warning is needed.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class Loop(PullingIterator[Batch]):
                 return batch
 
     def close(self) -> None:
-        """Nobody will ask for more."""
+        """End the loop; no more batches will be requested."""
         results, self._source, self.ended = self._source, None, True
         if hasattr(results, "close"):
             results.close()

@@ -1,4 +1,4 @@
-"""What can be set in a run: the batch size and the weights of the next epochs."""
+"""What can be set during a run: the batch size and the weights of the next epochs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Settable"]
 
 
 class Settable:
-    """What a loader is told while it trains."""
+    """The methods of a loader that change it during a run. Abstract."""
 
     _plan: RunPlan
     _changes: Changes
@@ -27,7 +27,7 @@ class Settable:
         return self._plan.at(self._run.epoch).batch_size
 
     def set_weights(self, weights: Any) -> None:
-        """Draw samples by other weights from the next epoch on, such as more often those that are hard.
+        """Draw samples by other weights from the next epoch on, for example hard samples more often.
 
         The source needs a sampler with weights to begin with. With several ranks, call it on all of them with the same
         weights in the same epoch. To resume a run, save the weights beside the state, and call this with them before
@@ -36,14 +36,14 @@ class Settable:
         Parameters
         ----------
         weights : array of float, 1-D, or None
-            As for the sampler of the source. None sets those of the source again.
+            As for the sampler of the source. None restores the weights of the source.
 
         Raises
         ------
         TypeError
             If the source has no sampler with weights.
         RuntimeError
-            While a loop over `steps` is going on, as it may be over several epochs.
+            In a loop over `steps`, which may span several epochs.
 
         Examples
         --------
@@ -67,12 +67,12 @@ class Settable:
         Parameters
         ----------
         batch_size : int or None
-            None sets that with which the loader was made.
+            None restores the batch size that the loader was made with.
 
         Raises
         ------
         RuntimeError
-            While a loop over `steps` is going on, as it may be over several epochs.
+            In a loop over `steps`, which may span several epochs.
 
         Examples
         --------
@@ -90,8 +90,8 @@ class Settable:
         is_in_loop = loop is not None and not loop.ended
         if is_in_loop and loop is not None and not loop.is_over_epoch:
             raise RuntimeError(
-                f"set_{name} should not be called in a loop over steps(), which may be over several epochs; call it "
-                "between two of them, such as for batch in loader.steps(100)"
+                f"set_{name} should not be called in a loop over steps(), which may span several epochs; call it "
+                "between two such loops, such as loops over loader.steps(100)"
             )
         epoch = run.epoch + 1 if run.step or is_in_loop else run.epoch
         changes = self._changes.set(name, value, epoch)
@@ -100,6 +100,6 @@ class Settable:
         self._plan, self._changes = plan, changes
 
     def _epoch_at_hand(self) -> int:
-        """The epoch of the loop that is going on; or else, of the next one."""
+        """The epoch of the current loop; if there is none, of the next loop."""
         loop = self._current_loop()
         return self._run.epoch if loop is not None and not loop.ended else self._run.upcoming()[0]

@@ -77,10 +77,10 @@ def without_failing(
     own = range(valid or n)  # the samples that are not padding
     found = _Search(fetch, pick).through(own)
     if not found.failing or found.is_undecided():
-        noted(error, "no samples were left out of this batch: it is not clear which of them do not fit to the others")
+        noted(error, "no samples were left out of this batch: it is not clear which of them do not fit the others")
         raise error
     good = sorted(found.good)
-    blamed = sorted(found.failing) if valid != 0 else []  # of a batch that only fills up, another rank says it
+    blamed = sorted(found.failing) if valid != 0 else []  # of a batch that is all padding, another rank says it
     skipped = tuple(Skipped(epoch, step, _sample(pick, i), _described(found.failing[i])) for i in blamed)
     if not good:
         return None, None, skipped
@@ -95,8 +95,8 @@ def without_failing(
 class _Search:
     """Which samples of a pick can be fetched together, found by bisection.
 
-    A suspect is fetched among good samples, as soon as there are some: what a transform cannot do with a single sample
-    is not the fault of that sample, and a sample of another shape only fails beside the others.
+    As soon as some good samples are known, each suspect is fetched together with them. A transform may fail with any
+    single sample, and a sample of another shape fails only beside others.
     """
 
     def __init__(self, fetch: Fetch, pick: Pick) -> None:
@@ -111,11 +111,11 @@ class _Search:
             self._add(part)
         self._try_pairs(samples)
         if self.good:
-            self._add_each(list(self.failing))  # they may have been alone before
+            self._add_each(list(self.failing))  # they may have been fetched alone before
         return self
 
     def is_undecided(self) -> bool:
-        """Whether others fit together that are as many as the good ones. If they are more, they are the good ones."""
+        """Whether as many other samples fit together as there are good ones. If more do, they become the good ones."""
         if not self.good or len(self.failing) < len(self.good):
             return False
         other = _Search(self._fetch, self._pick)
@@ -144,7 +144,7 @@ class _Search:
             self._add([i])
 
     def _try_pairs(self, samples: Sequence[int]) -> None:
-        """If each sample fails alone: two near to each other, since a transform may need two of them."""
+        """If each sample fails alone, try pairs of near ones, since a transform may need two samples."""
         for apart, i in itertools.product(range(1, min(4, len(samples) - 1)), range(len(samples))):
             if not self.good:
                 self._add_if_good([samples[i - apart], samples[i]])

@@ -107,7 +107,7 @@ class Reports:
         workers = 0 if self._pool is None else self._pool.engine.workers
         isolated = self._pool is not None and self._pool.engine.isolated
         said = verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
-        if self._auto is not None:  # what to do is said by what was measured
+        if self._auto is not None:  # the choice is made, so leave out the advice
             said = f"{self._auto}; {said.rpartition(': ')[0] or said}"
         return f"{said}; {self._chunks.repeated}: {ADVICE}" if self._chunks.repeated else said
 

@@ -23,18 +23,18 @@ __all__ = ["MixtureSampler", "Stop"]
 Stop = Literal["first", "all"]
 
 PIECE = 8192  # samples that are drawn at a time, for each source
-LARGEST = 1 << 18  # and for all of them
-MOST = 10**9  # NumPy draws how many of so many samples come first, but not of more
+LARGEST = 1 << 18  # and for all sources together
+MOST = 10**9  # NumPy's multivariate_hypergeometric works for fewer samples than this
 
 
 class MixtureSampler(AbstractSampler):
-    """The samples of several sources that lie one behind the other, mixed by weights.
+    """The samples of several sources, which are joined end to end, mixed by weights.
 
     ``ConcatDataSource(datasets, weights=weights)`` makes one.
 
-    The epoch has a fixed number of samples of each source, in proportion to the weights, in random order. So each
-    sample of a batch is of a source with the probability that the weights say. The samples of each source are gone
-    through in shuffled cycles, each sample once per cycle.
+    An epoch has a fixed number of samples of each source, in proportion to the weights, in random order. So the weights
+    are the probabilities with which a sample of a batch comes from each source. Each source is drawn in shuffled
+    cycles, each sample once per cycle.
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ class MixtureSampler(AbstractSampler):
     weights : sequence of float, optional
         How often each source comes, relative to the others. By default the sizes to the power of `alpha`.
     alpha : float, optional
-        1 mixes sources by their sizes, 0 all equally; in between, small ones come more often than their size says. It
-        is the inverse of a temperature.
+        1 mixes the sources in proportion to their sizes, 0 equally. Values in between favour small sources. It is the
+        inverse of a temperature.
     stop : {"first", "all"} or int, default "first"
-        When an epoch ends: before the first source would begin again; when each source has come to its end at least
-        once; or after so many samples.
+        When an epoch ends. "first": before any source would begin again; "all": when each source has come to its end at
+        least once; a number: after that many samples.
 
     Raises
     ------
@@ -121,10 +121,10 @@ class MixtureSampler(AbstractSampler):
 def _turns(
     counts: Sequence[int], before: list[int], first: int, key: int, path: tuple[int, ...]
 ) -> Iterator[tuple[list[int], npt.NDArray[Any]]]:
-    """The source of each sample in random order, in pieces, from that with sample `first` on.
+    """The source of each sample, in random order and in pieces, from the piece with sample `first` on.
 
-    Where there are many samples, it is drawn how many of each source are in the first half of them; so any place is
-    found without drawing what comes before it.
+    If there are many samples, first draw how many of each source are in the first half of them, and then order each
+    half. So the order can begin anywhere, without drawing what comes before.
 
     Parameters
     ----------

@@ -22,16 +22,16 @@ from .cache import CacheStats, ChunkCache, Form, Load, Share
 __all__ = ["Ring", "RingReference", "RingShare", "SharedRing", "opened_ring", "ring_of"]
 
 BUCKETS, WAYS = 2048, 8  # of the table that says where chunks are
-TOKEN = 2  # numbers at the beginning, by which it is seen that the memory is the right one
-HEAD = TOKEN  # where the number is that says how many bytes were ever put in
-TABLE = 8  # where the table begins, counted in numbers of 8 bytes
+TOKEN = 2  # numbers at the beginning, which identify the memory
+HEAD = TOKEN  # the position of a number: how many bytes were ever put in
+TABLE = 8  # where the table begins, in numbers of 8 bytes
 DATA = 8 * (TABLE + 2 * BUCKETS * WAYS)  # where chunks begin, in bytes
 ALIGNED = 64
-TAG = ALIGNED  # bytes before each chunk, that say which it is
+TAG = ALIGNED  # bytes before each chunk, for its key
 MIXING = np.uint64(0x9E3779B97F4A7C15)
-BEYOND = 1 << 50  # bytes of the file that are only locked
+BEYOND = 1 << 50  # beyond the end of the file: from here on, bytes are locked but never written
 CLAIMS = 1 << 20
-MOST_KNOWN = 1 << 16  # chunks whose places a worker remembers
+MOST_KNOWN = 1 << 16  # the maximum number of chunks whose places a worker remembers
 
 
 class RingReference(NamedTuple):
@@ -43,12 +43,12 @@ class RingReference(NamedTuple):
 
 
 class Ring:
-    """The memory: chunks one after the other, the newest over the oldest. It belongs to the process that sends arrays.
+    """Memory for chunks: new ones overwrite the oldest. It belongs to the process that sends the arrays.
 
     Parameters
     ----------
     limit : int
-        How many bytes of chunks it holds.
+        The number of bytes for chunks.
     """
 
     def __init__(self, limit: int) -> None:
@@ -57,12 +57,12 @@ class Ring:
         self._segment = Segment(DATA + self.limit, reserve=False)
         token = np.frombuffer(os.urandom(16), np.int64)
         write_all(self._segment.fd, memoryview(token.tobytes()), 0)
-        # all of the table, so that it is there when workers map it
+        # write the whole table, so that it is allocated before workers map it
         write_all(self._segment.fd, memoryview(bytes(DATA - 16)), 16)
         self.reference = RingReference(self._segment.path, self._segment.size, (int(token[0]), int(token[1])))
 
 
-_default: weakref.ref[Ring] | None = None  # the one of all arrays without a cache of their own
+_default: weakref.ref[Ring] | None = None  # the ring of all arrays without a cache of their own
 
 
 def ring_of(limit: int | None, default_limit: int) -> Ring:
@@ -80,8 +80,8 @@ def ring_of(limit: int | None, default_limit: int) -> Ring:
 class SharedRing:
     """The memory of a `Ring` in a worker.
 
-    Nobody waits to read: a reader looks whether the chunk was overwritten while it copied from it. Locks are the
-    system's, so that those of a worker that dies are free.
+    Readers take no lock. They copy first, and then check whether the chunk was overwritten meanwhile. Writers lock the
+    file; the system releases the locks of a worker that dies.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class SharedRing:
     Raises
     ------
     OSError
-        If it is not there: on another host, say, or for another user.
+        If the memory cannot be opened, for example on another host, or as another user.
     """
 
     def __init__(self, reference: RingReference) -> None:
@@ -109,7 +109,7 @@ class SharedRing:
         self._items: dict[int, npt.NDArray[Any]] = {}  # the memory as items of so many bytes
 
     def find(self, keys: list[int]) -> list[int]:
-        """Where these chunks are, counted in bytes that were ever put in; -1 for those that are not there."""
+        """The places of these chunks, counted in bytes ever put in; -1 for chunks that are not there."""
         wanted = np.array(keys, np.int64)
         rows = self._table[_bucket(wanted)]
         match = rows[:, :, 0] == wanted[:, None]
@@ -121,8 +121,8 @@ class SharedRing:
         ]
 
     def holds(self, place: int) -> bool:
-        """Whether what was at that place is still there. What was copied before is right if it is."""
-        with self._lock:  # twice, as a fence: the processor may not look at the head before it has copied
+        """Whether the data at a place was not overwritten yet. If so, what was copied from there before is right."""
+        with self._lock:  # twice, as a memory fence: the copy has to be complete before the head is read
             pass
         with self._lock:
             return self._head.item(0) - place <= self.limit
@@ -132,9 +132,9 @@ class SharedRing:
         return np.frombuffer(self._memory, np.uint8, n, DATA + place % self.limit + TAG)
 
     def rows(self, places: Indices, rows: Indices, row_bytes: int) -> npt.NDArray[Any]:
-        """The bytes of rows, each of the chunk at its place."""
+        """The bytes of rows, each from the chunk at its place."""
         if row_bytes not in self._items:
-            # an item at each byte: they overlap
+            # one item at each byte; items overlap
             n = len(self._memory) - row_bytes + 1
             self._items[row_bytes] = np.ndarray((n,), f"V{row_bytes}", self._memory, 0, (1,))
         found: npt.NDArray[Any] = self._items[row_bytes][places % self.limit + (DATA + TAG) + rows * row_bytes]
@@ -146,10 +146,10 @@ class SharedRing:
         if size > self.limit or not chunk.nbytes:
             return
         data = np.ascontiguousarray(chunk).reshape(-1).view(np.uint8).data
-        with self._alone():  # to the end, or whoever is slow would write over what is newer
+        with self._alone():  # until all is written, or a slow writer would overwrite newer chunks
             place = self._reserved(size)
             begin = DATA + place % self.limit
-            try:  # by writing, not through the map, where the lack of memory would end the process
+            try:  # not through the map, where a lack of memory would kill the process
                 write_all(self.fd, memoryview(np.int64(key).tobytes()), begin)
                 write_all(self.fd, data, begin + TAG)
             except OSError:
@@ -162,7 +162,7 @@ class SharedRing:
             way[0] = key
 
     def _reserved(self, size: int) -> int:
-        """The place of so many bytes in a row. What is there counts as overwritten from now on."""
+        """Reserve contiguous bytes, and return their place. What is there counts as overwritten from now on."""
         place = self._head.item(0)
         left = self.limit - place % self.limit
         place += left if left < size else 0
@@ -174,7 +174,7 @@ class SharedRing:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """No other thread or process is here."""
+        """Keep out all other threads and processes."""
         with self._lock:
             fcntl.flock(self.fd, fcntl.LOCK_EX)
             try:
@@ -183,9 +183,9 @@ class SharedRing:
                 fcntl.flock(self.fd, fcntl.LOCK_UN)
 
     def claim(self, key: int, wait: bool) -> bool:
-        """Be the one process that makes this chunk. If another one is, wait for it, or return False.
+        """Claim a chunk, so that only this process makes it. If another one has, wait for it, or return False.
 
-        It only saves work: without it, two would make the same chunk.
+        Claims only save work: without them, two processes might make the same chunk.
         """
         try:
             fcntl.lockf(self.fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, BEYOND + _claim(key))
@@ -198,12 +198,12 @@ class SharedRing:
 
     @property
     def first(self) -> int:
-        """The place of the oldest chunk that may be there; later ones are."""
+        """The oldest place that is not overwritten yet. Chunks from there on are valid."""
         return max(self._head.item(0) - self.limit, 0)
 
     @property
     def used(self) -> int:
-        """How many bytes are taken."""
+        """The number of bytes in use."""
         return min(self._head.item(0), self.limit)
 
     def __del__(self) -> None:
@@ -223,7 +223,7 @@ _open: weakref.WeakValueDictionary[RingReference, SharedRing] = weakref.WeakValu
 
 
 def opened_ring(reference: RingReference) -> SharedRing | None:
-    """The ring in this process; None if it is not to be had."""
+    """The ring, opened in this process; None if it cannot be opened."""
     ring = _open.get(reference)
     if ring is None:
         try:
@@ -240,7 +240,7 @@ class RingShare(Share):
     ----------
     ring : SharedRing
     serial : int
-        Of the array, in the process that has sent it; at least 1.
+        The number of the array in the process that sent it; at least 1.
     """
 
     def __init__(self, ring: SharedRing, serial: int) -> None:
@@ -265,7 +265,7 @@ class RingShare(Share):
         return found
 
     def each(self, numbers: list[int], load: Load, form: Form) -> Iterator[tuple[int, Any]]:
-        """As that of `Share`. Chunks that other workers make meanwhile come last. One that was overwritten while it was
+        """As `Share.each`. Chunks that other workers are making come last. A chunk that was overwritten while it was
         used comes again."""
         found = self._found(numbers)
         self.note(hits=len(found))
@@ -287,7 +287,7 @@ class RingShare(Share):
                     rest.append(number)
 
     def _made(self, number: int, load: Load, form: Form) -> Any:
-        """A chunk: a copy, if another worker has just made it."""
+        """A chunk, made here, or a copy if another worker has just made it."""
         place = self._found([number]).get(number)
         if place is not None:
             block = self._block(number, place, form).copy()

@@ -51,7 +51,7 @@ def test_what_has_no_first_batches(tf):
     """Sequential sources, and those without batches, are refused."""
     with pytest.raises(TypeError, match="IteratorDataSource gives its"):
         Loader(IteratorDataSource(iter([(X,)])), 2).to_tf()
-    with pytest.raises(ValueError, match="to_tf takes a loader with batches"):
+    with pytest.raises(ValueError, match="to_tf takes a loader with at least one batch"):
         Loader([X[:0]], 2).to_tf()
 
 

@@ -1,8 +1,8 @@
-"""What has to be done in the order of the batches while several are prefetched, and how it waits for its turn.
+"""Which steps have to run in the order of the batches while several batches are prefetched, and how they wait.
 
 A step *touches* what it shares with other batches: a variable, the models, a lock, a function that may remember
-something. The steps from the first to the last that touch a thing which some step changes are a *section*: batch after
-batch goes through it. All other steps run ahead.
+something. If some step changes such a thing, the steps from the first to the last that touch it are a *section*:
+batches go through it one at a time, in order. All other steps run ahead.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ __all__ = [
     "warn_if_ahead",
 ]
 
-ELSEWHERE_TOO = {"dataset", "config"}  # what other processes have, unchanged
+ELSEWHERE_TOO = {"dataset", "config"}  # other processes have them, too, unchanged
 ANYTHING = "anything"  # what an action with in_order=True may touch: every variable, model, lock and dataset
 
 
 @dataclasses.dataclass
 class Touches:
-    """What a step shares with other batches: what it reads only, what it changes, and whether only arguments do so."""
+    """What a step shares with other batches: what it only reads, and what it changes."""
 
     reads: set[Hashable] = dataclasses.field(default_factory=set)
     changes: set[Hashable] = dataclasses.field(default_factory=set)
-    in_body: bool = True  # else no more than the arguments are evaluated in order
+    in_body: bool = True  # False: only the arguments of the step touch it, and are evaluated in order
 
     @property
     def everything(self) -> set[Hashable]:
@@ -46,7 +46,7 @@ class Touches:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """The steps `first` to `last`, which batches go through one after the other."""
+    """The steps `first` to `last`, which batches go through one at a time."""
 
     first: int
     last: int
@@ -55,7 +55,7 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class OrderPlan:
-    """Which steps run ahead in threads, which in processes, and which of them wait for their turn."""
+    """How many steps run ahead in threads, how many in processes, and which of them wait for their turn."""
 
     sections: tuple[Section, ...]
     in_threads: int  # this many steps are prefetched by threads; the others are done in the loop
@@ -87,7 +87,7 @@ def _meet(things: set[Hashable], changes: set[Hashable]) -> bool:
 
 
 def _sections(touches: Sequence[Touches]) -> list[Section]:
-    """For each thing that changes, the steps from the first to the last that touch it; overlapping ones are one."""
+    """For each thing that changes, the steps from the first to the last that touch it; overlaps are merged."""
     spans = []
     for thing in set[Hashable]().union(*(each.changes for each in touches)):
         using = [number for number, each in enumerate(touches) if _meet(each.everything, {thing})]
@@ -116,11 +116,11 @@ def warn_if_ahead(what: str) -> None:
 
 
 class RunIsOverError(Exception):
-    """Ends the work on a batch that nobody will ask for."""
+    """Ends the work on a batch that will not be requested."""
 
 
 class Turn:
-    """Lets batches through one after the other, by number."""
+    """Lets batches through one at a time, in the order of their numbers."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -177,7 +177,7 @@ class BatchTurns:
         self._first[section.first][1].done(number)
 
     def leave(self, number: int, first: int = 0) -> None:
-        """The batch passes all sections from the step `first` on without doing them."""
+        """Let a batch skip all sections from the step `first` on."""
         for section, turn in self._first.values():
             if section.first >= first:
                 turn.done(number)

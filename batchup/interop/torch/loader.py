@@ -146,7 +146,7 @@ class DataLoader(Closing, torch.utils.data.DataLoader):  # type: ignore[misc]
 
     @property
     def epoch(self) -> int:
-        """The epoch that is under way, or comes next."""
+        """The current epoch, or the next one."""
         return self._epochs.run.epoch
 
     @property

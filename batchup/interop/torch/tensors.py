@@ -117,8 +117,8 @@ def to_torch(loader: Any, device: Any = None, pin_memory: bool | None = None, dt
     Returns
     -------
     TensorLoader or Prefetched
-        With the methods of the loader that a training loop needs. The state counts what the loop has got, not what was
-        moved ahead.
+        With the methods of the loader that a training loop needs. The state counts the batches that the loop has
+        received, not those that were moved ahead.
 
     Examples
     --------
@@ -152,7 +152,7 @@ class TensorLoader(Closing):
 
     @property
     def epoch(self) -> int:
-        """The epoch that is under way, or comes next."""
+        """The current epoch, or the next one."""
         return int(self.loader.epoch)
 
     @property
@@ -165,7 +165,7 @@ class TensorLoader(Closing):
         return map(self._converted, self.loader)
 
     def steps(self, n: int) -> Iterator[Any]:
-        """The next `n` batches, from where the loader is, across the borders of epochs."""
+        """The next `n` batches, from where the loader is, across the ends of epochs."""
         return map(self._converted, self.loader.steps(n))
 
     def resume(self) -> Iterator[Any]:
