@@ -1,7 +1,7 @@
 """Train on handwritten digits with PyTorch's DistributedDataParallel, in two processes on the CPU.
 
-Shows ``shard="auto"``: each rank asks PyTorch which one it is, and takes its share of each epoch. ``to_torch`` gives
-the batches as tensors. To run it::
+Shows ``shard="auto"``: the loader of each rank gets its rank from PyTorch, and takes its share of each epoch.
+``to_torch`` gives the batches as tensors. To run it::
 
     pip install batchup torch scikit-learn
     torchrun --standalone --nproc-per-node 2 ddp.py

@@ -1,14 +1,14 @@
-"""Train on hard examples more often: weights that follow from the loss are set after each epoch.
+"""Train on hard examples more often: set new weights after each epoch, from the loss of each sample.
 
-After each epoch, each sample gets a weight by how wrong the network was about it, and ``loader.set_weights`` has the
-next epoch draw by them. Prints the accuracy on held-out digits, and the loss on the hardest tenth of them, beside
-plain shuffling with as many samples, and plots both by epoch. To run it::
+After each epoch, each sample gets a weight that grows with its loss. ``loader.set_weights`` sets these weights for the
+next epoch. Prints the accuracy on held-out digits and the loss on the hardest tenth of them, compares them with plain
+shuffling of as many samples, and plots both by epoch. To run it::
 
     pip install 'batchup[examples]'
     python hard_examples.py
 
-It takes a few seconds. On the way, the loader is made anew from its state and the weights, with another pool; this
-changes no batch.
+It takes a few seconds. Halfway, it makes a new loader with another pool, and loads the weights and the state into it.
+The batches stay the same.
 """
 
 import argparse

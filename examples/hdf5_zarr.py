@@ -1,9 +1,9 @@
 """Train on digits that are read from HDF5 and zarr files, in worker processes, and compare with memory.
 
-Shows array-likes over files (``HDF5Array``, ``ZarrArray``) in the place of arrays: the batches are the same, and so is
-what is learnt, bit for bit, with a full shuffle and with one by blocks (``BlockSampler``), which suits compressed
-chunks. Then it measures how many batches come in a second with each, and in the order of the file, from data that is
-contiguous, in chunks, and compressed. To run it::
+Shows array-likes over files (``HDF5Array``, ``ZarrArray``) in place of arrays. The batches are the same as from memory,
+and so are the weights, bit for bit: with a full shuffle, and with a shuffle by blocks (``BlockSampler``), which suits
+compressed chunks. Then it measures the batches per second of both shuffles, and of the order of the file, for data that
+is contiguous, in chunks, and compressed. To run it::
 
     pip install 'batchup[examples,hdf5,zarr]'
     python hdf5_zarr.py

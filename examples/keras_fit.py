@@ -1,7 +1,7 @@
 """Train a classifier of digits with Keras's ``fit``, from a batchup loader.
 
-Shows ``loader.to_keras()``: two threads make augmented batches ahead, ``fit`` shows its bar over them, and rare classes
-count more by ``class_weight``. To run it::
+Shows ``loader.to_keras()``: two threads augment and prefetch the batches, ``fit`` shows its own progress bar, and
+``class_weight`` gives rare classes more weight. To run it::
 
     pip install 'batchup[examples]' keras jax
     python keras_fit.py

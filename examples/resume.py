@@ -8,7 +8,7 @@ both runs train on the same batches, and their weights are equal to the last bit
     pip install 'batchup[examples]'
     python resume.py
 
-It takes some seconds. Each time it is killed at other steps; the weights are equal each time.
+It takes some seconds. It is killed at other steps each time you run it; the weights are always equal.
 """
 
 import argparse

@@ -1,15 +1,15 @@
 """Train a small convolutional network in PyTorch on crops of real photographs, few of them labelled, as FixMatch does.
 
 Shows ``loader.to_torch()``: batches of 16 labelled and 48 unlabelled crops, with a weak and a strong augmentation of
-each, made ahead in threads. To run it::
+each, prefetched by threads. To run it::
 
     pip install 'batchup[examples]' torch
     python torch_images.py
 
 It takes seconds, and prints the accuracy on crops from parts of the photographs that it was not trained on.
 
-FixMatch: the network says what a weakly augmented crop is. Where it is sure, this is the target for the strongly
-augmented view of the same crop.
+FixMatch: the network predicts the class of a weakly augmented crop. If it is sure, this class is the target for the
+strongly augmented view of the same crop.
 """
 
 import argparse
