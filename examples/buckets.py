@@ -1,7 +1,7 @@
 """Batches of sequences of similar length: `BucketSampler` in the Loader, and ``buckets`` of ``batchup.batch_iter``.
 
 Each digit is read as a sequence of its inked pixels, 15 to 46 of them. Prints the share of padding with plain shuffling
-and with both kinds of buckets, and the accuracy on held-out digits of a network that was trained on the batches of each.
+and with both kinds of buckets, and the accuracy on held-out digits of a network that was trained on each.
 The shapes of the Loader's batches are known in advance, so that a compiler compiles once for each shape.
 
 Buckets mix samples less than a full shuffle does, which can cost accuracy: with small windows and a constant learning

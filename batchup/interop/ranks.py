@@ -34,7 +34,7 @@ class Rank(NamedTuple):
 
 
 def found_rank(environ: Mapping[str, str] = os.environ) -> Rank | None:
-    """The rank and the world size of this process; None if nobody says so.
+    """The rank and the world size of this process; None if they cannot be found.
 
     The first that knows is asked: ``torch.distributed``, if its process group is initialised; ``jax.distributed``,
     likewise; then the variables of torchrun, SLURM and Open MPI. Neither PyTorch nor JAX is imported for it.

@@ -100,7 +100,7 @@ def check_sequential(source: AbstractDataSource, plan: RunPlan, pool: Any, skips
 
 
 def check_workers(pool: Any, workers: Any, worker_init: Any) -> int | None:
-    """How many workers the pool is to have; None if nobody says so."""
+    """The number of workers for the pool; None if it is not given."""
     name = pool if isinstance(pool, str) else None
     if worker_init is not None:
         if not callable(worker_init):

@@ -61,7 +61,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
     """The batches of a whole training run: reproducible, resumable, and the same with any pool.
 
     Each ``for`` loop over the loader is one epoch, shuffled anew. If you break out of a loop, its epoch has ended: the
-    next loop is the next epoch, unless you load a state.
+    next loop is the next epoch, unless you loop over `resume`, or load a state.
 
     Parameters
     ----------
@@ -74,10 +74,11 @@ class Loader(Fixed, Settable, Conversions, Reports):
         With an int or a `SeedSequence` as seed, the order of each epoch depends only on the seed and the number of the
         epoch. A generator draws such a seed once, when the loader is made; with True, NumPy's global generator does.
         None and False keep the order.
-    pool : None, "threads", "processes", "auto", int, or a pool, default None
+    pool : None, "threads", "processes", "auto", int, a pool, or an executor, default None
         What prefetches the batches. "threads" or "processes": one worker per core, or `workers`. "auto" measures the
         first batches, and takes what suits them; `explain` says what and why. An int: that many threads. A pool of your
-        own stays open when the loader is closed. None: the loop itself fetches each batch when it needs it.
+        own, or an executor (see `WorkerPool.over`), stays open when the loader is closed. None: the loop itself fetches
+        each batch when it needs it.
     depth : int, optional
         How many batches may be in flight: being fetched, or ready and not yet taken. By default twice the number of
         workers.
@@ -106,7 +107,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
     timeout : float, optional
         How many seconds a loop may wait for one batch.
     workers : int, optional
-        How many, with the name of a pool.
+        The number of workers, if `pool` is "threads", "processes" or "auto".
     worker_init : callable, optional
         With ``pool="processes"``: each worker calls ``worker_init()`` when it starts.
     weights : callable, ``weights(epoch) -> array``, optional
@@ -198,7 +199,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
             None if self._auto else pool, workers, worker_init
         )  # last, so that wrong arguments start no workers
         if not self._plan.shuffled and (self._plan.plan.draws or self._seeds_workers()):
-            self._seed = drawn_seed()  # so that two loaders differ, and numpy.random.seed decides about both
+            self._seed = drawn_seed()  # so that two loaders differ, and numpy.random.seed determines both
         self._fix()
 
     @property
@@ -354,10 +355,10 @@ class Loader(Fixed, Settable, Conversions, Reports):
         return iter(self)
 
     def _rewind(self, epoch: int, step: int) -> None:
-        """Be at `step` of `epoch`, because whoever loops got no further, and the rest was only prefetched.
+        """Move back to `step` of `epoch`, which is as far as the consumer has got; the rest was only prefetched.
 
-        For what wraps a loader and takes batches ahead of its own consumer. The next loop is over the next epoch, as
-        after a loop that was left; `load_state_dict` is what goes on within an epoch.
+        For objects that wrap a loader and take batches ahead of their own consumer. The next loop is over the next
+        epoch, as after a `break`; use `load_state_dict` or `resume` to continue within an epoch.
         """
         self._end_the_loop()
         self._run.epoch, self._run.step = whole("epoch", epoch, least=0), whole("step", step, least=0)
@@ -422,7 +423,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
 
     def _take(self, choice: Choice) -> AbstractWorkerPool | None:
         """Go on with what ``pool="auto"`` has chosen."""
-        if self._pool is not None:  # one that could not be used
+        if self._pool is not None:  # a pool that could not be used
             self._pool.close()
         self._shared = None
         self._pool, self._owns_pool = choose_pool(choice.pool, choice.workers)
