@@ -63,7 +63,7 @@ def test_data_that_is_not_in_chunks_has_none():
 def test_a_shuffle_that_reads_chunks_again_and_again_is_told_once(path):
     """With numbers, and what to do; `explain` says so, too."""
     loader = Loader(ArrayDataSource([HDF5Array(path, "x", cache=300)]).map(lambda x: (x,)), 20, shuffle=7)
-    with pytest.warns(UserWarning, match=r"in 40 chunks.* 8 batches.* have read 129 chunks, 16 a batch") as told:
+    with pytest.warns(UserWarning, match=r"in 40 chunks.* 8 batches.* have read 129 chunks, 16 per batch") as told:
         list(loader.steps(3 * 20))
 
     assert 1 == len(told)
