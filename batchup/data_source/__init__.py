@@ -16,8 +16,9 @@ from .composite import CompositeDataSource
 from .concat import ConcatDataSource
 from .items import ParallelItems
 from .iterators import CallableDataSource, IteratorDataSource
+from .member_plans import ChoiceBatch
 from .padding import pad
-from .plan import ChoiceBatch, IndexPlan, Plan, RandomPick, Traits
+from .plan import IndexPlan, Plan, RandomPick, Traits
 from .results import batch_map_concat, batch_map_mean
 from .rows import ArrayLike
 

@@ -20,8 +20,9 @@ from ..errors import BatchUpError
 from .base import AbstractDataSource
 from .batches import BatchIterator
 from .interface import should_be_random_access
+from .member_plans import ChoiceBatch, TurnsPlan
 from .members import as_members, batches_of, plans_of, traits_of_all
-from .plan import ChoiceBatch, Plan, Traits, TurnsPlan
+from .plan import Plan, Traits
 
 __all__ = ["ChoiceDataSource"]
 

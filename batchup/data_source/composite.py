@@ -17,8 +17,9 @@ from ..engine.tree import Batch, Pick
 from .base import AbstractDataSource
 from .batches import BatchIterator, MappedBatches, SideBySide
 from .interface import should_be_random_access
+from .member_plans import JoinedPlan
 from .members import as_members, batches_of, plans_of, traits_of_all
-from .plan import JoinedPlan, Plan, Traits
+from .plan import Plan, Traits
 
 __all__ = ["CompositeDataSource"]
 

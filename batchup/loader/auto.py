@@ -193,6 +193,8 @@ class Measured(Iterator[FetchResult]):
         The results of some items from a pool.
     chosen : callable, ``chosen(choice)``
         Makes the pool of a choice, and returns it.
+    stages : int
+        How many stages a fetch has. Behind the time that ends the last one, a result may have numbers of chunks.
     """
 
     def __init__(
@@ -201,8 +203,9 @@ class Measured(Iterator[FetchResult]):
         items: Iterator[Item],
         results: In,
         chosen: Callable[[Choice], AbstractWorkerPool | None],
+        stages: int,
     ) -> None:
-        self._auto, self._items, self._in, self._chosen = auto, items, results, chosen
+        self._auto, self._items, self._in, self._chosen, self._stages = auto, items, results, chosen, stages
         self._held: FetchResult | None = None
         self._is_switching = False
         self._begin()
@@ -243,8 +246,8 @@ class Measured(Iterator[FetchResult]):
         """Note how long the last batch took, and how long the loop worked on it."""
         result = self._held
         if result is not None and self._some is not None:
-            marks = result[4]
-            self._auto.add(marks[-1] - marks[0], time.perf_counter() - marks[-1], self._in_threads)
+            begun, ended = result[4][0], result[4][self._stages]
+            self._auto.add(ended - begun, time.perf_counter() - ended, self._in_threads)
         self._held = None
 
 

@@ -418,7 +418,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
         if not self.source.is_random_access:
             return self._sequential_results()
         if self._auto is not None and self._auto.choice is None:
-            return Measured(self._auto, items, self._results_in, self._take)
+            return Measured(self._auto, items, self._results_in, self._take, len(self.source._stages))
         return self._results_in(self._pool, items)
 
     def _take(self, choice: Choice) -> AbstractWorkerPool | None:

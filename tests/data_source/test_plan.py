@@ -119,14 +119,6 @@ def test_a_made_plan_gives_the_same_batches(shuffle, shard):
     assert list(map(plain, bare)) == list(map(plain, wrapped))
 
 
-def test_a_composite_refuses_to_trim_unequal_parts_behind_a_wrapper():
-    """A wrapper does not have to say that its parts differ in length: its plan does."""
-    ds = CompositeDataSource([Logged(unequal()), arrays()])
-
-    with pytest.raises(ValueError, match="trim should be False"):
-        Loader(ds, 4)
-
-
 def test_same_named_transforms_around_a_wrapper_differ():
     """A transform behind a wrapper counts: two of one name do not draw the same numbers."""
     once = arrays(4).random_map(with_noise)

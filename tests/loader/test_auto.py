@@ -8,6 +8,7 @@ import pytest
 from batchup import ArrayDataSource, Loader
 from batchup.loader import auto
 from batchup.loader.auto import ALONE, TOGETHER, AutoPool, choice_of
+from batchup.storage import HDF5Array
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -175,3 +176,17 @@ def test_the_trial_ends():
     automatic.close()
 
     assert not any(thread.is_alive() for thread in trial.engine._state.threads)
+
+
+def test_chunks_of_files_are_no_times(tmp_path, monkeypatch):
+    """A batch that has read chunks took as long as its fetch, and no longer."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(60.0), chunks=(2,), compression="gzip")
+    added = []
+    monkeypatch.setattr(AutoPool, "add", lambda self, *times: added.append(times))
+    monkeypatch.setattr(AutoPool, "lacking", lambda self: (ALONE, False))
+    with Loader([HDF5Array(tmp_path / "x.h5", "x")], 20, pool="auto") as loader:
+        assert 3 == sum(1 for _ in loader)
+
+    assert [True] * 2 == [0 <= fetch < 60 and 0 <= loop < 60 for fetch, loop, _ in added[:2]]
