@@ -116,7 +116,7 @@ class Setting:
         for mark in (later, now):
             if mark not in known:
                 raise ValueError(self._unknown(mark))
-        if marks is None and not self.given:
+        if marks is None and self.is_as_made:
             return self
         entries = (Entry(epoch, known[now], now), Entry(epoch + 1, known[later], later))
         return dataclasses.replace(self, entries=entries[:1] if now == later else entries)

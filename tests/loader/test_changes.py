@@ -134,6 +134,20 @@ def test_a_batch_size_can_be_rolled_back(sizes, expected):
     assert [expected] * 2 == epochs(loader, 2)
 
 
+def test_states_can_be_loaded_one_after_the_other():
+    """What one of them had is gone with the next one, also where only the state told it."""
+    early = Loader([np.arange(5)], 2)
+    states = [early.state_dict()]
+    list(early)
+    early.set_batch_size(3)
+    states.append(early.state_dict())
+    loader = Loader([np.arange(5)], 2)
+    for state in reversed(states):
+        loader.load_state_dict(state)
+
+    assert [[[0, 1], [2, 3], [4]]] * 2 == epochs(loader, 2)
+
+
 def test_a_run_that_sets_many_values_holds_two():
     """Weights are large."""
     setting = Setting("weights", weights_and_mark)
