@@ -17,7 +17,7 @@ from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler
 from batchup.testing import batch_sizes, lengths, named_sources, plain, rngs, samplers, shuffles, sources
 from batchup.work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings("ignore:epoch .* gave no batch")]
+pytestmark = pytest.mark.timeout(120)
 depths = st.integers(1, 25)
 SOME = 15  # batches to compare, where there may be no end
 

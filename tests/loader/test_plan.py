@@ -40,7 +40,6 @@ def test_keep_is_the_default():
     assert batches(arrays(), 2) == batches(arrays(), 2, last="keep")
 
 
-@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @pytest.mark.parametrize(("n", "expected"), [(5, [[[0, 1]], [[2, 3]]]), (4, [[[0, 1]], [[2, 3]]]), (1, [])])
 def test_drop_leaves_short_batches_out(n, expected):
     """And full ones in; there may be none."""
@@ -232,7 +231,6 @@ def counted_or_not(loader):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @given(
     st.data(),
     batch_sizes(25),
