@@ -133,7 +133,7 @@ class BatchesByNumber:
         if told is not None and n != told:
             raise ValueError(
                 f"epoch {self._beginning()[0]} should have {told} batches, the number that Keras took for all epochs "
-                f"when fit() began, not {n}; where the number changes, as with batch_size=fn, set_batch_size() or after "
+                f"when fit() began, not {n}; where the number changes, as with batch_size=fn, after set_batch_size() or "
                 "load_state_dict(), call fit() once for each epoch"
             )
 

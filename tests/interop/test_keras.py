@@ -165,7 +165,9 @@ def test_another_number_of_batches():
     assert [[0, 10]] == as_keras(batches)
     assert [[0, 5, 10, 15]] == as_keras(batches)
     assert [[0, 10]] == as_keras(batches)
-    with pytest.raises(ValueError, match=r"epoch 3 should have 2 batches, .* not 4; .* call fit\(\) once for each epoch"):
+    with pytest.raises(
+        ValueError, match=r"epoch 3 should have 2 batches, .* not 4; .* call fit\(\) once for each epoch"
+    ):
         batches.on_epoch_begin()
 
 
