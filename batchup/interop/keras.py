@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.checks import whole
+from ..engine.position import Position
 
 __all__ = ["to_keras"]
 
@@ -45,7 +46,8 @@ class BatchesByNumber:
 
     Between `on_epoch_begin` and `on_epoch_end`, each new number gives the next batch of the loader, whatever the number
     is: ``fit`` asks in a random order, and the loader has shuffled already. The same number gives the same batch again.
-    An epoch ends when `on_epoch_end` is called after all of its batches were requested.
+    An epoch ends when `on_epoch_end` is called after all of its batches were requested. If Keras numbers the batches
+    anew before that, it has only looked at some of them, and the epoch begins anew.
 
     Parameters
     ----------
@@ -65,7 +67,8 @@ class BatchesByNumber:
     def __init__(self, loader: Any) -> None:
         self.loader = loader
         self._lock = threading.RLock()
-        self._within = self._left_early = False
+        self._within = self._left_early = self._renumbered = False
+        self._told: int | None = None  # the number of batches that Keras knows
         self._loop: Iterator[Any] = iter(())
         self._epoch = self._first = 0  # where the loop began
         self._asked: dict[int, int] | range = {}  # the step of each number, counted from the first step
@@ -74,15 +77,17 @@ class BatchesByNumber:
     @property
     def num_batches(self) -> int | None:
         """The number of batches in the epoch; after a state was loaded, of those left. None if the epoch has no end."""
-        n = self.loader._plan.length()
-        return None if n is None or n == np.inf else int(n) - self._beginning()[1]
+        with self._lock:
+            self._told, self._renumbered = self._count(), self._within
+            return self._told
 
     def __len__(self) -> int:
-        return len(self.loader) - self._beginning()[1]
+        n = self.num_batches
+        return len(self.loader) if n is None else n  # the loader says why it has no end
 
     def __getitem__(self, index: int) -> Any:
         with self._lock:
-            n = self.num_batches
+            n = self._count()
             index = whole("the number of a batch", index, least=0)
             if n is not None and index >= n:
                 raise IndexError(f"the number of a batch should be below {n}, not {index}")
@@ -96,16 +101,19 @@ class BatchesByNumber:
         """Keras begins an epoch, or continues one in parts, with ``steps_per_epoch``."""
         with self._lock:
             if not self._is_under_way():
+                self._should_be_as_told()
                 self._begin()
-            self._within = True
+            self._within, self._left_early, self._renumbered = True, bool(self._asked), False
 
     def on_epoch_end(self) -> None:
         """Keras ends an epoch, or has only looked at its first batch."""
         with self._lock:
-            if self._is_under_way() and len(self._asked) == self.num_batches:
+            if self._is_under_way() and len(self._asked) == self._count():
                 self.loader._rewind(self._epoch + 1, 0)
                 self._asked = {}
-            self._within, self._left_early = False, bool(self._asked)
+            elif self._is_under_way() and len(self._asked) == 1 and self._renumbered:
+                self._go_back()
+            self._within = False
 
     def _is_under_way(self) -> bool:
         """Whether part of an epoch was requested, and the loader has not moved since."""
@@ -114,17 +122,42 @@ class BatchesByNumber:
     def _beginning(self) -> tuple[int, int]:
         return (self._epoch, self._first) if self._within or self._is_under_way() else self.loader._run.upcoming()
 
+    def _count(self) -> int | None:
+        epoch, first = self._beginning()
+        n = self.loader._plan.length(epoch)
+        return None if n is None or n == np.inf else int(n) - first
+
+    def _should_be_as_told(self) -> None:
+        """Raise if Keras would leave out batches: it asks for their number once, at the beginning of ``fit``."""
+        n, told = self._count(), self._told
+        if told is not None and n != told:
+            raise ValueError(
+                f"epoch {self._beginning()[0]} should have {told} batches, the number that Keras took for all epochs "
+                f"when fit() began, not {n}; where the number changes, as with batch_size=fn, after set_batch_size() or "
+                "load_state_dict(), call fit() once for each epoch"
+            )
+
+    def _go_back(self) -> None:
+        """Back to where the epoch began, as Keras has only looked at some batches."""
+        self.loader._rewind(self._epoch, self._first)
+        self.loader._run.resume(Position(self._epoch, self._first))
+        self._asked = {}
+
+    def _begins_anew(self, index: int) -> bool:
+        """Whether Keras begins anew in an epoch of which it has asked for some batches."""
+        was_a_look = self._told is None and len(self._asked) == 1
+        return self._left_early and (self._renumbered or was_a_look or index in self._asked)
+
     def _begin(self) -> None:
         self._loop = iter(self.loader)
         self._epoch, self._first = self._place = self.loader.epoch, self.loader.step
-        self._asked = {} if self.num_batches is not None else range(0)
+        self._asked = {} if self._count() is not None else range(0)
 
     def _next(self, index: int) -> Any:
-        if self._left_early and index in self._asked:  # Keras begins the epoch anew
-            self.loader._rewind(self._epoch, self._first)
-            self.loader.resume()
+        if self._begins_anew(index):
+            self._go_back()
             self._begin()
-        self._left_early = False
+        self._left_early = self._renumbered = False
         count = len(self._asked)
         if index in self._asked or (isinstance(self._asked, range) and index != count):
             return self._fetched(index)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from ..engine.checks import kind_of, whole
 from ..engine.closing import Closing
 from ..engine.pools import ThreadPool
 from ..engine.stream import WorkStream
-from ..errors import noted
+from ..errors import PoolClosedError, noted
 
 __all__ = ["Ahead", "Prefetched"]
 
@@ -46,23 +49,33 @@ class Ahead(Iterator[Any]):
         depth: int,
         arrived: Callable[[int, int], None],
     ) -> None:
-        self._steps = _Steps(loop, place, put)
+        self.steps = _Steps(loop, place, put)
+        self.ended = False
+        self._why: Exception | None = None
         self._arrived = arrived
-        self._stream = WorkStream(pool, itertools.repeat((self._steps, ())), depth, None, _as_it_is)
+        self._stream = WorkStream(pool, itertools.repeat((self.steps, ())), depth, None, _as_it_is)
 
     def __next__(self) -> Any:
-        batch, place = next(self._stream)
+        batch, place = next(self._stream, (END, None))
         if place is not None:
             self._arrived(*place)
         if batch is END:
             self._stream.close()
+            self.ended = self.ended or place is not None
+            if not self.ended:
+                self._should_go_on()
             raise StopIteration
         return batch
 
-    def close(self) -> None:
-        """Wait for the batch that is being made, and make no more."""
+    def close(self, why: Exception | None = None) -> None:
+        """Wait for the batch that is being made, and make no more. If the loop goes on, it gets the error `why`."""
+        self._why = self._why or why
         self._stream.close()
-        self._steps.stop()
+        self.steps.stop()
+
+    def _should_go_on(self) -> None:
+        if self._why is not None:
+            raise type(self._why)(*self._why.args)
 
 
 class _Steps:
@@ -129,7 +142,9 @@ class Prefetched(Closing):
         self.loader, self._put = loader, put
         self._depth = whole("depth", depth)
         self._pool: ThreadPool | None = None
-        self._ahead: Ahead | None = None
+        self._steps: _Steps | None = None  # of the last loop
+        self._current: Callable[[], Ahead | None] = _none  # the last loop, while the program has it
+        self._spans_epochs = False
         self._delivered = _Delivered(loader.epoch, loader.step)
 
     @property
@@ -144,25 +159,25 @@ class Prefetched(Closing):
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch; after a state was loaded, the rest of its epoch."""
-        self._stop()
-        return self._over(iter(self.loader))
+        return self._over(iter(self._at_rest()))
 
     def steps(self, n: int) -> Iterator[Any]:
         """The next `n` batches, from where the loader is, across the ends of epochs."""
-        self._stop()
-        return self._over(self.loader.steps(n))
+        return self._over(self._at_rest().steps(n))
 
     def resume(self) -> Iterator[Any]:
         """The rest of the epoch in which a loop was interrupted, from the first batch that the loop did not receive."""
-        self._stop()
-        return self._over(self.loader.resume())
+        return self._over(self._at_rest().resume())
 
     def batch(self, epoch: int, step: int) -> Any:
         """One batch of the run, fetched and put here and now. The loader stays where it is."""
         return self._put(self.loader.batch(epoch, step))
 
     def __len__(self) -> int:
-        return len(self.loader)
+        if not self._is_in_loop():
+            return len(self._at_rest())
+        n = self.loader._plan.length(self.epoch)
+        return len(self.loader) if n is None or n == np.inf else int(n)
 
     def __repr__(self) -> str:
         return f"<Prefetched: {self._depth} batches of {self.loader!r} ahead>"
@@ -179,17 +194,16 @@ class Prefetched(Closing):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on at the exact next batch of the run. The state may be that of the loader without `Prefetched`."""
-        self._stop()
-        self.loader.load_state_dict(state)
+        self._at_rest().load_state_dict(state)
         self._delivered(self.loader.epoch, self.loader.step)
 
     def set_weights(self, weights: Any) -> None:
         """Draw samples by other weights from the next epoch on, as `Loader.set_weights`."""
-        self.loader.set_weights(weights)
+        self._settable("weights").set_weights(weights)
 
     def set_batch_size(self, batch_size: int | None) -> None:
         """Make batches of another size from the next epoch on, as `Loader.set_batch_size`."""
-        self.loader.set_batch_size(batch_size)
+        self._settable("batch_size").set_batch_size(batch_size)
 
     def stats(self) -> Any:
         """What the loader has done so far, and where the time went."""
@@ -201,7 +215,7 @@ class Prefetched(Closing):
 
     def close(self) -> None:
         """End the thread, and close the loader."""
-        self._stop()
+        self._stop(PoolClosedError("the loader was closed"))
         if self._pool is not None:
             self._pool.close()
             self._pool = None
@@ -215,14 +229,39 @@ class Prefetched(Closing):
         def place() -> Place:
             return loader.epoch, loader.step
 
-        self._ahead = Ahead(self._pool, loop, place, self._put, self._depth, self._delivered)
-        return self._ahead
+        ahead = Ahead(self._pool, loop, place, self._put, self._depth, self._delivered)
+        self._steps, self._current = ahead.steps, weakref.ref(ahead)
+        self._spans_epochs = not getattr(loop, "is_over_epoch", True)
+        return ahead
 
-    def _stop(self) -> None:
+    def _is_in_loop(self) -> bool:
+        ahead = self._current()
+        return ahead is not None and not ahead.ended
+
+    def _settable(self, name: str) -> Any:
+        """The loader, where its next epoch is that of the consumer."""
+        if not self._is_in_loop():
+            return self._at_rest()
+        if self._spans_epochs:
+            raise RuntimeError(
+                f"set_{name} should not be called in a loop over steps(), which may span several epochs; call it "
+                "between two such loops, such as loops over loader.steps(100)"
+            )
+        return self.loader
+
+    def _at_rest(self) -> Any:
+        """The loader, at the position of the consumer; the last loop is ended."""
+        self._stop(RuntimeError("this loop has ended: another one has begun since, or a state was loaded"))
+        return self.loader
+
+    def _stop(self, why: Exception) -> None:
         """End the last loop, and move the loader to the position of its consumer."""
-        if self._ahead is not None:
-            self._ahead.close()
-            self._ahead = None
+        if self._steps is not None:
+            ahead = self._current()
+            if ahead is not None:
+                ahead.close(why)
+            self._steps.stop()
+            self._steps, self._current = None, _none
             self.loader._rewind(*self._delivered.place)
 
 
@@ -238,3 +277,7 @@ class _Delivered:
 
 def _as_it_is(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
     return error
+
+
+def _none() -> None:
+    return None

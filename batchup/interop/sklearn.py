@@ -7,8 +7,11 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ..engine.checks import kind_of, whole
 from ..errors import noted
+from .prefetch import Prefetched
 
 __all__ = ["partial_fit"]
 
@@ -45,6 +48,8 @@ def partial_fit(
     ------
     TypeError
         If the estimator has no ``partial_fit``, takes no classes, or needs them.
+    ValueError
+        If the loader pads its batches, so that some samples would be learned more than once.
 
     Examples
     --------
@@ -60,6 +65,7 @@ def partial_fit(
     """
     learn = _partial_fit_of(estimator)
     keywords = _classes_for(estimator, learn, classes)
+    _should_not_pad(loader)
     batches: Iterable[Any] = _batches(loader, whole("epochs", epochs, least=0))
     if progress is not None:
         batches = progress(batches, total=_total(loader, epochs), leave=False)
@@ -102,14 +108,38 @@ def _batches(loader: Any, epochs: int) -> Iterator[Any]:
     return itertools.chain.from_iterable(itertools.repeat(loader, epochs))
 
 
+def _should_not_pad(loader: Any) -> None:
+    plan = _plan_of(loader)
+    if plan is not None and plan.last == "pad":
+        raise ValueError(
+            'the loader should be without last="pad", which repeats samples and adds the field valid to its batches; '
+            "partial_fit takes batches of any size"
+        )
+
+
+def _plan_of(loader: Any) -> Any:
+    """The plan of a loader, or of the one within it; None if it has none."""
+    while not hasattr(loader, "_plan") and hasattr(loader, "loader"):
+        loader = loader.loader
+    return getattr(loader, "_plan", None)
+
+
 def _total(loader: Any, epochs: int) -> int | None:
     """The number of batches in all loops, if it is known."""
-    try:
-        n = len(loader)
-    except TypeError:
+    plan = _plan_of(loader)
+    if plan is None:
         return None
-    resumed = loader._run.upcoming()[1] if epochs else 0
-    return n * epochs - resumed
+    epoch, step = _upcoming(loader) if epochs else (0, 0)
+    lengths = [plan.length(each) for each in range(epoch, epoch + epochs)]
+    return None if any(n is None or n == np.inf for n in lengths) else sum(map(int, lengths)) - step
+
+
+def _upcoming(loader: Any) -> tuple[int, int]:
+    """Where the next loop begins."""
+    while hasattr(loader, "loader"):
+        loader = loader._at_rest() if isinstance(loader, Prefetched) else loader.loader
+    place: tuple[int, int] = loader._run.upcoming()
+    return place
 
 
 def _arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The batches of a loader in Keras. Each backend has a program of its own, as a process has one backend."""
 
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -104,11 +105,82 @@ def test_a_look_at_the_first_batch():
 
 
 def test_a_look_before_a_shuffled_epoch():
-    """With Keras's random order, the batch that was looked at comes once in the epoch all the same."""
-    batches = made()[1]
+    """With Keras's random order, too, the epoch begins with its first batch, and the state counts those after it."""
+    loader, batches = made()
     epoch(batches, [3])
+    batches.on_epoch_begin()
 
-    assert [2, 4, 0, 6, 8] == epoch(batches, [1, 2, 3, 0, 4])
+    assert [0] == firsts([batches[1]])
+    assert 1 == loader.step
+    assert [2, 4, 6, 8] == firsts(batches[i] for i in [2, 3, 0, 4])
+
+
+def as_keras(batches, looks=0, parts=(5,)):
+    """What ``fit`` of Keras 3 asks for: the number of batches when it begins, and with each new order of numbers."""
+    assert batches.num_batches is not None
+    if looks:
+        batches.on_epoch_begin()
+        firsts(batches[i] for i in ([4, 2, 0, 1, 3][:looks] if batches.num_batches else ()))
+        assert batches.num_batches is not None
+        batches.on_epoch_end()
+    order, got = None, []
+    for n in parts:
+        batches.on_epoch_begin()
+        order = order or iter(range(batches.num_batches))
+        got.append(firsts(batches[i] for i in itertools.islice(order, n)))
+        batches.on_epoch_end()
+    return got
+
+
+@pytest.mark.parametrize("looks", range(4))
+def test_looks_of_keras(looks):
+    """However many batches it looks at (one for each step per execution), they count from the first one on again."""
+    loader, batches = made()
+
+    assert [[0, 2, 4, 6, 8]] == as_keras(batches, looks)
+    assert (1, 0) == (loader.epoch, loader.step)
+
+
+@pytest.mark.parametrize("looks", range(2))
+def test_one_step_per_epoch(looks):
+    """Keras goes on with its numbers, so the loader goes on."""
+    batches = made()[1]
+
+    assert [[0], [2], [4, 6]] == as_keras(batches, looks, parts=(1, 1, 2))
+
+
+def test_the_state_after_a_look():
+    """It does not count the batch that Keras has only looked at."""
+    loader, batches = made()
+    as_keras(batches, looks=1, parts=())
+
+    assert (0, 0) == (loader.epoch, loader.step)
+
+
+def test_another_number_of_batches():
+    """Each `fit` gets the number of batches of its epoch; in one over several, another number is refused."""
+    loader = Loader([np.arange(20)], lambda epoch: [10, 5][epoch % 2])
+    batches = BatchesByNumber(loader)
+
+    assert [[0, 10]] == as_keras(batches)
+    assert [[0, 5, 10, 15]] == as_keras(batches)
+    assert [[0, 10]] == as_keras(batches)
+    with pytest.raises(
+        ValueError, match=r"epoch 3 should have 2 batches, .* not 4; .* call fit\(\) once for each epoch"
+    ):
+        batches.on_epoch_begin()
+
+
+def test_a_batch_size_that_is_set():
+    """The number of batches is that of the coming epoch."""
+    loader, batches = made()
+    counts = []
+    for size in (5, 1, 3):
+        epoch(batches, range(batches.num_batches))
+        loader.set_batch_size(size)
+        counts.append((len(batches), batches.num_batches))
+
+    assert [(2, 2), (10, 10), (4, 4)] == counts
 
 
 def test_steps_per_epoch():
@@ -271,7 +343,7 @@ def test_evaluate_and_predict(backend):
 @KERAS
 @pytest.mark.parametrize("backend", INSTALLED)
 def test_fit_with_the_defaults(backend):
-    """`fit` shuffles the numbers by default: each epoch has all samples, the later ones in our order."""
+    """`fit` shuffles the numbers by default: the batches come in our order all the same."""
     program = """
         seen = []
 
@@ -281,10 +353,8 @@ def test_fit_with_the_defaults(backend):
 
         loader = Loader(ArrayDataSource([X, y, np.arange(20)]).map(noted), 4, shuffle=7)
         model().fit(loader.to_keras(), epochs=3, verbose=0)
-        first, *others = [i.tolist() for (i,) in Loader([np.arange(20)], 20, shuffle=7).steps(3)]
-        seen = seen[-60:]  # without the batches that Keras looked at first
-        assert sorted(first) == sorted(seen[:20]), seen
-        assert sum(others, []) == seen[20:], seen
+        orders = [i.tolist() for (i,) in Loader([np.arange(20)], 20, shuffle=7).steps(3)]
+        assert sum(orders, []) == seen[-60:], seen  # before them, the batches that Keras looked at
         assert (3, 0) == (loader.epoch, loader.step)
     """
     run(program, backend)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from batchup import ArrayDataSource, Loader
+from batchup.errors import PoolClosedError
 from batchup.interop.prefetch import Prefetched
 
 pytestmark = pytest.mark.timeout(60)
@@ -14,6 +15,9 @@ pytestmark = pytest.mark.timeout(60)
 
 def loader(n=10, **kwargs):
     return Loader([np.arange(n), np.arange(n) / 2], 3, shuffle=7, **kwargs)
+
+
+state = loader().state_dict()
 
 
 def plain(batches):
@@ -144,3 +148,105 @@ def test_resume(taken):
 
         assert expected == plain([*head, *ahead.resume()])
         assert (1, 0) == (ahead.epoch, ahead.step)
+
+
+@pytest.mark.parametrize(
+    "begin", [iter, lambda p: p.steps(2), lambda p: p.resume(), lambda p: p.load_state_dict(state)]
+)
+def test_a_loop_that_was_replaced(begin):
+    """It does not end as if its epoch were over: it says why, as that of a plain loader."""
+    for each in (loader(), Prefetched(loader(), lambda batch: batch)):
+        with each:
+            batches = iter(each)
+            next(batches)
+            other = begin(each)
+
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="this loop has ended: another one has begun since, or a state"):
+                    next(batches)
+            assert other is None or len(next(other)) == 2
+
+
+def test_a_loop_that_is_over():
+    """It stays over, whatever comes next."""
+    with Prefetched(loader(), lambda batch: batch) as ahead:
+        batches = iter(ahead)
+
+        assert 4 == len(list(batches))
+        assert 4 == len(list(ahead))
+        assert [] == list(batches)
+
+
+def test_a_loop_of_a_closed_loader():
+    """It says that the loader was closed."""
+    ahead = Prefetched(loader(), lambda batch: batch)
+    batches = iter(ahead)
+    next(batches)
+    ahead.close()
+
+    with pytest.raises(PoolClosedError, match="the loader was closed"):
+        next(batches)
+
+
+class Counted:
+    """A function of batches, and an event for when it was called `n` times."""
+
+    def __init__(self, n):
+        self.left, self.done = n, threading.Event()
+
+    def __call__(self, batch):
+        self.left -= 1
+        if not self.left:
+            self.done.set()
+        return batch
+
+
+def test_a_batch_size_after_steps():
+    """It holds from the next epoch of the consumer on, however far the loader has run ahead."""
+    counted = Counted(9)
+    with Prefetched(loader(), counted, depth=9) as ahead:
+        plain_one = loader()
+        next(plain_one.steps(9))
+        plain_one.set_batch_size(5)
+        batches = ahead.steps(9)
+        next(batches)
+        assert counted.done.wait(30)
+        del batches
+        ahead.set_batch_size(5)
+
+        assert plain_one.state_dict() == ahead.state_dict()
+        assert plain(plain_one.steps(7)) == plain(ahead.steps(7))
+
+
+@pytest.mark.parametrize("setting", ["batch_size", "weights"])
+def test_what_is_set_in_steps(setting):
+    """In a loop over steps, it is refused, as with a plain loader, even if the loader has come to their end."""
+    counted = Counted(5)
+    with Prefetched(loader(), counted, depth=9) as ahead:
+        batches = ahead.steps(5)
+        next(batches)
+        assert counted.done.wait(30)
+
+        with pytest.raises(RuntimeError, match=rf"set_{setting} should not be called in a loop over steps"):
+            getattr(ahead, f"set_{setting}")(None)
+        assert 4 == len(list(batches))
+
+
+def test_a_batch_size_in_a_loop():
+    """The loop over the epoch goes on; the next one has the size."""
+    with Prefetched(loader(), lambda batch: batch, depth=9) as ahead:
+        sizes = [len(batch[0]) for batch in ahead if ahead.step > 1 or ahead.set_batch_size(6) is None]
+
+        assert ([3, 3, 3, 1], [6, 4]) == (sizes, [len(batch[0]) for batch in ahead])
+
+
+def test_the_length_in_a_loop():
+    """It is that of the epoch of the consumer."""
+    counted = Counted(6)
+    with Prefetched(Loader([np.arange(20)], lambda epoch: [5, 2][epoch % 2]), counted, depth=9) as ahead:
+        lengths = [len(ahead)]
+        for _ in ahead.steps(6):
+            assert counted.done.wait(30)
+            lengths.append(len(ahead))
+
+        assert [4, 4, 4, 4, 4, 10, 10] == lengths

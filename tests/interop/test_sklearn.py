@@ -83,6 +83,40 @@ def test_progress():
     assert [(14, 14), (11, 11), (None, 1)] == [(each.total, each.n) for each in bars]
 
 
+@pytest.mark.parametrize("prefetched", [False, True])
+def test_the_total_of_a_bar(prefetched):
+    """It is that of the epochs to come, whose batch sizes may differ, with prefetch, too; there may be none."""
+    totals, counts = [], []
+
+    def bar(batches, total, leave):
+        totals.append(total)
+        counts.append(0)
+        for batch in batches:
+            counts[-1] += 1
+            yield batch
+
+    sizes = Loader([X, y], lambda epoch: [10, 5, 25][epoch % 3])
+    resumed = Loader([X, y], lambda epoch: [10, 5, 25][epoch % 3])
+    resumed.load_state_dict({**resumed.state_dict(), "step": 3})
+    for each in (sizes, resumed):
+        each = each.prefetch_to(lambda batch: batch, depth=9) if prefetched else each
+        partial_fit(SGDRegressor(), each, epochs=2, progress=bar)
+        next(each.steps(7))
+        partial_fit(SGDRegressor(), each, epochs=3, progress=bar)
+    partial_fit(SGDRegressor(), [(X, y)], progress=bar)
+
+    assert [15, 17, 12, 17, None] == totals
+    assert [15, 17, 12, 17, 1] == counts
+
+
+@pytest.mark.parametrize("prefetched", [False, True])
+def test_a_loader_that_pads(prefetched):
+    """Its mask would be taken for labels."""
+    padded = loader(X, last="pad")
+    with pytest.raises(ValueError, match='the loader should be without last="pad"'):
+        partial_fit(MiniBatchKMeans(4), padded.prefetch_to(lambda batch: batch) if prefetched else padded)
+
+
 def test_classes_that_are_missing():
     """The error says what classes are, before a batch is made."""
     with pytest.raises(TypeError, match=r"SGDClassifier needs classes.* classes=np\.unique\(y\)"):
