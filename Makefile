@@ -10,7 +10,7 @@
 # make clean     remove what the others made
 #
 # PYTHON=python3.12 chooses the interpreter; TEST_ARGS="-k guide -x" goes to pytest. PYTHON=python3.12 VENV=.venv-3.12
-# keeps a second environment beside the first; OPTIONAL= leaves out torch and the libraries of the recipes.
+# keeps a second environment beside the first; OPTIONAL= leaves out all libraries but those that the tests themselves need.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -101,7 +101,7 @@ RECIPES := accelerate albumentations jax[cpu] keras lightning monai numba omegac
 
 $(VENV)/has-test: $(MADE) setup.cfg setup.py pyproject.toml
 	$(if $(OPTIONAL),-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[$(if $(OPTIONAL),test,test_core)]'
 	$(if $(OPTIONAL),-$(PY) -m pip install --quiet --disable-pip-version-check $(RECIPES))
 	@touch $@
 
