@@ -133,6 +133,13 @@ class ConcatDataSource(RandomAccessDataSource):
             raise noted(error, f"while joining samples of {names}, whose fields should be of one kind") from None
 
 
+# the samplers of an epoch that has each sample once
+ORDERS = (
+    *(sampling.StandardSampler, sampling.SubsetSampler, sampling.LazyShuffleSampler),
+    *(sampling.BlockSampler, sampling.BucketSampler),
+)
+
+
 def _length_of(source: Any, i: int) -> int:
     """How many samples a member has, if it gives each of them once, by its index alone."""
     n = source.num_samples() if source.is_random_access else None
@@ -148,7 +155,8 @@ def _length_of(source: Any, i: int) -> int:
     while hasattr(inner, "source"):
         inner = inner.source
     sampler = getattr(inner, "sampler", None)
-    if sampler is not None and getattr(sampler, "length", n) != n:
+    order = sampler.sampler if isinstance(sampler, sampling.MappedSampler) else sampler
+    if order is not None and (not isinstance(order, ORDERS) or getattr(order, "repeats", 1) != 1):
         raise TypeError(f"datasets[{i}] should give each of its samples once, but its sampler is {sampler!r}")
     return int(n)
 

@@ -152,7 +152,7 @@ class WorkStream(PullingIterator[Any]):
     def __del__(self, is_at_exit: Callable[[], bool] = sys.is_finalizing) -> None:
         """Cancel what nobody will ask for."""
         # not by weakref.finalize: that would hold the queue, it an error, and its traceback the stream
-        if not is_at_exit():
+        if not is_at_exit() and "_in_flight" in vars(self):  # Ctrl-C may have come before it was made
             _cancel_all(self._in_flight)
 
     def retrieve(self) -> Any:

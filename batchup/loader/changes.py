@@ -39,7 +39,9 @@ class Setting:
     entries : tuple of Entry
         What was set, in the order of the epochs. Values of epochs before the first entry are no longer known.
     given : tuple of Entry
-        The last two values that were set, even if they have been replaced since.
+        The values that were set last, even if they have been replaced since: two, or all that were set at one place.
+    place : (int, int), optional
+        The epoch and the step at which they were set.
 
     Examples
     --------
@@ -53,12 +55,14 @@ class Setting:
     fn: Callable[[int], Any] | None = None
     entries: tuple[Entry, ...] = (Entry(0),)
     given: tuple[Entry, ...] = ()
+    place: tuple[int, int] | None = None
     _made: dict[int, Entry] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def is_as_made(self) -> bool:
         """Whether no epoch has a value of its own."""
-        return self.fn is None and len(self.entries) == 1 and self.entries[0][:2] == (0, None)
+        first = self.entries[0]
+        return self.fn is None and len(self.entries) == 1 and first.epoch == 0 and first.value is None
 
     def at(self, epoch: int) -> Entry:
         """The entry that holds in an epoch."""
@@ -78,13 +82,19 @@ class Setting:
             self._made[epoch] = Entry(epoch, *self.checked(fn(epoch)))
         return self._made[epoch]
 
-    def set(self, value: Any, epoch: int) -> Setting:
-        """A copy with another value from an epoch on."""
+    def as_of(self, epoch: int, now: int) -> Entry:
+        """The entry that holds in an epoch, as far as it is known in epoch `now`: values may still be set."""
+        return self.at(now if self.fn is None else epoch)
+
+    def set(self, value: Any, epoch: int, place: tuple[int, int] | None = None) -> Setting:
+        """A copy with another value from an epoch on. `place` is the epoch and the step at which it is set."""
         if self.fn is not None:
             raise TypeError(f"{self.name} should not be set, as the loader was made with {self.name} as a function")
         entry = Entry(epoch) if value is None else Entry(epoch, *self.checked(value))
         entries = (*(each for each in self.entries if each.epoch < epoch), entry)
-        return dataclasses.replace(self, entries=entries[-2:], given=(*self.given, entry)[-2:])
+        others = tuple(each for each in self.given if each.mark != entry.mark)
+        given = others if place is not None and place == self.place else others[-1:]  # a run may set any number
+        return dataclasses.replace(self, entries=entries[-2:], given=(*given, entry), place=place)
 
     def state(self, epoch: int) -> list[Any] | None:
         """The marks that a state stores for an epoch and for later ones; None if nothing was set."""
@@ -97,31 +107,25 @@ class Setting:
         Raises
         ------
         ValueError
-            If other values were set here.
+            If a value of the state was never set here.
         """
         now, later = (None, None) if marks is None else marks
         known = {entry.mark: entry.value for entry in (Entry(0), *self.entries, *self.given)}
         if self.name == "batch_size":  # a mark is the value
             known |= {mark: whole("batch_size of the state", mark) for mark in (now, later) if mark is not None}
-        last = self.given[-1].mark if self.given else later if later in known else None
-        if last != later or now not in known:
-            missing = now if last == later else later
-            raise ValueError(self._other(missing))
-        if marks is None and not self.given:
+        for mark in (later, now):
+            if mark not in known:
+                raise ValueError(self._unknown(mark))
+        if marks is None and self.is_as_made:
             return self
         entries = (Entry(epoch, known[now], now), Entry(epoch + 1, known[later], later))
         return dataclasses.replace(self, entries=entries[:1] if now == later else entries)
 
-    def _other(self, mark: Any) -> str:
-        if mark is None:
-            return (
-                f"the state is of a run without set_{self.name}, but here it was called; call set_{self.name}(None) "
-                "before load_state_dict, or make a new loader"
-            )
+    def _unknown(self, mark: Any) -> str:
         return (
-            f"the state has {self.name} {mark!r} from set_{self.name}, but here there is another value; call "
-            f"set_{self.name} with the same value before load_state_dict (if the last value was set within an epoch, "
-            "call it with the last two, in the same order)"
+            f"the state has {self.name} {mark!r} from set_{self.name}, but they were not set here; call "
+            f"set_{self.name} with the same value before load_state_dict (if it was set within an epoch, also with "
+            "the one that holds in this epoch)"
         )
 
 
@@ -158,9 +162,12 @@ class Changes:
     def _settings(self) -> tuple[Setting, Setting]:
         return self.sizes, self.weights
 
-    def plan(self, epoch: int, plan: Plan) -> tuple[Plan, int | None]:
-        """The plan of an epoch and its batch size, made from `plan`; the size is None if it is that of `plan`."""
-        size, weights = self.sizes.at(epoch), self.weights.at(epoch)
+    def plan(self, epoch: int, plan: Plan, now: int | None = None) -> tuple[Plan, int | None]:
+        """The plan of an epoch and its batch size, made from `plan`; the size is None if it is that of `plan`.
+
+        With `now`, as far as it is known in that epoch.
+        """
+        size, weights = (each.as_of(epoch, epoch if now is None else now) for each in self._settings)
         key = size.mark, weights.mark
         if key not in self._plans:
             made = plan if size.value is None else self.source.plan(size.value).lazy()
@@ -169,11 +176,11 @@ class Changes:
             self._plans = {key: made, **dict(list(self._plans.items())[:1])}
         return self._plans[key], size.value
 
-    def set(self, name: str, value: Any, epoch: int) -> Changes:
+    def set(self, name: str, value: Any, epoch: int, place: tuple[int, int]) -> Changes:
         """A copy with another batch size, or other weights, from an epoch on."""
         if name == "batch_size":
-            return Changes(self.source, self.sizes.set(value, epoch), self.weights)
-        return Changes(self.source, self.sizes, self.weights.set(value, epoch))
+            return Changes(self.source, self.sizes.set(value, epoch, place), self.weights)
+        return Changes(self.source, self.sizes, self.weights.set(value, epoch, place))
 
     def parameters(self, epoch: int) -> dict[str, Any]:
         """The entries of a state that follow from functions of the epoch."""
@@ -198,7 +205,10 @@ class Changes:
         for each in self._settings:
             marks = changes.get(each.name)
             if each.fn is not None and marks is not None:
-                raise ValueError(each._other(marks[1]))
+                raise ValueError(
+                    f"the state is of a run with set_{each.name}, but this loader was made with {each.name} as a "
+                    "function of the epoch; make it without"
+                )
             settings.append(each if each.fn is not None else each.restored(marks, epoch))
         return Changes(self.source, *settings)
 

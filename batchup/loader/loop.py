@@ -205,7 +205,8 @@ class Loop(PullingIterator[Batch]):
                 return batch
             if self._epoch is not None:
                 self._passed += 1
-            if batch is not None:
+            if batch is not None:  # in place of one without good samples
+                self._delivered = True
                 return batch
 
     def close(self) -> None:

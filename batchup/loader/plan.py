@@ -14,6 +14,8 @@ from ..engine import tree
 from ..engine.rng import SeedPath, entropy_of, rng_at
 from .changes import Changes
 
+EMPTY_IN_A_ROW = 100  # epochs without batches, where another one may have some
+
 __all__ = ["Item", "Last", "PaddedPick", "Remainder", "RunPlan", "Seed"]
 
 Seed: TypeAlias = int | np.random.SeedSequence
@@ -55,6 +57,8 @@ class RunPlan:
         Rank and world size.
     changes : Changes, optional
         The batch size and the weights of each epoch, if they change.
+    run : RunPlan, optional
+        The plan of all epochs, where this is that of one of them.
     """
 
     plan: Plan
@@ -64,17 +68,18 @@ class RunPlan:
     shard: tuple[int, int] | None
     remainder: Remainder
     changes: Changes | None = None
+    run: RunPlan | None = None
 
     def __post_init__(self) -> None:
         if self.last != "keep":
             self.plan.should_know(f'last="{self.last}"')
 
-    def at(self, epoch: int) -> RunPlan:
-        """The plan of one epoch, with its batch size and its weights."""
+    def at(self, epoch: int, now: int | None = None) -> RunPlan:
+        """The plan of one epoch, with its batch size and its weights: with `now`, as known in that epoch."""
         if self.changes is None:
             return self
-        plan, size = self.changes.plan(epoch, self.plan)
-        return dataclasses.replace(self, plan=plan, batch_size=size or self.batch_size, changes=None)
+        plan, size = self.changes.plan(epoch, self.plan, now)
+        return dataclasses.replace(self, plan=plan, batch_size=size or self.batch_size, changes=None, run=self)
 
     def picks(self, seed: Seed, epoch: int, step: int = 0) -> Iterator[Pick]:
         """The picks of one epoch that belong to this rank, from `step` on."""
@@ -92,14 +97,16 @@ class RunPlan:
 
     def items_from(self, seed: Seed, epoch: int, step: int) -> Iterator[Item]:
         """The items of all epochs, from a position on."""
+        empty = 0  # epochs in a row
         for each in itertools.count(epoch):
             n = step if each == epoch else 0
-            empty = n == 0
+            empty += n == 0
             for item in self.items(seed, each, n):
-                empty = False
+                empty = 0
                 yield item
-            if empty:
-                raise ValueError(f"steps() should be over a source with batches, but epoch {each} has none")
+            if empty >= EMPTY_IN_A_ROW or (empty and self.changes is None and self.length() == 0):
+                which = f"epoch {each} has none" if empty == 1 else f"epochs {each + 1 - empty} to {each} have none"
+                raise ValueError(f"steps() should be over a source with batches, but {which}")
 
     def fillings(self, seed: Seed, epoch: int, step: int) -> Iterator[Item]:
         """Items to give in place of one that has no sample left: of the next epochs, and none of them valid."""
@@ -176,12 +183,17 @@ class RunPlan:
         def filled(leaf: Any, n: int, more: Any) -> Any:
             return np.concatenate([leaf, more[: n - len(leaf)]]) if _is_array(leaf) else leaf
 
-        following = (other for later in itertools.count(epoch + 1) for other in self._picks_of_plan(seed, later))
+        plans = ((later, self._later(later, epoch)) for later in itertools.count(epoch + 1))
+        following = (other for later, plan in plans for other in plan._picks_of_plan(seed, later))
         wanted = self.plan.sizes(pick)
         while self.plan.is_short(pick):
             other = next(other for other in following if self.plan.are_alike(pick, other))
             pick = tree.map_leaves(filled, pick, wanted, other)
         return pick
+
+    def _later(self, epoch: int, now: int) -> RunPlan:
+        """The plan of a later epoch, as far as it is known in epoch `now`, so that it is the same after a resume."""
+        return self.run.at(epoch, now) if self.run is not None else self
 
 
 def _picks_of_rank(picks: Iterator[Pick], rank: int, world: int, remainder: Remainder) -> Iterator[Pick]:

@@ -31,7 +31,8 @@ class Settable:
 
         The source needs a sampler with weights to begin with. With several ranks, call it on all of them with the same
         weights in the same epoch. To resume a run, save the weights beside the state, and call this with them before
-        `load_state_dict`.
+        `load_state_dict`, in any order if there are several; the state says which of them hold. With ``last="wrap"``
+        the samples that fill the last batch of an epoch are drawn by the weights of that epoch.
 
         Parameters
         ----------
@@ -94,7 +95,7 @@ class Settable:
                 "between two such loops, such as loops over loader.steps(100)"
             )
         epoch = run.epoch + 1 if run.step or is_in_loop else run.epoch
-        changes = self._changes.set(name, value, epoch)
+        changes = self._changes.set(name, value, epoch, (run.epoch, run.step))
         plan = dataclasses.replace(self._plan, changes=changes)
         plan.length(epoch)  # raises if the value does not fit the source
         self._plan, self._changes = plan, changes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +26,7 @@ Stop = Literal["first", "all"]
 
 PIECE = 8192  # samples that are drawn at a time, for each source
 LARGEST = 1 << 18  # and for all sources together
+LONGEST = 1 << 60  # samples of an epoch
 MOST = 10**9  # NumPy's multivariate_hypergeometric works for fewer samples than this
 
 
@@ -162,10 +165,11 @@ def _weights_of(sizes: Sequence[int], weights: npt.ArrayLike | None, alpha: floa
     if weights is not None and alpha is not None:
         raise ValueError("alpha should be left out when there are weights: it makes weights from the sizes")
     if weights is None:
-        alpha = 1.0 if alpha is None else float(alpha)
-        if not np.isfinite(alpha):
-            raise ValueError(f"alpha should be a finite number, not {alpha}")
-        weights = [n**alpha if n else 0.0 for n in sizes]
+        alpha = 1.0 if alpha is None else alpha
+        if not isinstance(alpha, Real) or not np.isfinite(alpha):
+            raise ValueError(f"alpha should be a finite number, not {alpha!r}")
+        logarithms = [float(alpha) * math.log(n) for n in sizes if n]
+        weights = [math.exp(float(alpha) * math.log(n) - max(logarithms)) if n else 0.0 for n in sizes]
     shares = normalised("weights", weights)
     if len(shares) != len(sizes):
         raise ValueError(f"there should be one weight per source: {len(shares)} weights, {len(sizes)} sources")
@@ -192,6 +196,11 @@ def _counts_of(sizes: Sequence[int], shares: list[float], stop: Stop | int) -> l
     if stop == "first":
         total = int(min(lengths) * (1 + 1e-14))
     elif stop == "all":
+        if max(lengths) > LONGEST:
+            raise ValueError(
+                f"weights should not lie so far apart: until all sources have ended, an epoch has {max(lengths):.2g} "
+                'samples; pass stop="first", or a number of samples'
+            )
         total = -int(-max(lengths) * (1 - 1e-14) // 1)
     else:
         total = int(stop)

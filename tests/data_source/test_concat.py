@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from batchup import ArrayDataSource, ConcatDataSource, Loader, WeightedSampler
+from batchup import ArrayDataSource, ClassCountSampler, ConcatDataSource, Loader, WeightedSampler
 from batchup.testing import RandomAccessSourceContract
 
 
@@ -90,3 +90,19 @@ def test_what_cannot_be_is_refused(make, error, said):
     """Errors name the source."""
     with pytest.raises(error, match=said):
         make()
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        lambda: ConcatDataSource([[np.arange(7)], [np.arange(3)]], weights=[1, 1]),
+        lambda: ArrayDataSource([np.arange(4)], sampler=WeightedSampler(np.ones(4), num_samples=4)),
+        lambda: ArrayDataSource([np.arange(4)], sampler=ClassCountSampler([0, 0, 1, 1], {0: 1, 1: 1})),
+        lambda: ArrayDataSource([np.arange(4)], repeats=2),
+    ],
+    ids=["mixture", "weights", "class counts", "repeats"],
+)
+def test_a_member_gives_each_sample_once(member):
+    """Its sampler would have no say, and samples would be lost."""
+    with pytest.raises(TypeError, match=r"datasets\[1\] should give each of its samples once, but its sampler is"):
+        ConcatDataSource([[np.arange(3)], member()])

@@ -402,3 +402,8 @@ def test_a_loader_may_be_used_by_a_signal_handler_while_its_loop_waits(verb):
         elif verb == "load_state_dict":
             assert (0, 0) == (loader.epoch, loader.step)
             assert 3 == len(list(loader))
+
+
+def test_a_stream_that_was_never_made_goes_in_silence():
+    """Its arguments were refused, or Ctrl-C came while it was made."""
+    WorkStream.__new__(WorkStream).__del__()

@@ -1,8 +1,10 @@
 """The values of a setting: which epoch has which, what a state says, and what is taken from one."""
 
+import numpy as np
 import pytest
 
-from batchup.loader.changes import Setting, size_and_mark
+from batchup import ArrayDataSource, Loader, WeightedSampler
+from batchup.loader.changes import Setting, size_and_mark, weights_and_mark
 
 
 def sizes(*changes):
@@ -57,3 +59,108 @@ def test_what_was_never_set_has_no_mark():
     """States of plain loaders are as they were."""
     assert sizes().is_as_made
     assert None is sizes().state(3) is sizes((None, 1)).state(3)
+
+
+# In the state of a loader.
+
+A, B, C, D = [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]
+
+
+def told(*weights):
+    ds = ArrayDataSource([np.arange(3)], sampler=WeightedSampler(np.ones(3), num_samples=6))
+    loader = Loader(ds, 2, shuffle=7)
+    for each in weights:
+        loader.set_weights(each)
+    return loader
+
+
+def epochs(loader, n):
+    return [[x.tolist() for (x,) in loader] for _ in range(n)]
+
+
+def test_weights_of_the_first_epoch_can_be_loaded():
+    """In the loader itself, and in a new one that was told them."""
+    loader, again = told(A), told(A)
+    loader.load_state_dict(loader.state_dict())
+    again.load_state_dict(loader.state_dict())
+
+    assert [[[0, 0]] * 3] == epochs(loader, 1) == epochs(again, 1)
+
+
+@pytest.mark.parametrize("saved", [(A, B, C), (A, C), (C, A), (C, A, D, B)])
+def test_weights_may_be_set_in_any_order_before_a_load(saved):
+    """Those of this epoch and of the next one are found, whatever else was set."""
+    loader = told(A)
+    next(iter(loader))
+    loader.set_weights(B)
+    loader.set_weights(C)
+    again = told(*saved)
+    again.load_state_dict(loader.state_dict())
+
+    assert [[[0, 0]] * 2, [[2, 2]] * 3] == epochs(again, 2)
+
+
+@pytest.mark.parametrize(("saved", "known"), [((B, C), "this"), ((A, B), "the next")])
+def test_weights_that_were_never_set_are_missing(saved, known):
+    """Of this epoch, or of the next one."""
+    loader = told(A)
+    next(iter(loader))
+    loader.set_weights(C)
+
+    with pytest.raises(ValueError, match="the state has weights .* from set_weights, but they were not set here"):
+        told(*saved).load_state_dict(loader.state_dict())
+
+
+def test_weights_of_a_state_replace_those_that_were_set():
+    """Also where the state is from before all of them."""
+    loader = told()
+    state, expected = loader.state_dict(), epochs(told(), 2)
+    loader.set_weights(A)
+    loader.load_state_dict(state)
+
+    assert expected == epochs(loader, 2)
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [([4], [[0, 1, 2, 3], [4]]), ([], [[0, 1], [2, 3], [4]])])
+def test_a_batch_size_can_be_rolled_back(sizes, expected):
+    """It is part of the state."""
+    loader = Loader([np.arange(5)], 2)
+    for size in sizes:
+        loader.set_batch_size(size)
+    state = loader.state_dict()
+    loader.set_batch_size(3)
+    loader.load_state_dict(state)
+
+    assert [expected] * 2 == epochs(loader, 2)
+
+
+def test_states_can_be_loaded_one_after_the_other():
+    """What one of them had is gone with the next one, also where only the state told it."""
+    early = Loader([np.arange(5)], 2)
+    states = [early.state_dict()]
+    list(early)
+    early.set_batch_size(3)
+    states.append(early.state_dict())
+    loader = Loader([np.arange(5)], 2)
+    for state in reversed(states):
+        loader.load_state_dict(state)
+
+    assert [[[0, 1], [2, 3], [4]]] * 2 == epochs(loader, 2)
+
+
+def test_a_run_that_sets_many_values_holds_two():
+    """Weights are large."""
+    setting = Setting("weights", weights_and_mark)
+    for i in range(1, 9):
+        setting = setting.set([i, 0, 0], 1, place=(0, i))
+
+    assert [[7, 0, 0], [8, 0, 0]] == [entry.value.tolist() for entry in setting.given]
+
+
+def test_a_set_value_is_refused_where_a_function_decides():
+    """The error says what to make."""
+    loader = Loader([np.arange(5)], 2)
+    loader.set_batch_size(3)
+
+    with pytest.raises(ValueError, match="with set_batch_size, but this loader was made with batch_size as a function"):
+        Loader([np.arange(5)], lambda epoch: 2).load_state_dict(loader.state_dict())

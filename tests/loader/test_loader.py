@@ -75,7 +75,6 @@ def test_a_loader_says_where_it_is():
     assert (2, 0) == (loader.epoch, loader.step)
 
 
-@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @given(st.data(), batch_sizes(20), st.integers(0, 99), st.integers(1, 12), st.integers(1, 12))
 @settings(deadline=None, max_examples=50)
 def test_steps_go_across_epochs(data, batch_size, seed, some, more):
@@ -112,7 +111,6 @@ def test_steps_over_no_samples_are_refused():
         next(Loader(arrays(0), 3).steps(1))
 
 
-@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @given(st.data(), batch_sizes(20), st.none() | st.integers(0, 99), st.sampled_from(["keep", "drop", "pad", "wrap"]))
 @settings(deadline=None, max_examples=50)
 def test_any_batch_can_be_had_at_once(data, batch_size, seed, last):

@@ -40,7 +40,6 @@ def test_keep_is_the_default():
     assert batches(arrays(), 2) == batches(arrays(), 2, last="keep")
 
 
-@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @pytest.mark.parametrize(("n", "expected"), [(5, [[[0, 1]], [[2, 3]]]), (4, [[[0, 1]], [[2, 3]]]), (1, [])])
 def test_drop_leaves_short_batches_out(n, expected):
     """And full ones in; there may be none."""
@@ -138,6 +137,34 @@ def test_wrap_goes_on_through_as_many_epochs_as_it_takes():
     assert [i for order in orders for i in order][:7] == next(iter(loader))[0].tolist()
 
 
+def weighted():
+    return arrays(3, sampler=WeightedSampler(np.ones(3), num_samples=5))
+
+
+def test_wrap_fills_by_the_weights_of_the_next_epoch():
+    """Where a function of the epoch says them; batch sizes may change, too."""
+    loader = Loader(weighted(), 2, shuffle=7, last="wrap", weights=lambda e: [[1, 0, 0], [0, 0, 1]][e % 2])
+    sizes = Loader(arrays(), lambda e: 3 - e % 2, shuffle=5, last="wrap")
+    (_, last), (following, *_) = [[x.tolist() for (x,) in sizes] for _ in range(2)]
+
+    assert [[0, 0], [0, 0], [0, 2]] == [x.tolist() for (x,) in loader]
+    assert [[2, 2], [2, 2], [2, 0]] == [x.tolist() for (x,) in loader]
+    assert following[:1] == last[2:]
+
+
+def test_wrap_is_the_same_after_a_resume():
+    """Weights that are set for the next epoch come too late to fill the last batch of this one."""
+    loader = Loader(weighted(), 2, shuffle=7, last="wrap")
+    batches = iter(loader)
+    next(batches)
+    loader.set_weights([0, 0, 1])
+    again = Loader(weighted(), 2, shuffle=7, last="wrap")
+    again.set_weights([0, 0, 1])
+    again.load_state_dict(loader.state_dict())
+
+    assert [x.tolist() for (x,) in batches] == [x.tolist() for (x,) in again]
+
+
 def test_wrap_fills_each_source_from_its_own():
     """Side by side, and in turns."""
     pair = CompositeDataSource([arrays(3), arrays(3, 10)])
@@ -204,7 +231,6 @@ def counted_or_not(loader):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @given(
     st.data(),
     batch_sizes(25),
@@ -292,3 +318,28 @@ def test_pad_raises_where_the_number_of_samples_changes_in_any_batch(fn, on_erro
     with pytest.raises(ValueError, match="keep the number of samples, but a batch of 2 samples became one of"):
         list(loader)
     assert [] == loader.skipped
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({"shard": (2, 3), "remainder": "uneven"}, [3, 6]),
+        ({"last": "drop"}, [12, 20]),
+        ({"last": "drop"}, [12, 20, 20]),
+    ],
+)
+def test_steps_go_on_after_an_epoch_without_batches(options, sizes):
+    """As loops do, where another epoch has some."""
+    loader = Loader(arrays(12), lambda epoch: sizes[epoch % len(sizes)], **options)
+    first = loader.batch(0, 0)[0].tolist()
+
+    assert [first] * 3 == [x.tolist() for (x,) in loader.steps(3)]
+    assert (2 * len(sizes), 1) == (loader.epoch, loader.step)
+
+
+def test_steps_do_not_go_on_for_ever():
+    """Where one epoch after the other is empty."""
+    loader = Loader(arrays(3), lambda epoch: 4 + epoch % 2, last="drop")
+
+    with pytest.raises(ValueError, match="over a source with batches, but epochs 0 to 99 have none"):
+        next(loader.steps(1))

@@ -42,7 +42,6 @@ def test_the_union_of_all_ranks_is_the_epoch(n, batch_size, world, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @given(st.data(), batch_sizes(25), worlds, st.integers(0, 99))
 @settings(deadline=None, max_examples=60)
 def test_the_union_is_the_epoch_for_any_source(data, batch_size, world, seed):
@@ -54,7 +53,6 @@ def test_the_union_is_the_epoch_for_any_source(data, batch_size, world, seed):
     assert plain(list(itertools.islice(Loader(ds, batch_size, shuffle=seed), 4 * world))) == in_turns(found)
 
 
-@pytest.mark.filterwarnings("ignore:epoch .* gave no batch")
 @given(st.integers(0, 40), batch_sizes(9), worlds, seeds)
 @settings(deadline=None, max_examples=60)
 def test_drop_leaves_out_less_than_a_round(n, batch_size, world, seed):

@@ -524,3 +524,42 @@ def failing_at_three(x):
     if 3 in x:
         raise ValueError("3 is bad")
     return (x,)
+
+
+def test_two_errors_that_pass():
+    """A batch that can be fetched at the third attempt loses no sample."""
+    left = [2]
+
+    def fails_twice(x):
+        if left[0]:
+            left[0] -= 1
+            raise OSError("busy")
+        return (x,)
+
+    loader = Loader(ArrayDataSource([np.arange(4)]).map(fails_twice), 4, on_error="skip")
+    with pytest.warns(UserWarning, match="second attempt|attempt"):
+        found = [x.tolist() for (x,) in loader]
+
+    assert ([[0, 1, 2, 3]], []) == (found, loader.skipped)
+
+
+def test_a_rank_without_good_samples_goes_on():
+    """It has the number of steps of the others, filled from the next epoch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaders = [
+            Loader(
+                ArrayDataSource([np.arange(8)]).map(failing_below_four), 4, shuffle=22, shard=(i, 2), on_error="skip"
+            )
+            for i in range(2)
+        ]
+        found = [[x.tolist() for (x,) in loader] for loader in loaders]
+
+    assert [[[7, 6]], [[4, 5, 7, 6]]] == found
+    assert [4, 0] == [len(loader.skipped) for loader in loaders]
+
+
+def failing_below_four(x):
+    if (x < 4).any():
+        raise ValueError("bad")
+    return (x,)

@@ -21,7 +21,7 @@ from batchup import (
 )
 from batchup.testing import plain
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore:epoch . gave no batch")]
+pytestmark = pytest.mark.timeout(240)
 N = 24
 LABELS = np.arange(N) % 3
 SHARDS = [None, (0, 2), (1, 2), (2, 3)]

@@ -165,3 +165,13 @@ def test_a_mixture_needs_a_shuffle():
 def test_repr_has_the_shares():
     """And where an epoch ends."""
     assert "MixtureSampler([3, 1], weights=[0.75, 0.25], stop='all')" == repr(MixtureSampler([3, 1], stop="all"))
+
+
+def test_weights_that_lie_too_far_apart():
+    """An epoch until the rarest source has ended would never end; a power of the sizes may be any."""
+    with pytest.raises(ValueError, match="weights should not lie so far apart"):
+        MixtureSampler([5, 5], weights=[1e-300, 1], stop="all")
+    with pytest.raises(ValueError, match="alpha should be a finite number, not 'a'"):
+        MixtureSampler([5, 5], alpha="a")
+
+    assert [0.0, 1.0] == MixtureSampler([5, 10**6], alpha=1000).weights.tolist()

@@ -158,7 +158,7 @@ class Pipeline(Recipe):
         Batch
         """
         later = self.spec.later or {}
-        if not any(name in options or later.get(name) is not None for name in END_OPTIONS):
+        if not any(name in options or name in later for name in END_OPTIONS):
             options["n_epochs"] = 1
         return self._batches(*self._prepare(batch_size, shuffle=shuffle, **options))
 
