@@ -133,8 +133,8 @@ class BatchesByNumber:
         if told is not None and n != told:
             raise ValueError(
                 f"epoch {self._beginning()[0]} should have {told} batches, the number that Keras took for all epochs "
-                f"when fit() began, not {n}; where the number changes, as with batch_size=fn, after set_batch_size() or "
-                "load_state_dict(), call fit() once for each epoch"
+                f"when fit() began, not {n}; where the number changes, as with batch_size=fn, set_batch_size() or a "
+                "state that was loaded, call fit() once for each epoch"
             )
 
     def _go_back(self) -> None:

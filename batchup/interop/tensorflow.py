@@ -34,10 +34,11 @@ def to_tf(loader: Any) -> Any:
             f"to_tf takes a loader over a source that fetches by index, and {type(loader.source).__name__} gives its "
             "batches one after the other; write tf.data.Dataset.from_generator with the signature of its batches"
         )
-    firsts = [loader.batch(0, step) for step in range(min(2, len(loader) if loader._plan.length() != np.inf else 2))]
+    plan, epoch = loader._plan, loader._epoch_at_hand()
+    firsts = [loader.batch(epoch, step) for step in range(min(2, len(loader) if plan.length(epoch) != np.inf else 2))]
     if not firsts:
         raise ValueError("to_tf takes a loader with at least one batch, which shows the types; this one has none")
-    signature = _signature(tf, firsts, fixed=loader._plan.last != "keep")
+    signature = _signature(tf, firsts, fixed=plan.last != "keep" and plan.changes is None)
     return tf.data.Dataset.from_generator(lambda: iter(loader), output_signature=signature)
 
 

@@ -1,6 +1,7 @@
 """The batches of a loader in TensorFlow."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,3 +62,24 @@ def test_without_tensorflow(monkeypatch):
 
     with pytest.raises(ModuleNotFoundError, match="pip install tensorflow"):
         Loader([X], 2).to_tf()
+
+
+@pytest.mark.parametrize("is_set", [False, True])
+def test_sizes_that_change(monkeypatch, is_set):
+    """The types are those of the coming epoch; where the batch size changes, no size is promised."""
+    signatures = []
+    fake = SimpleNamespace(
+        TensorSpec=lambda shape, dtype: tuple(shape),
+        as_dtype=np.dtype,
+        data=SimpleNamespace(
+            Dataset=SimpleNamespace(from_generator=lambda fn, output_signature: signatures.append(output_signature))
+        ),
+    )
+    monkeypatch.setitem(sys.modules, "tensorflow", fake)
+    loader = Loader([X, y], 5 if is_set else lambda epoch: [5, 2][epoch % 2], last="drop")
+    for size in (2, 5, 2) if is_set else ():
+        list(loader)
+        loader.set_batch_size(size)
+    loader.to_tf()
+
+    assert [((None, 3), (None,))] == signatures
