@@ -1,9 +1,16 @@
-"""The doctests of modules for a framework are collected where it is installed; Keras gets a backend that is."""
+"""The doctests of modules for a library are collected where it is installed; Keras gets a backend that is."""
 
 import importlib.util
 import os
 
-MODULES = {"torch": "batchup/interop/torch/*", "sklearn": "batchup/interop/sklearn.py"}
+MODULES = {
+    "torch": ["batchup/interop/torch/*"],
+    "sklearn": ["batchup/interop/sklearn.py", "batchup/flow/extras/models.py"],
+    "PIL": ["batchup/flow/extras/images.py", "batchup/storage/images.py"],
+    "pandas": ["batchup/flow/extras/profile.py"],
+    "h5py": ["batchup/storage/hdf5.py"],
+    "zarr": ["batchup/storage/zarr.py"],
+}
 
-collect_ignore_glob = [path for name, path in MODULES.items() if not importlib.util.find_spec(name)]
+collect_ignore_glob = [path for name, paths in MODULES.items() if not importlib.util.find_spec(name) for path in paths]
 os.environ.setdefault("KERAS_BACKEND", "jax" if importlib.util.find_spec("jax") else "torch")

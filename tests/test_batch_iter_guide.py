@@ -6,9 +6,10 @@ import time
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from batchup.batch_iter import Infinite, Loky, Threads, apply_at, combine_pad, sample, unpack_args
+
+ndimage = pytest.importorskip("scipy.ndimage")
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -7,9 +7,10 @@ import types
 import numpy as np
 import pytest
 import six
-from PIL import Image
 
 from batchup import data_source, sampling, work_pool
+
+Image = pytest.importorskip("PIL.Image")
 
 
 class ImageFileAccessor(object):

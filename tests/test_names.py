@@ -193,6 +193,7 @@ PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(REFERENC
 @pytest.mark.parametrize("module", PUBLIC)
 def test_what_is_public_is_in_the_reference(module):
     """Each name in ``__all__`` has an entry, or stands in a sentence of a page, as flow's letters do."""
+    pytest.importorskip("torch")  # some names are of classes that are derived from PyTorch's
     described = [resolved(name) for text in PAGES.values() for name in documented(text)]
     values = {name: resolved(f"{module}.{name}") for name in importlib.import_module(module).__all__}
     said = "".join(PAGES.values())
@@ -207,6 +208,7 @@ def test_what_is_public_is_in_the_reference(module):
 @pytest.mark.parametrize("page", PAGES)
 def test_what_is_in_the_reference_is_public(page):
     """Each entry is in the ``__all__`` of a module that users import from, or has a reason in NOT_IMPORTED."""
+    pytest.importorskip("torch")
     public = [resolved(f"{module}.{name}") for module in PUBLIC for name in importlib.import_module(module).__all__]
     entries = [name for name in documented(PAGES[page]) if name.rpartition(".")[2] not in NOT_IMPORTED]
 

@@ -353,6 +353,8 @@ def test_a_torch_network_is_a_model():
 
 def test_a_profile_tells_how_long_each_action_took():
     """``run(profile=True)``, then ``profile_info`` and ``show_profile_info()`` have a row for each action."""
+    pytest.importorskip("pandas")
+
     pipeline = pictures().p.brighten(by=1).turn(times=1).run(8, profile=True)
 
     report = str(pipeline.show_profile_info())
