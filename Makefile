@@ -101,7 +101,7 @@ RECIPES := accelerate albumentations jax[cpu] keras lightning monai numba omegac
 
 $(VENV)/has-test: $(MADE) setup.cfg setup.py pyproject.toml
 	$(if $(OPTIONAL),-$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[$(if $(OPTIONAL),test,test_core)]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[$(if $(OPTIONAL),test,testcore)]'
 	$(if $(OPTIONAL),-$(PY) -m pip install --quiet --disable-pip-version-check $(RECIPES))
 	@touch $@
 
