@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
+from ..engine.optional import library
 from ..errors import noted
 from .prefetch import Prefetched
 
@@ -83,9 +83,4 @@ class _Put:
 
 
 def _jax() -> Any:
-    try:
-        return importlib.import_module("jax")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "batchup.interop.jax needs JAX, which is not installed: pip install jax", name="jax"
-        ) from error
+    return library("jax", "jax", "batchup.interop.jax", "JAX")

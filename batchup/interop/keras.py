@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.checks import whole
+from ..engine.optional import library
 from ..engine.position import Position
 
 __all__ = ["to_keras"]
@@ -196,12 +196,10 @@ def _dataset_class() -> Any:
 
 def _keras() -> Any:
     try:
-        return importlib.import_module("keras")
+        return library("keras", "keras", "to_keras", "Keras")
     except ModuleNotFoundError as error:
         if error.name == "keras":
-            raise ModuleNotFoundError(
-                "to_keras needs Keras, which is not installed: pip install keras", name="keras"
-            ) from error
+            raise
         raise ModuleNotFoundError(
             f"Keras is set to a backend that is not installed: {error}; set the environment variable KERAS_BACKEND to "
             "torch, jax or tensorflow before Keras is imported",

@@ -15,6 +15,7 @@ from ..engine.closing import Closing
 from ..engine.pools import ThreadPool
 from ..engine.stream import WorkStream
 from ..errors import PoolClosedError, noted
+from ..loader.settable import in_a_loop_over_steps
 
 __all__ = ["Ahead", "Prefetched"]
 
@@ -243,10 +244,7 @@ class Prefetched(Closing):
         if not self._is_in_loop():
             return self._at_rest()
         if self._spans_epochs:
-            raise RuntimeError(
-                f"set_{name} should not be called in a loop over steps(), which may span several epochs; call it "
-                "between two such loops, such as loops over loader.steps(100)"
-            )
+            raise in_a_loop_over_steps(name)
         return self.loader
 
     def _at_rest(self) -> Any:

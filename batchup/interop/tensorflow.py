@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
+
+from ..engine.optional import library
 
 __all__ = ["to_tf"]
 
@@ -28,7 +29,7 @@ def to_tf(loader: Any) -> Any:
     ModuleNotFoundError
         If TensorFlow is not installed.
     """
-    tf = _tensorflow()
+    tf = library("tensorflow", "tensorflow", "to_tf", "TensorFlow")
     if not loader.source.is_random_access:
         raise TypeError(
             f"to_tf takes a loader over a source that fetches by index, and {type(loader.source).__name__} gives its "
@@ -56,12 +57,3 @@ def _signature(tf: Any, batches: list[Any], fixed: bool) -> Any:
         shape[0] = None
     is_text = arrays[0].dtype.kind in "OSU"
     return tf.TensorSpec(shape, tf.string if is_text else tf.as_dtype(arrays[0].dtype))
-
-
-def _tensorflow() -> Any:
-    try:
-        return importlib.import_module("tensorflow")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "to_tf needs TensorFlow, which is not installed: pip install tensorflow", name="tensorflow"
-        ) from error

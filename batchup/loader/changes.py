@@ -42,6 +42,8 @@ class Setting:
         The values that were set last, even if they have been replaced since: two, or all that were set at one place.
     place : (int, int), optional
         The epoch and the step at which they were set.
+    value_of : callable, ``value_of(mark) -> value``, optional
+        The value that a mark in a state stands for, where the mark says it.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Setting:
     entries: tuple[Entry, ...] = (Entry(0),)
     given: tuple[Entry, ...] = ()
     place: tuple[int, int] | None = None
+    value_of: Callable[[Any], Any] | None = None
     _made: dict[int, Entry] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
@@ -111,8 +114,8 @@ class Setting:
         """
         now, later = (None, None) if marks is None else marks
         known = {entry.mark: entry.value for entry in (Entry(0), *self.entries, *self.given)}
-        if self.name == "batch_size":  # a mark is the value
-            known |= {mark: whole("batch_size of the state", mark) for mark in (now, later) if mark is not None}
+        if self.value_of is not None:
+            known |= {mark: self.value_of(mark) for mark in (now, later) if mark is not None}
         for mark in (later, now):
             if mark not in known:
                 raise ValueError(self._unknown(mark))
@@ -152,7 +155,8 @@ class Changes:
                 "to the sampler of the source, as in ArrayDataSource(data, sampler=WeightedSampler(weights))"
             )
         size = batch_size if callable(batch_size) else None
-        return cls(source, Setting("batch_size", size_and_mark, size), Setting("weights", weights_and_mark, weights))
+        sizes = Setting("batch_size", size_and_mark, size, value_of=size_of_a_state)
+        return cls(source, sizes, Setting("weights", weights_and_mark, weights))
 
     def if_any(self) -> Changes | None:
         """These changes; None if all epochs are as the loader was made."""
@@ -217,6 +221,11 @@ def size_and_mark(value: Any) -> tuple[int, int]:
     """A batch size, checked, and its mark in a state."""
     size = whole("batch_size", value)
     return size, size
+
+
+def size_of_a_state(mark: Any) -> int:
+    """The batch size that a mark in a state says."""
+    return whole("batch_size of the state", mark)
 
 
 def weights_and_mark(value: Any) -> tuple[Any, str]:

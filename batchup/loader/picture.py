@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..engine.optional import library
 from ..engine.trace import Span, Trace
 
 __all__ = ["timeline"]
@@ -20,12 +21,8 @@ def timeline(trace: Trace) -> Any:
     -------
     matplotlib.figure.Figure
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "plot() needs matplotlib, which is not installed: pip install matplotlib", name="matplotlib"
-        ) from error
+    library("matplotlib", "matplotlib", "plot()")
+    from matplotlib.figure import Figure
 
     spans = list(trace.last)
     workers = sorted({span.worker for span in spans})

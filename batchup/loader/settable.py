@@ -10,7 +10,7 @@ from .changes import Changes
 from .loop import Loop, RunState
 from .plan import RunPlan
 
-__all__ = ["Settable"]
+__all__ = ["Settable", "in_a_loop_over_steps"]
 
 
 class Settable:
@@ -90,10 +90,7 @@ class Settable:
         loop, run = self._current_loop(), self._run
         is_in_loop = loop is not None and not loop.ended
         if is_in_loop and loop is not None and not loop.is_over_epoch:
-            raise RuntimeError(
-                f"set_{name} should not be called in a loop over steps(), which may span several epochs; call it "
-                "between two such loops, such as loops over loader.steps(100)"
-            )
+            raise in_a_loop_over_steps(name)
         epoch = run.epoch + 1 if run.step or is_in_loop else run.epoch
         changes = self._changes.set(name, value, epoch, (run.epoch, run.step))
         plan = dataclasses.replace(self._plan, changes=changes)
@@ -104,3 +101,11 @@ class Settable:
         """The epoch of the current loop; if there is none, of the next loop."""
         loop = self._current_loop()
         return self._run.epoch if loop is not None and not loop.ended else self._run.upcoming()[0]
+
+
+def in_a_loop_over_steps(name: str) -> RuntimeError:
+    """What is raised where the next epoch of the loop is not the next one of the run."""
+    return RuntimeError(
+        f"set_{name} should not be called in a loop over steps(), which may span several epochs; call it between two "
+        "such loops, such as loops over loader.steps(100)"
+    )

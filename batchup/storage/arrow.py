@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .base import StoredArray, library
+from ..engine.optional import library
+from .base import StoredArray
 from .cache import CacheStats, Share
 from .columns import bits_of, column_values, null_count, sample_of, value_address
 from .concatenated import Concatenated
@@ -111,7 +112,7 @@ class _File(StoredArray):
         self.name = name
 
     def _open(self) -> Any:
-        pyarrow = library("pyarrow", "arrow", "ArrowColumn")
+        pyarrow = library("pyarrow", "batchup[arrow]", "ArrowColumn")
         with open(self.path, "rb") as file:
             magic = file.read(6)
         try:
@@ -125,7 +126,7 @@ class _File(StoredArray):
 
 
 def _parquet(path: str, name: str, cache: Share) -> Blocks:
-    file = library("pyarrow.parquet", "arrow", "ArrowColumn").ParquetFile(path, memory_map=True)
+    file = library("pyarrow.parquet", "batchup[arrow]", "ArrowColumn").ParquetFile(path, memory_map=True)
     shape, dtype = sample_of(_field(file.schema_arrow, name, path).type, name)
     counts = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     turns = threading.Lock()  # a ParquetFile is for one thread at a time
@@ -149,7 +150,7 @@ def _of_blocks(
 def _ipc(path: str, name: str, cache: Share) -> Any:
     import pyarrow
 
-    ipc = library("pyarrow.ipc", "arrow", "ArrowColumn")
+    ipc = library("pyarrow.ipc", "batchup[arrow]", "ArrowColumn")
     source = pyarrow.memory_map(path)
     file = ipc.open_file(source)
     number = file.schema.get_field_index(_field(file.schema, name, path).name)

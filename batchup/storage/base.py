@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import itertools
 import os
 import threading
@@ -18,7 +17,7 @@ from ..engine.closing import Closing
 from ..engine.process import pickling
 from .cache import DEFAULT_LIMIT, CacheStats, ChunkCache, Share
 
-__all__ = ["RowReader", "Stamp", "StoredArray", "library", "row_indices"]
+__all__ = ["RowReader", "Stamp", "StoredArray", "row_indices"]
 
 
 LOOK = 0.05  # seconds after which the path is looked at again; the file that is open stays as it was meanwhile
@@ -235,19 +234,3 @@ def row_indices(index: Any, length: int) -> Indices:
     if array.dtype.kind == "i" and array.size and array[array.argmin()] < 0:
         array = np.where(array < 0, array + length, array)
     return index_array("indices", array, below=length)
-
-
-def library(name: str, extra: str, needed_by: str) -> Any:
-    """The module of that name.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If it is not installed; says which extra of batchup brings it.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{needed_by} needs {name}, which is not installed: pip install 'batchup[{extra}]'", name=name
-        ) from error

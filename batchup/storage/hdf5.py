@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices
-from .base import Stamp, StoredArray, library
+from ..engine.optional import library
+from .base import Stamp, StoredArray
 from .cache import ChunkCache, Share
 from .reading import AdjacentRows, Blocks, Bytes, Part, RowBlocks, ScatteredRows, file_bytes, runs
 
@@ -81,7 +82,7 @@ class HDF5Array(StoredArray):
     def _open(self) -> Any:
         if self._dataset is not None:
             return _Reader(self._dataset, self._share())
-        h5py = library("h5py", "hdf5", "HDF5Array")
+        h5py = library("h5py", "batchup[hdf5]", "HDF5Array")
         try:
             file = h5py.File(self.path, "r")
         except OSError as error:

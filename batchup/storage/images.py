@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from ..engine import arena
 from ..engine.checks import INTEGERS, whole
+from ..engine.optional import library
 from ..errors import noted
-from .base import library, row_indices
+from .base import row_indices
 
 __all__ = ["ImageFolder"]
 
@@ -88,7 +89,7 @@ class ImageFolder:
         """The number of images, and with `size` the shape of each."""
         if self.size is None:
             return (len(self.paths),)
-        library("PIL", "image", "ImageFolder")
+        library("PIL", "batchup[image]", "ImageFolder")
         from PIL import Image
 
         bands = len(Image.new(self.mode, (1, 1)).getbands())
@@ -113,7 +114,7 @@ class ImageFolder:
         return np.stack(images, out=arena.empty((len(images), *images[0].shape), images[0].dtype))
 
     def _decoded(self, i: int) -> npt.NDArray[Any]:
-        image = library("PIL.Image", "image", "ImageFolder")
+        image = library("PIL.Image", "batchup[image]", "ImageFolder")
         try:
             with image.open(self.paths[i]) as opened:
                 if self.size is not None:

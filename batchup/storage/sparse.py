@@ -9,7 +9,8 @@ import numpy as np
 
 from ..engine import arena
 from ..engine.checks import Indices
-from .base import StoredArray, library, row_indices
+from ..engine.optional import library
+from .base import StoredArray, row_indices
 from .hdf5 import HDF5Array
 from .zarr import ZarrArray
 
@@ -85,7 +86,7 @@ class SparseRows(StoredArray):
 
     def _open(self) -> _Reader:
         if not self.dense:
-            library("scipy.sparse", "sparse", "SparseRows")
+            library("scipy.sparse", "batchup[sparse]", "SparseRows")
         parts, shape = self._zarr_parts() if self._is_zarr else self._hdf5_parts()
         if self._sent_with is not None:
             ring, serial = self._sent_with
@@ -94,7 +95,7 @@ class SparseRows(StoredArray):
         return _Reader(parts, shape, self.dense)
 
     def _hdf5_parts(self) -> tuple[dict[str, Any], Any]:
-        h5py = library("h5py", "hdf5", "SparseRows")
+        h5py = library("h5py", "batchup[hdf5]", "SparseRows")
         try:
             file = h5py.File(self.path, "r")
         except OSError as error:
@@ -107,7 +108,7 @@ class SparseRows(StoredArray):
         return parts, shape
 
     def _zarr_parts(self) -> tuple[dict[str, Any], Any]:
-        zarr = library("zarr", "zarr", "SparseRows")
+        zarr = library("zarr", "batchup[zarr]", "SparseRows")
         shape = self._checked(zarr.open_group(self.path, mode="r"))
         parts: dict[str, Any] = {
             name: ZarrArray(self.path, f"{self.group}/{name}", self.cache) for name in ("data", "indices", "indptr")

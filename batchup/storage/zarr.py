@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.checks import Indices
-from .base import StoredArray, library
+from ..engine.optional import library
+from .base import StoredArray
 from .cache import ChunkCache, Share
 from .reading import Blocks, Bytes, RowBlocks, file_bytes
 
@@ -83,7 +84,7 @@ class ZarrArray(StoredArray):
         return _reader(self._array if self._array is not None else self._opened_array(), self._share(), self.path)
 
     def _opened_array(self) -> Any:
-        zarr = library("zarr", "zarr", "ZarrArray")
+        zarr = library("zarr", "batchup[zarr]", "ZarrArray")
         try:
             found = zarr.open(self.store, path=self.name, mode="r")
         except FileNotFoundError as error:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from batchup import ArrayDataSource, Loader, WeightedSampler
-from batchup.loader.changes import Setting, size_and_mark, weights_and_mark
+from batchup.loader.changes import Setting, size_and_mark, size_of_a_state, weights_and_mark
 
 
 def sizes(*changes):
-    setting = Setting("batch_size", size_and_mark)
+    setting = Setting("batch_size", size_and_mark, value_of=size_of_a_state)
     for value, epoch in changes:
         setting = setting.set(value, epoch)
     return setting

@@ -10,10 +10,39 @@ from ..items.seeds import seed_path
 from .lookup import find_function, functions_of
 from .steps import CallStep, ModelStep, NamedStep, Step, StepContext, UpdateStep, perform
 
-__all__ = ["OncePipeline"]
+__all__ = ["CommonSteps", "OncePipeline"]
 
 
-class OncePipeline:
+class CommonSteps:
+    """The steps that a run has in common with what comes before and after it. Abstract."""
+
+    def _then(self, step: Step) -> Self:
+        """Add a step."""
+        raise NotImplementedError
+
+    def call(self, fn: Callable[..., Any], *args: Any, save_to: Any = None, **kwargs: Any) -> Self:
+        """Call a function, and write the result to `save_to`."""
+        return self._then(CallStep("call", (fn, *args), kwargs, save_to))
+
+    def print(self, *args: Any, **kwargs: Any) -> Self:
+        """Print values."""
+        return self._then(CallStep("print", (print, *args), kwargs))
+
+    def update(self, where: Any, value: Any = None) -> Self:
+        """Write a value to a variable or another place; in a run, also to a component of the batch.
+
+        Parameters
+        ----------
+        where : expression, or list or dict of expressions
+            Where to write, such as ``B.images`` or ``V("losses", mode="a")``.
+        value : object or expression
+        """
+        return self._then(UpdateStep("update", (value,), save_to=where))
+
+    save_to = update
+
+
+class OncePipeline(CommonSteps):
     """`Pipeline.before` or `Pipeline.after`: what is called here is a step of the pipeline that runs once.
 
     Steps are functions, models and variables; there is no batch. Each call returns this object, so that calls can be
@@ -52,20 +81,6 @@ class OncePipeline:
             return self._then(NamedStep(name, args, kwargs, save_to))
 
         return add
-
-    def call(self, fn: Callable[..., Any], *args: Any, save_to: Any = None, **kwargs: Any) -> Self:
-        """Call a function, and write the result to `save_to`."""
-        return self._then(CallStep("call", (fn, *args), kwargs, save_to))
-
-    def print(self, *args: Any, **kwargs: Any) -> Self:
-        """Print values."""
-        return self._then(CallStep("print", (print, *args), kwargs))
-
-    def update(self, where: Any, value: Any = None) -> Self:
-        """Write a value to a variable or another place."""
-        return self._then(UpdateStep("update", (value,), save_to=where))
-
-    save_to = update
 
     def save_model(self, name: Any, *args: Any, **kwargs: Any) -> Self:
         """Save a model to a file."""

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from .lookup import check_steps, is_step_name, unknown_name_error
-from .once import OncePipeline
+from .once import CommonSteps, OncePipeline
 from .state import ModelDeclaration, PipelineState, VariableDeclaration, nested_config
 from .steps import (
-    CallStep,
     DiscardStep,
     JoinStep,
     LockStep,
@@ -21,7 +20,6 @@ from .steps import (
     RepeatStep,
     SometimesStep,
     Step,
-    UpdateStep,
 )  # fmt: skip
 
 __all__ = ["PipelineSpec", "Recipe"]
@@ -58,7 +56,7 @@ class PipelineSpec:
         )
 
 
-class Recipe:
+class Recipe(CommonSteps):
     """The methods that add steps, each of which returns a new pipeline; and those that declare what steps need, which
     change the pipeline itself and return it. Abstract; see `Pipeline`."""
 
@@ -97,27 +95,6 @@ class Recipe:
             return self._then(NamedStep(name, args, kwargs, save_to))
 
         return add
-
-    def call(self, fn: Callable[..., Any], *args: Any, save_to: Any = None, **kwargs: Any) -> Self:
-        """Call a function for each batch, and write the result to `save_to`."""
-        return self._then(CallStep("call", (fn, *args), kwargs, save_to))
-
-    def print(self, *args: Any, **kwargs: Any) -> Self:
-        """Print values for each batch."""
-        return self._then(CallStep("print", (print, *args), kwargs))
-
-    def update(self, where: Any, value: Any = None) -> Self:
-        """Write a value to a component, a variable or another place, for each batch.
-
-        Parameters
-        ----------
-        where : expression, or list or dict of expressions
-            Where to write, such as ``B.images`` or ``V("losses", mode="a")``.
-        value : object or expression
-        """
-        return self._then(UpdateStep("update", (value,), save_to=where))
-
-    save_to = update
 
     def join(self, *pipelines: Any) -> Self:
         """Pass the batches of other pipelines, with the same items, to the next action, before its own arguments."""
