@@ -303,14 +303,14 @@ class BatchData:
 
     def deepcopy(self) -> Self:
         """A copy of the batch with its own data, in the same dataset and pipeline."""
-        twin = type(self).__new__(type(self))
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = twin = type(self).__new__(type(self))  # the batch may be among its own attributes
         shared = {name: self.__dict__[name] for name in ("dataset", "pipeline", "_preloaded", "_filling", "index")}
         own = {name: value for name, value in self.__dict__.items() if name not in shared}
-        twin.__dict__.update(copy.deepcopy(own), **shared)
+        twin.__dict__.update(copy.deepcopy(own, memo), **shared)
         return twin
-
-    def __deepcopy__(self, memo: Any) -> Self:
-        return self.deepcopy()
 
     def __getstate__(self) -> dict[str, Any]:
         """The state for other processes: the data of the batch, without dataset, pipeline and preloaded data."""

@@ -159,11 +159,13 @@ class Dataset(Baseset):
         return new
 
     @classmethod
-    def from_dataset(cls, dataset: Any, index: Any, batch_class: Any = None, copy: bool | None = None) -> Self:
-        """A dataset of this class with some of the items of another one, and its data and attributes."""
+    def from_dataset(
+        cls, dataset: Any, index: Any, batch_class: Any = None, copy: bool | None = None, **attrs: Any
+    ) -> Self:
+        """A dataset of this class with some of the items of another one, its data, its attributes, and more `attrs`."""
         kind = dataset.batch_class if batch_class is None else batch_class
         copied = dataset._copy if copy is None else copy
-        return cls(dataset.index.create_subset(index), kind, dataset.preloaded, copied, **dataset.attrs)
+        return cls(dataset.index.create_subset(index), kind, dataset.preloaded, copied, **{**dataset.attrs, **attrs})
 
     @property
     def data(self) -> Any:

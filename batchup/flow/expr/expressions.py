@@ -84,9 +84,13 @@ class Expr:
         """The value, for this batch and this pipeline."""
         return evaluate(self, batch, pipeline)
 
-    def set(self, value: Any, batch: Any = None, pipeline: Any = None) -> None:
-        """Write a value to the component, the variable, the attribute or the item that the expression names."""
-        assign(self, value, batch, pipeline)
+    def set(self, value: Any, mode: str | None = None, batch: Any = None, pipeline: Any = None) -> None:
+        """Write a value to the component, the variable, the attribute or the item that the expression names.
+
+        `value` may be an expression. By default the mode is that of the expression.
+        """
+        where = self if mode is None else restore_expression(type(self), self._fn, self._operands, mode)
+        assign(where, evaluate(value, batch, pipeline), batch, pipeline)
 
     def str(self) -> Expr:
         """The value as a string."""

@@ -19,12 +19,14 @@ def mode_letter(mode: str) -> str:
 def written_value(old: Any, mode: str, value: Any) -> Any:
     """The new value: `value` itself (w), or `old` appended to (a), extended (e) or updated (u).
 
+    A dict or a set is updated where a list is appended to.
+
     >>> written_value([1], "a", 2), written_value([1], "e", [2, 3]), written_value({"x": 1}, "u", {"y": 2})
     ([1, 2], [1, 2, 3], {'x': 1, 'y': 2})
     """
     if mode == "w":
         return value
-    if mode == "a":
+    if mode == "a" and not isinstance(old, (dict, set)):
         old = [] if old is None else old
         old.append(value)
     elif mode == "e":

@@ -317,7 +317,11 @@ def _into_batch(context: EvalContext, operands: list[Any], mode: str, value: Any
 
 
 def _into_dataset(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
-    setattr(_dataset(context), operands[0], value)
+    setattr(
+        _dataset(context),
+        operands[0],
+        value if mode == "w" else written_value(_dataset(context, operands[0]), mode, value),
+    )
 
 
 def _into_config(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Self
 
+from ..expr.named import V
 from ..items.seeds import seed_path
 from .lookup import find_function, functions_of
 from .steps import CallStep, ModelStep, NamedStep, Step, StepContext, UpdateStep, perform
@@ -28,18 +29,24 @@ class CommonSteps:
         """Print values."""
         return self._then(CallStep("print", (print, *args), kwargs))
 
-    def update(self, where: Any, value: Any = None) -> Self:
+    def update(self, expr: Any, value: Any = None) -> Self:
         """Write a value to a variable or another place; in a run, also to a component of the batch.
 
         Parameters
         ----------
-        where : expression, or list or dict of expressions
+        expr : expression, or list or dict of expressions
             Where to write, such as ``B.images`` or ``V("losses", mode="a")``.
         value : object or expression
         """
-        return self._then(UpdateStep("update", (value,), save_to=where))
+        return self._then(UpdateStep("update", (value,), save_to=expr))
 
-    save_to = update
+    def save_to(self, dst: Any, value: Any = None) -> Self:
+        """Another name of `update`."""
+        return self.update(dst, value)
+
+    def update_variable(self, name: Any, value: Any = None, mode: str = "w") -> Self:
+        """Write a value to a variable: ``update(V(name, mode), value)``."""
+        return self.update(V(name, mode), value)
 
 
 class OncePipeline(CommonSteps):
@@ -72,7 +79,7 @@ class OncePipeline(CommonSteps):
         if name.startswith("_") or "main" not in self.__dict__:
             raise AttributeError(name)
         spec = self.main.spec
-        if find_function(name, spec.namespaces, spec.dataset) is None:
+        if find_function(name, spec.namespaces, spec.known_dataset) is None:
             raise AttributeError(
                 f"there is no function {name!r}; before and after a run there is no batch with actions"
             )
@@ -128,7 +135,7 @@ class OncePipeline(CommonSteps):
         pipeline = self.main
         pipeline.state.begin(pipeline, pipeline.spec.variables)
         steps = getattr(pipeline.spec, self._when)
-        perform(None, steps, StepContext(pipeline, functions_of(pipeline.spec), seed_path(0), (0,)))
+        perform(None, steps, StepContext(pipeline, functions_of(pipeline), seed_path(0), (0,)))
         return self
 
     def __add__(self, other: Any) -> Any:

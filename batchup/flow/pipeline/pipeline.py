@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from ..expr.expressions import evaluate
-from ..extras.profile import profile_table, step_totals
+from ..extras.profile import profile_table, step_durations, step_totals
 from ..items.seeds import seed_path
 from .lookup import functions_of
 from .order import warn_if_ahead
@@ -73,14 +73,14 @@ class Pipeline(Recipe):
         default, **kwargs
             As for `init_variable`, if the variable is created.
         create : bool, default False
-            Whether to create the variable if there is none.
+            Whether to create the variable if there is none. A `default` also creates it.
 
         Raises
         ------
         KeyError
             If there is no such variable.
         """
-        if create and not self.has_variable(name):
+        if (create or default is not None or kwargs) and not self.has_variable(name):
             self.init_variable(name, default, **kwargs)
         return self._started().variable(name)
 
@@ -167,9 +167,13 @@ class Pipeline(Recipe):
     ) -> Iterator[Any]:
         return iter(PipelineRun(self, plan, plan if positions is None else positions, given, kwargs))
 
-    def _prepare(self, batch_size: Any, **options: Any) -> tuple[PipelinePlan, RunOptions, dict[str, Any]]:
-        if self.spec.dataset is None:
+    def _bound_dataset(self) -> Any:
+        if self.dataset is None:
             raise ValueError("the pipeline has no dataset: bind it to one with pipeline << dataset")
+        return self.dataset
+
+    def _prepare(self, batch_size: Any, **options: Any) -> tuple[PipelinePlan, RunOptions, dict[str, Any]]:
+        dataset = self._bound_dataset()
         known = {*PLAN_OPTIONS, *RUN_OPTIONS, "reset"}
         passed = {name: value for name, value in options.items() if value is not None or name not in known}
         later = dict(self.spec.later or {})
@@ -185,10 +189,8 @@ class Pipeline(Recipe):
             self.reset(part)
         plan = {name: options.pop(name) for name in PLAN_OPTIONS if name in options}
         given = {name: options.pop(name) for name in RUN_OPTIONS if name in options}
-        check_option_names(options, (*RUN_OPTIONS, "reset"), self.spec.dataset.batch_class)
-        if given.get("profile") and self.state.profile is None:
-            self.state.profile = []
-        return PipelinePlan(len(self.spec.dataset), size, **plan), RunOptions(**given), options
+        check_option_names(options, (*RUN_OPTIONS, "reset"), dataset.batch_class)
+        return PipelinePlan(len(dataset), size, **plan), RunOptions(**given), options
 
     def next_batch(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Any:
         """The next batch, after all steps. With other options than in the last call it starts again.
@@ -230,13 +232,15 @@ class Pipeline(Recipe):
         """
         if lazy:
             return self.run_later(batch_size, shuffle=shuffle, **options)
-        if self.state.profile is not None and options.get("profile"):
-            self.state.profile = None  # start the profile of this run
         for _ in self.gen_batch(batch_size, shuffle=shuffle, **options):
             pass
         return self
 
     run_now = run
+
+    def create_batch(self, index: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make a batch of the items with these ids, as `Dataset.create_batch` does, and take it through all steps."""
+        return self.execute_for(self._bound_dataset().create_batch(index, *args, **kwargs))
 
     def execute_for(self, batch: Any) -> Any:
         """Take one batch through all steps and return it."""
@@ -246,7 +250,7 @@ class Pipeline(Recipe):
         self._started()
         batch.pipeline = self
         return perform(
-            batch, self.spec.steps, StepContext(self, functions_of(self.spec), seed_path(batch.random_seed), (1, 0))
+            batch, self.spec.steps, StepContext(self, functions_of(self), seed_path(batch.random_seed), (1, 0))
         )
 
     def reset(self, *what: Any) -> Self:
@@ -259,18 +263,34 @@ class Pipeline(Recipe):
 
     @property
     def profile_info(self) -> Any:
-        """The duration of each step for each batch of the profiled runs, a data frame."""
+        """The durations in all profiled runs in seconds, a data frame with a row for each batch and step.
+
+        Its columns: ``iter``, the number of the batch, counted on from run to run; ``outer_iter``, its number in its
+        run; ``batch_id``, Python's ``id`` of the batch; ``total_time``, the duration of the step; and ``action_time``,
+        the part in which its arguments were evaluated.
+        """
         return profile_table(self._profile())
 
-    def show_profile_info(self, per_iter: bool = False) -> Any:
+    def show_profile_info(
+        self, per_iter: bool = False, columns: Sequence[str] | None = None, sortby: Any = None
+    ) -> Any:
         """The durations of the steps in seconds, a data frame: sum, mean and maximum; or the duration for each batch.
+
+        Parameters
+        ----------
+        per_iter : bool, default False
+            Whether to show each batch.
+        columns : sequence of str, optional
+            Columns of `profile_info` to show; by default ``total_time``, and ``batch_id`` with `per_iter`.
+        sortby : optional
+            The column to sort by, such as ``("total_time", "max")``; the largest value comes first.
 
         Raises
         ------
         ValueError
             If no run was profiled.
         """
-        return profile_table(self._profile()) if per_iter else step_totals(self._profile())
+        return (step_durations if per_iter else step_totals)(self._profile(), columns, sortby)
 
     def _profile(self) -> list[dict[str, Any]]:
         if self.state.profile is None:

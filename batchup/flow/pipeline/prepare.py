@@ -10,7 +10,7 @@ from ...engine.checks import Indices
 from ...engine.rng import SeedPath
 from ..items.seeds import ItemSeed
 from .order import BatchTurns
-from .steps import PipelineStandIn, SkipBatchException, Step, StepContext, perform
+from .steps import PipelineStandIn, SkipBatchException, Step, StepContext, StepTime, perform
 
 __all__ = ["PrepareJob", "PreparedBatch"]
 
@@ -23,7 +23,7 @@ class PreparedBatch:
     done: int = 0  # steps
     batch: Any = None
     kind: Any = None  # the class of a batch from another process, if it is not the class of the dataset
-    times: tuple[tuple[str, float], ...] = ()
+    times: tuple[StepTime, ...] = ()
     skipped: bool = False
 
 
@@ -64,7 +64,7 @@ class PrepareJob:
 
     def context(self, number: int, pipeline: Any, segment: int = 0) -> StepContext:
         """The context of a batch before its first step."""
-        times: list[tuple[str, float]] | None = [] if self.profile else None
+        times: list[StepTime] | None = [] if self.profile else None
         return StepContext(pipeline, self.functions, self.root, (1 + segment, number), times)
 
     def __call__(self, number: int, positions: Indices, upto: int) -> PreparedBatch:

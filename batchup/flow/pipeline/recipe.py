@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from ..expr.expressions import Expr, evaluate
 from .lookup import check_steps, is_step_name, unknown_name_error
 from .once import CommonSteps, OncePipeline
 from .state import ModelDeclaration, PipelineState, VariableDeclaration, nested_config
@@ -39,6 +40,11 @@ class PipelineSpec:
     config: Any = dataclasses.field(default_factory=dict)
     later: Any = None  # the options of run_later
 
+    @property
+    def known_dataset(self) -> Any:
+        """The dataset; None if it is an expression, which has a value only when the pipeline runs."""
+        return None if isinstance(self.dataset, Expr) else self.dataset
+
     def __add__(self, other: PipelineSpec) -> PipelineSpec:
         if None not in (self.dataset, other.dataset) and self.dataset is not other.dataset:
             raise ValueError(
@@ -70,9 +76,10 @@ class Recipe(CommonSteps):
         new = object.__new__(type(self))
         new.spec = dataclasses.replace(self.spec, **changes)
         new._begin()
-        if new.spec.dataset is not None and ("steps" in changes or "dataset" in changes or "namespaces" in changes):
-            unchecked = new.spec.steps[len(self.spec.steps) - 1 if self.spec.dataset is new.spec.dataset else 0 :]
-            check_steps(unchecked, new.spec.namespaces, new.spec.dataset)
+        dataset = new.spec.known_dataset
+        if dataset is not None and not changes.keys().isdisjoint(("steps", "dataset", "namespaces")):
+            unchecked = new.spec.steps[len(self.spec.steps) - 1 if self.spec.dataset is dataset else 0 :]
+            check_steps(unchecked, new.spec.namespaces, dataset)
         return new
 
     def _declare(self, **changes: Any) -> Self:
@@ -88,7 +95,7 @@ class Recipe(CommonSteps):
     def __getattr__(self, name: str) -> Callable[..., Self]:
         if name.startswith("_") or "spec" not in self.__dict__:
             raise AttributeError(f"{name!r} is private: steps have public names")
-        if not is_step_name(name, self.spec.namespaces, self.spec.dataset):
+        if not is_step_name(name, self.spec.namespaces, self.spec.known_dataset):
             raise unknown_name_error(name, type(self), self.spec.namespaces)
 
         def add(*args: Any, save_to: Any = None, **kwargs: Any) -> Any:
@@ -171,8 +178,9 @@ class Recipe(CommonSteps):
 
     @property
     def dataset(self) -> Any:
-        """The dataset, or None."""
-        return self.spec.dataset
+        """The dataset, or None; an expression, such as ``dataset.CV(C("fold"))``, is evaluated."""
+        dataset = self.spec.dataset
+        return evaluate(dataset, None, self) if isinstance(dataset, Expr) else dataset
 
     @property
     def config(self) -> Any:
@@ -195,8 +203,9 @@ class Recipe(CommonSteps):
 
     def set_dataset(self, dataset: Any) -> Self:
         """Bind this pipeline itself to a dataset."""
-        check_steps(self.spec.steps, self.spec.namespaces, dataset)
-        return self._declare(dataset=dataset)
+        self._declare(dataset=dataset)
+        check_steps(self.spec.steps, self.spec.namespaces, self.spec.known_dataset)
+        return self
 
     def init_lock(self, name: str = "lock") -> Self:
         """Declare a lock, for `acquire_lock` and `release_lock`. They do not need it: a lock is made at first use."""

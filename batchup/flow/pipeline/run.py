@@ -104,20 +104,23 @@ class PipelineRun:
         self.total = plan.total
         self.plan_error: Exception | None = None  # no batch comes after it
         self.cuts = cuts
+        self.profiled_before = 0  # batches, in the profiles of earlier runs
         steps = spec.steps[: cuts[0]] if cuts else spec.steps
-        functions = functions_of(spec)
+        functions, dataset = functions_of(pipeline), pipeline.dataset
         n_iters = None if cuts else self.total
         in_process = full_target_name(options.target) == "mpc" and options.prefetch > 0
         self.job = PrepareJob(
-            spec.dataset, steps, functions, spec.config, plan.root(), n_iters, kwargs, options.profile, in_process
+            dataset, steps, functions, spec.config, plan.root(), n_iters, kwargs, options.profile, in_process
         )
-        touches = [step.touches(spec.dataset.batch_class, functions) for step in spec.steps]
+        touches = [step.touches(dataset.batch_class, functions) for step in spec.steps]
         self.order = order_plan(touches[: len(steps)], set().union(*(each.changes for each in touches[len(steps) :])))
         self.upto = self.order.in_processes if in_process else self.order.in_threads
 
     def __iter__(self) -> Iterator[Any]:
         pipeline, given = self.pipeline, 0
         pipeline.state.begin(pipeline, pipeline.spec.variables, new_run=True)
+        if self.options.profile:
+            self.profiled_before = pipeline.state.begin_profile()
         for step in pipeline.spec.steps:
             step.begin()
         self._do_once(pipeline.spec.before)
@@ -217,7 +220,7 @@ class PipelineRun:
         if context.times is not None:
             context.times.extend(prepared.times)
         batch = perform(batch, job.steps[begun:], context, begun)
-        self._record_times(number, context)
+        self._record_times(number, context, batch)
         return batch
 
     def _received(self, prepared: PreparedBatch) -> Any:
@@ -238,13 +241,14 @@ class PipelineRun:
             raise error
         warnings.warn(f"a batch is left out: {error!r}", RuntimeWarning, stacklevel=2)
 
-    def _record_times(self, number: int, context: StepContext, first: int = 0) -> None:
-        if context.times is not None:
-            rows = [
-                {"iter": number + 1, "action": f"{name} #{step}", "total_time": s}
-                for step, (name, s) in enumerate(context.times, first)
-            ]
-            self.pipeline.state.profile.extend(rows)
+    def _record_times(self, number: int, context: StepContext, batch: Any, first: int = 0) -> None:
+        if context.times is None:
+            return
+        which = {"iter": self.profiled_before + number + 1, "outer_iter": number + 1, "batch_id": id(batch)}
+        self.pipeline.state.profile.extend(
+            {"action": f"{name} #{step}", **which, "total_time": total, "action_time": evaluating}
+            for step, (name, total, evaluating) in enumerate(context.times, first)
+        )
 
     # ---- after a rebatch
 
@@ -263,7 +267,7 @@ class PipelineRun:
                 except Exception as error:
                     self._raise_or_warn(error)
                     continue
-                self._record_times(number, context, first)
+                self._record_times(number, context, batch, first)
                 yield batch
 
 

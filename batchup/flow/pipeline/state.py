@@ -119,6 +119,11 @@ class PipelineState:
                 if variable.name not in self.variables or (new_run and variable.each_run):
                     self.variables[variable.name] = variable.begin(pipeline)
 
+    def begin_profile(self) -> int:
+        """Begin to profile a run, if that has not been done; return the number of batches in earlier profiles."""
+        self.profile = self.profile or []
+        return max((row["iter"] for row in self.profile), default=0)
+
     def forget(self, what: str) -> None:
         """Forget ``'variables'`` or ``'models'``."""
         if what == "variables":

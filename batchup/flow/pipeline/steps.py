@@ -6,7 +6,7 @@ import dataclasses
 import time
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,8 +24,8 @@ from .order import ANYTHING, BatchTurns, Section, Touches, action_ahead
 
 __all__ = [
     "CallStep", "DiscardStep", "JoinStep", "LockStep", "MergeStep", "ModelStep", "NamedStep", "PipelineStandIn",
-    "RebatchStep", "RepeatStep", "SkipBatchException", "SometimesStep", "Step", "StepContext", "StopPipeline",
-    "UpdateStep", "perform", "unknown_step_error",
+    "RebatchStep", "RepeatStep", "SkipBatchException", "SometimesStep", "Step", "StepContext", "StepTime",
+    "StopPipeline", "UpdateStep", "perform", "unknown_step_error",
 ]  # fmt: skip
 
 
@@ -53,6 +53,9 @@ class PipelineStandIn:
         )
 
 
+StepTime: TypeAlias = tuple[str, float, float]  # name, duration, and the part in which arguments were evaluated
+
+
 @dataclasses.dataclass
 class StepContext:
     """What the steps need to know about the run, while a batch goes through them."""
@@ -61,7 +64,8 @@ class StepContext:
     functions: Mapping[str, Callable[..., Any]]  # steps that are not actions of the batch
     root: SeedPath  # the seed of the run
     address: tuple[int, ...]  # of the batch or the step, below the root
-    times: list[tuple[str, float]] | None = None  # the duration of each step, if the run is profiled
+    times: list[StepTime] | None = None  # if the run is profiled
+    evaluating: float = 0.0  # seconds, in this step
     turns: BatchTurns | None = None  # of the sections, if several batches are in flight
     section: Section | None = None  # which the batch is in
     joined: tuple[Any, ...] = ()  # batches for the next action
@@ -84,7 +88,10 @@ class StepContext:
 
     def value(self, obj: Any, batch: Any) -> Any:
         """The value of `obj` for a batch."""
-        return evaluate(obj, batch, self.pipeline)
+        begun = time.perf_counter()
+        value = evaluate(obj, batch, self.pipeline)
+        self.evaluating += time.perf_counter() - begun
+        return value
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,7 +127,9 @@ class Step:
         args, kwargs = self.args, dict(self.kwargs)
         if self.is_lazy:
             kept = {name: kwargs.pop(name) for name in no_eval if name in kwargs}
+            begun = time.perf_counter()
             args, kwargs = evaluate_arguments(args, kwargs, batch, context.pipeline)
+            context.evaluating += time.perf_counter() - begun
             kwargs.update(kept)
         if context.joined:
             args, context.joined = (*context.joined, *args), ()
@@ -361,7 +370,8 @@ def perform(batch: Any, steps: Sequence[Step], context: StepContext, first: int 
                 raise
             raise shown from error
         if context.times is not None:
-            context.times.append((step.name, time.perf_counter() - begun))
+            context.times.append((step.name, time.perf_counter() - begun, context.evaluating))
+            context.evaluating = 0.0
         if context.section is not None:
             context.end(number)
     context.address = outer
