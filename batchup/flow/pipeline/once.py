@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -12,6 +13,10 @@ from .lookup import find_function, functions_of
 from .steps import CallStep, ModelStep, NamedStep, Step, StepContext, UpdateStep, perform
 
 __all__ = ["CommonSteps", "OncePipeline"]
+
+# What a pipeline declares, and does not do for each batch.
+DECLARATIONS = ("init_variable", "init_variables", "init_lock", "init_model", "import_model", "load_model")
+DECLARATIONS += ("add_namespace",)
 
 
 class CommonSteps:
@@ -28,6 +33,10 @@ class CommonSteps:
     def print(self, *args: Any, **kwargs: Any) -> Self:
         """Print values."""
         return self._then(CallStep("print", (print, *args), kwargs))
+
+    def save_model(self, name: Any, *args: Any, **kwargs: Any) -> Self:
+        """Save a model to a file: for each batch, or once, with ``pipeline.after.save_model(name, path)``."""
+        return self._then(ModelStep("save_model", (name, *args), kwargs))
 
     def update(self, expr: Any, value: Any = None) -> Self:
         """Write a value to a variable or another place; in a run, also to a component of the batch.
@@ -52,8 +61,9 @@ class CommonSteps:
 class OncePipeline(CommonSteps):
     """`Pipeline.before` or `Pipeline.after`: what is called here is a step of the pipeline that runs once.
 
-    Steps are functions, models and variables; there is no batch. Each call returns this object, so that calls can be
-    chained; `main` is the pipeline.
+    Steps are functions, models and variables; there is no batch. Declarations, such as `init_variable`, `init_model` and
+    `load_model`, are those of the pipeline. Each call returns this object, so that calls can be chained; `main` is the
+    pipeline.
 
     Examples
     --------
@@ -78,6 +88,8 @@ class OncePipeline(CommonSteps):
     def __getattr__(self, name: str) -> Callable[..., OncePipeline]:
         if name.startswith("_") or "main" not in self.__dict__:
             raise AttributeError(name)
+        if name in DECLARATIONS:
+            return self._declaration(name)
         spec = self.main.spec
         if find_function(name, spec.namespaces, spec.known_dataset) is None:
             raise AttributeError(
@@ -89,46 +101,13 @@ class OncePipeline(CommonSteps):
 
         return add
 
-    def save_model(self, name: Any, *args: Any, **kwargs: Any) -> Self:
-        """Save a model to a file."""
-        return self._then(ModelStep("save_model", (name, *args), kwargs))
+    def _declaration(self, name: str) -> Callable[..., OncePipeline]:
+        @functools.wraps(getattr(self.main, name))
+        def declare(*args: Any, **kwargs: Any) -> OncePipeline:
+            getattr(self.main, name)(*args, **kwargs)
+            return self
 
-    def load_model(
-        self, name: str, model_class: Any = None, mode: str = "dynamic", *args: Any, path: Any = None, **kwargs: Any
-    ) -> Self:
-        """Load a model from a file; see `Pipeline.load_model`."""
-        self.main.load_model(name, model_class, mode, *args, path=path, **kwargs)
-        return self
-
-    def init_variable(self, name: str, default: Any = None, **kwargs: Any) -> Self:
-        """Declare a variable of the pipeline."""
-        self.main.init_variable(name, default, **kwargs)
-        return self
-
-    def init_variables(self, *variables: Any) -> Self:
-        """Declare variables of the pipeline."""
-        self.main.init_variables(*variables)
-        return self
-
-    def init_lock(self, name: str = "lock") -> Self:
-        """Declare a lock of the pipeline."""
-        self.main.init_lock(name)
-        return self
-
-    def init_model(self, name: str, model_class: Any = None, *args: Any, **kwargs: Any) -> Self:
-        """Declare a model of the pipeline."""
-        self.main.init_model(name, model_class, *args, **kwargs)
-        return self
-
-    def import_model(self, name: str, source: Any) -> Self:
-        """Use a model of another pipeline."""
-        self.main.import_model(name, source)
-        return self
-
-    def add_namespace(self, *namespaces: Any) -> Self:
-        """Use the functions of these modules, objects or dicts as steps."""
-        self.main.add_namespace(*namespaces)
-        return self
+        return declare
 
     def run(self) -> Self:
         """Do the steps now."""

@@ -323,10 +323,6 @@ class Recipe(CommonSteps):
         """Predict with a model for each batch, and write what `predict` returns to `save_to`."""
         return self._then(ModelStep("predict_model", (name, *args), kwargs, save_to))
 
-    def save_model(self, name: Any, *args: Any, **kwargs: Any) -> Self:
-        """Save a model to a file for each batch; or once, with ``pipeline.after.save_model(name, path)``."""
-        return self._then(ModelStep("save_model", (name, *args), kwargs))
-
     def save_model_once(self, name: Any, *args: Any, **kwargs: Any) -> Self:
         """Save a model to a file after the last batch."""
         self.after.save_model(name, *args, **kwargs)
