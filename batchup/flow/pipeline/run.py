@@ -8,33 +8,35 @@ that the loop has, and no other. The results do not depend on the workers or on 
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import itertools
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ...engine.checks import Indices, whole
 from ...engine.pools import Pool, cores
+from ...engine.rng import SeedPath
 from ...engine.stream import WorkStream
 from ...errors import noted
 from ..expr.expressions import evaluate
 from ..items.parallel import full_target_name, make_pool
+from ..items.seeds import ItemSeed
 from .lookup import functions_of, step_names
 from .order import BatchTurns, order_plan
 from .plan import PipelinePlan
-from .prepare import PreparedBatch, PrepareJob
 from .steps import (
+    PipelineStandIn,
     RebatchStep,
     SkipBatchException,
     Step,
     StepContext,
+    StepTime,
     StopPipeline,
     perform,
 )
 
-__all__ = ["EmptyBatchSequence", "PipelineRun", "RunOptions"]
+__all__ = ["EmptyBatchSequence", "PipelineRun", "PrepareJob", "PreparedBatch", "RunOptions"]
 
 
 KINDS_OF_BARS = ("n", "t", "a", "notebook", "tqdm", "auto", "text", "telegram")
@@ -205,10 +207,9 @@ class PipelineRun:
 
     def _prefetch_job(self) -> PrepareJob:
         """The job with the prefetched steps only: what later steps hold, such as a model, may not pickle."""
-        job = copy.copy(self.job)
-        job.steps = job.steps[: self.upto]
-        job.functions = {name: job.functions[name] for name in step_names(job.steps) if name in job.functions}
-        return job
+        steps, functions = self.job.steps[: self.upto], self.job.functions
+        named = {name: functions[name] for name in step_names(steps) if name in functions}
+        return dataclasses.replace(self.job, steps=steps, functions=named)
 
     def _finish(self, prepared: PreparedBatch, positions: Indices) -> Any:
         """The batch after all steps of the first segment: do those that were not prefetched."""
@@ -294,3 +295,67 @@ def _rebatched(batches: Iterator[Any], rebatch: Step, run: PipelineRun) -> Itera
                 yield cut()
         if waiting:
             yield cut()
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedBatch:
+    """A batch after its first steps; or no batch, if it is skipped."""
+
+    number: int
+    done: int = 0  # steps
+    batch: Any = None
+    kind: Any = None  # the class of a batch from another process, if it is not the class of the dataset
+    times: tuple[StepTime, ...] = ()
+    skipped: bool = False
+
+
+@dataclasses.dataclass(eq=False)
+class PrepareJob:
+    """Makes a batch and takes it through its first steps. The result depends on its number and its items alone."""
+
+    dataset: Any
+    steps: tuple[Step, ...]
+    functions: Mapping[str, Callable[..., Any]]
+    config: Any
+    root: SeedPath
+    n_iters: int | None
+    kwargs: dict[str, Any]
+    profile: bool = False
+    in_process: bool = False  # whether it runs in another process
+    here: tuple[Any, BatchTurns, bool] | None = None  # for threads: pipeline, turns, and whether errors are left out
+
+    def batch(self, number: int, positions: Indices, pipeline: Any) -> Any:
+        """The batch, before its first step."""
+        batch = self.dataset.create_batch(positions, pos=True, pipeline=pipeline, **self.kwargs)
+        batch.iteration, batch.n_iters = number + 1, self.n_iters
+        batch._item_seed = ItemSeed(self.root, (1, number))
+        return batch
+
+    def context(self, number: int, pipeline: Any, segment: int = 0) -> StepContext:
+        """The context of a batch before its first step."""
+        times: list[StepTime] | None = [] if self.profile else None
+        return StepContext(pipeline, self.functions, self.root, (1 + segment, number), times)
+
+    def __call__(self, number: int, positions: Indices, upto: int) -> PreparedBatch:
+        pipeline, turns, ignore_exceptions = self.here or (PipelineStandIn(self.dataset, self.config), None, False)
+        context = self.context(number, pipeline)
+        context.turns = turns
+        try:
+            batch = perform(self.batch(number, positions, pipeline), self.steps[:upto], context)
+        except SkipBatchException:
+            return PreparedBatch(number, skipped=True)
+        except BaseException as error:
+            if turns is not None and not (ignore_exceptions and isinstance(error, Exception)):
+                turns.end(number)  # as the run ends here, too
+            raise
+        finally:
+            if turns is not None:
+                turns.leave(number)
+        times = tuple(context.times or ())
+        if not self.in_process:
+            return PreparedBatch(number, upto, batch, None, times)
+        kind = None if type(batch) is self.dataset.batch_class else type(batch)
+        state = batch.__getstate__()
+        if batch.dataset is not self.dataset:  # it has a dataset of its own
+            state["dataset"] = batch.dataset
+        return PreparedBatch(number, upto, state, kind, times)
