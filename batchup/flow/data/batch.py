@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...engine.global_rng import drawn_seed
 from ...engine.rng import SeedPath
-from ..extras import file_formats, formats  # noqa: F401 - file_formats registers its formats
+from ..extras.formats import find_format
 from ..items.actions import action
 from ..items.actions import apply_parallel as for_each_item
 from ..items.apply import apply_to_items, store_results
@@ -112,7 +112,7 @@ class Batch(BatchData):
                 raise ValueError("src should be the container to take items from, not None")
             self.take_from(src, names)
         else:
-            formats.find_format(fmt).load(self, src, names, *rest, **kwargs)
+            find_format(fmt).load(self, src, names, *rest, **kwargs)
         return self
 
     @action
@@ -139,7 +139,7 @@ class Batch(BatchData):
         (dst, fmt), rest = positional(args, dst, fmt)
         names = (components,) if isinstance(components, str) else components or self.components or (None,)
         if fmt is not None:
-            formats.find_format(fmt).dump(self, dst, names, *rest, **kwargs)
+            find_format(fmt).dump(self, dst, names, *rest, **kwargs)
             return self
         if rest or kwargs:
             raise TypeError(f"dump() to a container takes no {', '.join([*map(repr, rest), *kwargs])}; pass fmt=")

@@ -19,9 +19,10 @@ from .expressions import (
     evaluate,
     evaluate_in,
     expressions_in,
+    mode_letter,
     restore_expression,
+    written_value,
 )
-from .modes import mode_letter, written_value
 
 __all__ = [
     "PP", "B", "C", "D", "F", "I", "L", "M", "P", "R", "V", "W", "function_key", "things_read", "things_written",

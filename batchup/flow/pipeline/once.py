@@ -15,8 +15,9 @@ from .steps import CallStep, ModelStep, NamedStep, Step, StepContext, UpdateStep
 __all__ = ["CommonSteps", "OncePipeline"]
 
 # What a pipeline declares, and does not do for each batch.
-DECLARATIONS = ("init_variable", "init_variables", "init_lock", "init_model", "import_model", "load_model")
-DECLARATIONS += ("add_namespace",)
+DECLARATIONS = (
+    "add_namespace", "import_model", "init_lock", "init_model", "init_variable", "init_variables", "load_model",
+)  # fmt: skip
 
 
 class CommonSteps:
@@ -61,7 +62,7 @@ class CommonSteps:
 class OncePipeline(CommonSteps):
     """`Pipeline.before` or `Pipeline.after`: what is called here is a step of the pipeline that runs once.
 
-    Steps are functions, models and variables; there is no batch. Declarations, such as `init_variable`, `init_model` and
+    Steps are functions, models and variables; there is no batch. Declarations, such as `init_variable` and
     `load_model`, are those of the pipeline. Each call returns this object, so that calls can be chained; `main` is the
     pipeline.
 

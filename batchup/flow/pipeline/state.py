@@ -8,8 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ..expr.expressions import evaluate
-from ..expr.modes import written_value
+from ..expr.expressions import evaluate, written_value
 from ..extras.models import as_model, build_model
 
 __all__ = ["ModelDeclaration", "PipelineState", "VariableDeclaration", "nested_config"]

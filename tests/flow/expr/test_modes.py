@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchup.flow.expr.modes import mode_letter, written_value
+from batchup.flow.expr.expressions import mode_letter, written_value
 
 
 @pytest.mark.parametrize(
