@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from ...engine.checks import Indices
 from ...engine.shuffle import Shuffle, as_rng
@@ -29,8 +30,18 @@ class Baseset:
     batch_class: Any = object  # whose constructor gets further keyword arguments
     _next: NextBatch
 
-    def __len__(self) -> int:
+    @property
+    def indices(self) -> npt.NDArray[Any]:
+        """The ids of the items, in order."""
         raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def size(self) -> int:
+        """The number of items."""
+        return len(self)
 
     def create_batch(self, index: Any, pos: bool = False, **kwargs: Any) -> Any:
         """Make a batch of the items with these ids; or, with ``pos=True``, at these positions."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from ...engine.checks import Indices, whole
 from ...engine.shuffle import Shuffle
@@ -75,17 +76,8 @@ class Dataset(Baseset):
             setattr(self, name, value)
 
     @property
-    def indices(self) -> Any:
-        """The ids of the items."""
+    def indices(self) -> npt.NDArray[Any]:
         return self.index.indices
-
-    @property
-    def size(self) -> int:
-        """The number of items."""
-        return len(self.index)
-
-    def __len__(self) -> int:
-        return len(self.index)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} items, batches of {self.batch_class.__name__}>"

@@ -70,21 +70,9 @@ class DatasetIndex(Baseset):
 
     @property
     def indices(self) -> npt.NDArray[Any]:
-        """The ids, in order."""
         return self._indices
 
-    @property
-    def index(self) -> npt.NDArray[Any]:
-        """Another name of `indices`."""
-        return self._indices
-
-    @property
-    def size(self) -> int:
-        """The number of ids."""
-        return len(self._indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)
+    index = indices
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._indices)

@@ -86,6 +86,9 @@ class Expr:
     def __getattr__(self, name: Any) -> Expr:
         if name.startswith("_"):  # otherwise copy, pickle and doctest would never stop asking
             raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+        return self._attribute(name)
+
+    def _attribute(self, name: Any) -> Expr:
         return Expr(getattr, self, name)
 
     def __getitem__(self, key: Any) -> Expr:
@@ -176,14 +179,21 @@ def evaluate(obj: Any, batch: Any = None, pipeline: Any = None) -> Any:
     >>> evaluate({"size": B.size, "ids": [B.indices[0]]}, Batch([5, 6]))
     {'size': 2, 'ids': [np.int64(5)]}
     """
-    return evaluate_in(obj, EvalContext(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline))
+    return evaluate_in(obj, _context(batch, pipeline))
+
+
+eval_expr = evaluate  # the name of BatchFlow
+
+
+def _context(batch: Any, pipeline: Any) -> EvalContext:
+    return EvalContext(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline)
 
 
 def evaluate_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], batch: Any = None, pipeline: Any = None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a call, each evaluated."""
-    context = EvalContext(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline)
+    context = _context(batch, pipeline)
     return _with_values(args, context), _with_values(kwargs, context)
 
 
@@ -287,17 +297,12 @@ def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> N
     elif isinstance(where, np.ndarray):
         where[...] = value
     elif isinstance(where, Expr):
-        context = EvalContext(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline)
+        context = _context(batch, pipeline)
         if where._fn not in WRITERS:
             raise TypeError(f"save_to should name a component, a variable, an attribute or an item, not {where!r}")
         WRITERS[where._fn](context, [evaluate_in(each, context) for each in where._operands], where._mode, value)
     else:
         raise TypeError(f"save_to should be an expression such as V('name') or B.name, not {where!r}")
-
-
-def eval_expr(expr: Any, batch: Any = None, pipeline: Any = None) -> Any:
-    """The value of an expression, or of the expressions in a list, tuple or dict: `evaluate` with BatchFlow's name."""
-    return evaluate(expr, batch, pipeline)
 
 
 def save_data_to(data: Any, dst: Any, batch: Any = None, pipeline: Any = None) -> None:

@@ -34,9 +34,7 @@ class _Namespace(Root):
 
     __slots__ = ()
 
-    def __getattr__(self, name: Any) -> Expr:
-        if name.startswith("_"):
-            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+    def _attribute(self, name: Any) -> Expr:
         return self(name)
 
     def __call__(self, name: Any = None, mode: Any = "w", **options: Any) -> Expr:
@@ -48,9 +46,7 @@ class _ConfigValue(Root):
 
     __slots__ = ()
 
-    def __getattr__(self, name: Any) -> Expr:
-        if name.startswith("_"):
-            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+    def _attribute(self, name: Any) -> Expr:
         path, options = self._operands
         return restore_expression(_ConfigValue, self._fn, (f"{path}/{name}", options), self._mode)
 
@@ -158,9 +154,7 @@ class L(Expr):
     def __init__(self, of: Any) -> None:
         super().__init__(list, B(of) if isinstance(of, str) else of)
 
-    def __getattr__(self, name: Any) -> Expr:
-        if name.startswith("_"):
-            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+    def _attribute(self, name: Any) -> Expr:
         return restore_expression(L, _each_attribute, (self, name), "w")
 
     def __getitem__(self, key: Any) -> Expr:

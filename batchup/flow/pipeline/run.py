@@ -164,22 +164,32 @@ class PipelineRun:
         with contextlib.ExitStack() as stack:
             in_flight: dict[int, Indices] = {}  # the positions of these batches, by number
             source = self._prepared(stack, in_flight)
-            while True:
-                try:
-                    prepared = next(source, None)
-                    if prepared is None:
-                        return
-                    positions = in_flight.pop(prepared.number)
-                    batch = None if prepared.skipped else self._finish(prepared, positions)
-                except SkipBatchException:
-                    continue
-                except StopPipeline:
-                    return
-                except Exception as error:
-                    self._raise_or_warn(error)
-                    continue
-                if batch is not None:
-                    yield batch
+
+            def finished() -> Any:
+                prepared = next(source, None)
+                if prepared is None:
+                    raise StopPipeline
+                positions = in_flight.pop(prepared.number)
+                return None if prepared.skipped else self._finish(prepared, positions)
+
+            yield from self._until_stopped(finished)
+
+    def _until_stopped(self, finished: Callable[[], Any]) -> Iterator[Any]:
+        """The batches that `finished` gives, without those that are left out, until it raises `StopPipeline`."""
+        while True:
+            try:
+                batch = finished()
+            except SkipBatchException:
+                continue
+            except StopPipeline:
+                return
+            except Exception as error:
+                if not self.options.ignore_exceptions or error is self.plan_error:
+                    raise
+                warnings.warn(f"a batch is left out: {error!r}", RuntimeWarning, stacklevel=2)
+                continue
+            if batch is not None:
+                yield batch
 
     def _prepared(self, stack: contextlib.ExitStack, in_flight: dict[int, Indices]) -> Iterator[PreparedBatch]:
         """The batches after the prefetched steps; an error is raised in the place of its batch."""
@@ -237,11 +247,6 @@ class PipelineRun:
             batch.pipeline = self.pipeline
         return batch
 
-    def _raise_or_warn(self, error: Exception) -> None:
-        if not self.options.ignore_exceptions or error is self.plan_error:
-            raise error
-        warnings.warn(f"a batch is left out: {error!r}", RuntimeWarning, stacklevel=2)
-
     def _record_times(self, number: int, context: StepContext, batch: Any, first: int = 0) -> None:
         if context.times is None:
             return
@@ -254,22 +259,21 @@ class PipelineRun:
     # ---- after a rebatch
 
     def _later_segment(self, batches: Iterator[Any], first: int, end: int) -> Iterator[Any]:
-        steps = self.pipeline.spec.steps[first:end]
+        steps, numbers = self.pipeline.spec.steps[first:end], itertools.count()
+
+        def finished() -> Any:
+            batch = next(batches, None)
+            if batch is None:
+                raise StopPipeline
+            number = next(numbers)
+            batch.iteration, batch.n_iters, batch.pipeline = number + 1, None, self.pipeline
+            context = self.job.context(number, self.pipeline, first)
+            batch = perform(batch, steps, context, first)
+            self._record_times(number, context, batch, first)
+            return batch
+
         with contextlib.closing(batches):  # type: ignore[type-var]
-            for number, batch in enumerate(batches):
-                batch.iteration, batch.n_iters, batch.pipeline = number + 1, None, self.pipeline
-                context = self.job.context(number, self.pipeline, first)
-                try:
-                    batch = perform(batch, steps, context, first)
-                except SkipBatchException:
-                    continue
-                except StopPipeline:
-                    return
-                except Exception as error:
-                    self._raise_or_warn(error)
-                    continue
-                self._record_times(number, context, batch, first)
-                yield batch
+            yield from self._until_stopped(finished)
 
 
 def _note_batch(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
@@ -287,7 +291,7 @@ def _rebatched(batches: Iterator[Any], rebatch: Step, run: PipelineRun) -> Itera
         waiting[:] = [] if rest is None else [rest]
         return made
 
-    with contextlib.closing(batches):  # type: ignore[type-var]
+    try:
         for batch in batches:
             waiting.append(batch)
             size = whole("batch_size", evaluate(rebatch.args[0], batch, run.pipeline))
@@ -295,6 +299,11 @@ def _rebatched(batches: Iterator[Any], rebatch: Step, run: PipelineRun) -> Itera
                 yield cut()
         if waiting:
             yield cut()
+    except Exception as error:
+        run.plan_error = error
+        raise
+    finally:
+        batches.close()  # type: ignore[attr-defined]
 
 
 @dataclasses.dataclass(frozen=True)
