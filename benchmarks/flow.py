@@ -19,7 +19,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -176,7 +176,7 @@ def increment(item: float) -> float:
     return item + 1.0
 
 
-def runs_of_items() -> dict[str, Callable[[], float]]:
+def runs_of_items(times: int = 100) -> dict[str, Callable[[], float]]:
     """Seconds for a cheap function of each item, in a list comprehension and in a batch."""
 
     class Items(batchup.flow.Batch):
@@ -190,7 +190,7 @@ def runs_of_items() -> dict[str, Callable[[], float]]:
     def applied() -> object:
         return batch.apply_parallel(increment, src="x", dst="y", target="for")
 
-    return {"list": lambda: seconds(comprehension, 100), "apply": lambda: seconds(applied, 100)}
+    return {"list": lambda: seconds(comprehension, times), "apply": lambda: seconds(applied, times)}
 
 
 def compare_items(rounds: int) -> None:
@@ -254,27 +254,31 @@ def compare_prefetch(rounds: int) -> None:
 seen: list[int] = []
 
 
-def runs_of_pipelines() -> dict[str, Callable[[], float]]:
-    """Seconds for each batch of pipelines."""
-    from batchup.flow import B, V
-
-    pipeline = pipeline_of(batchup.flow)
-    small = batchup.flow.Dataset(2000, Waiting, preloaded=(np.arange(2000),)).p.init_variable("n", 0)
-    writing = small.update(V("n"), V("n") + B.x.sum()).call(increment, B.size, save_to=B.more)
-    return {
-        "five actions, 256 rows": lambda: per_item(lambda: piped(pipeline, 256)),
-        "five actions, 4096 rows": lambda: per_item(lambda: piped(pipeline, 4096)),
-        "V, B and a call, 10 rows": lambda: per_item(lambda: writing.gen_batch(10, n_epochs=1)),
-        "the same, prefetch=4": lambda: per_item(lambda: writing.gen_batch(10, n_epochs=1, prefetch=4)),
-        "next_batch, 10 rows": lambda: seconds(lambda: writing.next_batch(10), 200),
-    }
+def gaps(batches: Iterable[object]) -> Iterator[float]:
+    """Seconds between one batch and the next."""
+    last = None
+    for _ in batches:
+        now = time.perf_counter()
+        if last is not None:
+            yield now - last
+        last = now
 
 
 def measure() -> dict[str, float]:
-    """Seconds of each case in this process, the best of a few times; the others have met something else as well."""
-    runs = {**runs_of_pipelines(), "apply_parallel, 256 items": runs_of_items()["apply"]}
-    runs.update({f"prefetch behind {name}": run for name, run in runs_behind().items()})
-    return {name: min(times) for name, times in in_turn(runs, 3).items()}
+    """Seconds of each case in this process: of many short pieces the shortest, as the others had to wait as well."""
+    from batchup.flow import B, V
+
+    pipeline, apply = pipeline_of(batchup.flow), runs_of_items(1)["apply"]
+    small = batchup.flow.Dataset(2000, Waiting, preloaded=(np.arange(2000),)).p.init_variable("n", 0)
+    writing = small.update(V("n"), V("n") + B.x.sum()).call(increment, B.size, save_to=B.more)
+    found = {f"five actions, {n} rows": min(gaps(piped(pipeline, n))) for n in (256, 4096)}
+    found["V, B and a call, 10 rows"] = min(gaps(writing.gen_batch(10, n_epochs=5)))
+    ahead = [per_item(lambda: writing.gen_batch(10, n_epochs=1, prefetch=4)) for _ in range(10)]
+    found["the same, prefetch=4"] = min(ahead)
+    found["next_batch, 10 rows"] = min(seconds(lambda: writing.next_batch(10), 1) for _ in range(500))
+    found[f"apply_parallel, {N_ITEMS} items"] = min(apply() for _ in range(500))
+    behind = in_turn(runs_behind(), 3)
+    return found | {f"prefetch behind {name}": min(times) for name, times in behind.items()}
 
 
 def measured_in(checkout: Path) -> dict[str, float]:

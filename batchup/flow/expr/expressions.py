@@ -7,16 +7,20 @@ place that it names, such as a component or a variable.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = [
-    "WRITERS", "EvalContext", "Expr", "ItemValues", "NamedExpression", "Raw", "Root", "assign", "call_function",
-    "eval_expr", "evaluate", "evaluate_arguments", "evaluate_in", "expressions_in", "has_expression", "mode_letter",
-    "restore_expression", "save_data_to", "value_for_item", "written_value",
+    "WRITERS", "EvalContext", "Expr", "ItemValues", "NamedExpression", "Raw", "Root", "Target", "assign",
+    "call_function", "eval_expr", "evaluate", "evaluate_arguments", "evaluate_in", "expressions_in", "has_expression",
+    "mode_letter", "restore_expression", "save_data_to", "value_for_item", "written_value",
 ]  # fmt: skip
+
+
+Name: TypeAlias = str  # for the methods of `Expr`, which has a method `str`
 
 
 class EvalContext(NamedTuple):
@@ -67,7 +71,7 @@ class Expr:
         """The value, for this batch and this pipeline."""
         return evaluate(self, batch, pipeline)
 
-    def set(self, value: Any, mode: str | None = None, batch: Any = None, pipeline: Any = None) -> None:
+    def set(self, value: object, mode: Name | None = None, batch: Any = None, pipeline: Any = None) -> None:
         """Write a value to the component, the variable, the attribute or the item that the expression names.
 
         `value` may be an expression. By default the mode is that of the expression.
@@ -79,16 +83,16 @@ class Expr:
         """The value as a string."""
         return Expr(str, self)
 
-    def format(self, template: Any) -> Expr:
+    def format(self, template: Name | Expr) -> Expr:
         """The value formatted by a template, such as ``"batch {:03d}"``."""
         return Expr(_formatted, self, template)
 
-    def __getattr__(self, name: Any) -> Expr:
+    def __getattr__(self, name: Name) -> Expr:
         if name.startswith("_"):  # otherwise copy, pickle and doctest would never stop asking
             raise AttributeError(f"{name!r} is private: expressions have public attributes only")
         return self._attribute(name)
 
-    def _attribute(self, name: Any) -> Expr:
+    def _attribute(self, name: Name) -> Expr:
         return Expr(getattr, self, name)
 
     def __getitem__(self, key: Any) -> Expr:
@@ -147,6 +151,9 @@ def _formatted(value: Any, template: str) -> str:
 
 
 NamedExpression = Expr  # the name of BatchFlow
+
+# Where a value can be written: the place that an expression names, an array to fill, or several places.
+Target: TypeAlias = "Expr | npt.NDArray[Any] | Sequence[Target] | Mapping[Any, Target]"
 
 
 class Root(Expr):
@@ -246,7 +253,7 @@ def _rebuilt(obj: Any, value: Callable[[Any], Any]) -> Any:
     return type(obj)(map(value, obj))
 
 
-def has_expression(obj: Any) -> bool:
+def has_expression(obj: object) -> bool:
     """Whether `obj` is an expression or has one inside, in lists, tuples, dicts or slices.
 
     >>> from batchup.flow import B
@@ -262,7 +269,7 @@ def has_expression(obj: Any) -> bool:
     return isinstance(obj, (list, tuple)) and not isinstance(obj, ItemValues) and any(map(has_expression, obj))
 
 
-def expressions_in(obj: Any) -> Iterator[Expr]:
+def expressions_in(obj: object) -> Iterator[Expr]:
     """All expressions inside `obj`, and the expressions inside of them."""
     if isinstance(obj, Expr):
         yield obj
@@ -275,7 +282,7 @@ def expressions_in(obj: Any) -> Iterator[Expr]:
         yield from expressions_in(each)
 
 
-def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> None:
+def assign(where: Target, value: Any, batch: Any = None, pipeline: Any = None) -> None:
     """Write a value to the place that an expression names, or values to several.
 
     A list or a dict of expressions gets the items of `value`. An array is filled with it.
@@ -305,7 +312,7 @@ def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> N
         raise TypeError(f"save_to should be an expression such as V('name') or B.name, not {where!r}")
 
 
-def save_data_to(data: Any, dst: Any, batch: Any = None, pipeline: Any = None) -> None:
+def save_data_to(data: object, dst: Target, batch: Any = None, pipeline: Any = None) -> None:
     """Write data to the place that an expression names, or to several: `assign` with BatchFlow's name.
 
     >>> from batchup.flow import B, Batch

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from ..data.baseset import Baseset
+from ..expr.expressions import Expr, Target
 from ..expr.named import V
 from ..items.seeds import seed_path
 from .lookup import find_function, functions_of
@@ -27,19 +29,19 @@ class CommonSteps:
         """Add a step."""
         raise NotImplementedError
 
-    def call(self, fn: Callable[..., Any], *args: Any, save_to: Any = None, **kwargs: Any) -> Self:
+    def call(self, fn: Callable[..., Any], *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
         """Call a function, and write the result to `save_to`."""
         return self._then(CallStep("call", (fn, *args), kwargs, save_to))
 
-    def print(self, *args: Any, **kwargs: Any) -> Self:
+    def print(self, *args: object, **kwargs: Any) -> Self:
         """Print values."""
         return self._then(CallStep("print", (print, *args), kwargs))
 
-    def save_model(self, name: Any, *args: Any, **kwargs: Any) -> Self:
+    def save_model(self, name: str | Expr, *args: Any, **kwargs: Any) -> Self:
         """Save a model to a file: for each batch, or once, with ``pipeline.after.save_model(name, path)``."""
         return self._then(ModelStep("save_model", (name, *args), kwargs))
 
-    def update(self, expr: Any, value: Any = None) -> Self:
+    def update(self, expr: Target, value: object = None) -> Self:
         """Write a value to a variable or another place; in a run, also to a component of the batch.
 
         Parameters
@@ -50,11 +52,11 @@ class CommonSteps:
         """
         return self._then(UpdateStep("update", (value,), save_to=expr))
 
-    def save_to(self, dst: Any, value: Any = None) -> Self:
+    def save_to(self, dst: Target, value: object = None) -> Self:
         """Another name of `update`."""
         return self.update(dst, value)
 
-    def update_variable(self, name: Any, value: Any = None, mode: str = "w") -> Self:
+    def update_variable(self, name: str | Expr, value: object = None, mode: str = "w") -> Self:
         """Write a value to a variable: ``update(V(name, mode), value)``."""
         return self.update(V(name, mode), value)
 
@@ -83,7 +85,8 @@ class OncePipeline(CommonSteps):
 
     def _then(self, step: Step) -> Self:
         spec = self.main.spec
-        self.main.spec = dataclasses.replace(spec, **{self._when: (*getattr(spec, self._when), step)})
+        changed: dict[str, Any] = {self._when: (*getattr(spec, self._when), step)}
+        self.main.spec = dataclasses.replace(spec, **changed)
         return self
 
     def __getattr__(self, name: str) -> Callable[..., OncePipeline]:
@@ -97,7 +100,7 @@ class OncePipeline(CommonSteps):
                 f"there is no function {name!r}; before and after a run there is no batch with actions"
             )
 
-        def add(*args: Any, save_to: Any = None, **kwargs: Any) -> OncePipeline:
+        def add(*args: Any, save_to: Target | None = None, **kwargs: Any) -> OncePipeline:
             return self._then(NamedStep(name, args, kwargs, save_to))
 
         return add
@@ -118,10 +121,10 @@ class OncePipeline(CommonSteps):
         perform(None, steps, StepContext(pipeline, functions_of(pipeline), seed_path(0), (0,)))
         return self
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: CommonSteps) -> Any:
         return self.main + other
 
-    def __lshift__(self, other: Any) -> Any:
+    def __lshift__(self, other: Baseset | Mapping[str, Any] | Expr) -> Any:
         return self.main << other
 
     def __repr__(self) -> str:

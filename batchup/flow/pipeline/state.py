@@ -152,7 +152,7 @@ class PipelineState:
                 f"there is no variable {name!r}; there are {have}: declare it with init_variable()"
             ) from None
 
-    def write(self, name: str, value: Any, mode: str = "w") -> None:
+    def write(self, name: str, value: object, mode: str = "w") -> None:
         """Set, append to, extend or update a variable, while holding its lock."""
         with self.lock(f"variable {name}"):
             self.variables[name] = written_value(self.variables.get(name), mode, value)

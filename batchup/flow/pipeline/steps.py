@@ -16,7 +16,7 @@ from ...engine.stream import presentable
 from ...errors import noted
 from ..data.batch import Batch
 from ..data.ids import id_list
-from ..expr.expressions import Expr, assign, evaluate, evaluate_arguments, has_expression
+from ..expr.expressions import Expr, Target, assign, evaluate, evaluate_arguments, has_expression
 from ..expr.named import function_key, things_read, things_written
 from ..items.actions import action_info
 from ..items.seeds import ItemSeed
@@ -86,7 +86,7 @@ class StepContext:
         self.turns.done(section, self.address[1])
         self.section = None
 
-    def value(self, obj: Any, batch: Any) -> Any:
+    def value(self, obj: object, batch: Any) -> Any:
         """The value of `obj` for a batch."""
         begun = time.perf_counter()
         value = evaluate(obj, batch, self.pipeline)
@@ -101,7 +101,7 @@ class Step:
     name: str
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
-    save_to: Any = None
+    save_to: Target | None = None
     is_lazy: bool = dataclasses.field(init=False, default=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class Step:
         """Do the step and return the batch to go on with."""
         raise NotImplementedError
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         """What the step shares with other batches."""
         reads, changes = things_read((self.args, self.kwargs))
         written = things_written(self.save_to)
@@ -135,7 +135,7 @@ class Step:
             args, context.joined = (*context.joined, *args), ()
         return args, kwargs
 
-    def save(self, value: Any, batch: Any, context: StepContext) -> None:
+    def save(self, value: object, batch: Any, context: StepContext) -> None:
         """Write a result to `save_to`."""
         if self.save_to is not None:
             assign(self.save_to, value, batch, context.pipeline)
@@ -177,7 +177,7 @@ class NamedStep(Step):
             result.follow(batch)
         return result
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         touches = super().touches(batch_class, functions)
         info = action_info(getattr(batch_class, self.name, None))
         if info is not None and info.in_order:
@@ -192,7 +192,7 @@ class NamedStep(Step):
         return touches
 
 
-def _changed_by(fn: Any, save_to: Any) -> set[Any]:
+def _changed_by(fn: object, save_to: Target | None) -> set[Any]:
     """What a call of a function may change: without a result it is called for its effects; an object may remember."""
     remembers = not isinstance(fn, (type, types.FunctionType, np.ufunc, Expr))
     remembers = remembers and not isinstance(getattr(fn, "__self__", None), (types.ModuleType, type))
@@ -207,7 +207,7 @@ class CallStep(Step):
         self.save(fn(*args, **kwargs), batch, context)
         return batch
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         touches = super().touches(batch_class, functions)
         touches.changes |= _changed_by(self.args[0], self.save_to)
         return dataclasses.replace(touches, in_body=True)
@@ -230,7 +230,7 @@ class ModelStep(Step):
         self.save(method(*args, **kwargs), batch, context)
         return batch
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         touches = super().touches(batch_class, functions)
         return Touches(touches.reads, touches.changes | {"models"})
 
@@ -251,7 +251,7 @@ class RepeatStep(Step):
         for step in self.steps:
             step.begin()
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         every = [
             super().touches(batch_class, functions),
             *(step.touches(batch_class, functions) for step in self.steps),
@@ -282,7 +282,7 @@ class JoinStep(Step):
         context.joined = (*context.joined, *done)
         return batch
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         return Touches(changes={("object", id(each)) for each in self.args})
 
 
@@ -310,7 +310,7 @@ class MergeStep(Step):
         for each in self.args:
             each.reset("iter")
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         return Touches(changes={("object", id(each)) for each in self.args})
 
 
@@ -332,7 +332,7 @@ class LockStep(Step):
         getattr(context.pipeline.lock(name), self.name.removesuffix("_lock"))(**kwargs)
         return batch
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         return Touches(changes={("lock", self.args[0])})
 
 
@@ -385,7 +385,7 @@ def _batch_text(batch: Any) -> str:
     return f", with batch {batch.iteration} (items {some}{', …' if batch.size > 8 else ''})"
 
 
-def unknown_step_error(name: str, batch_class: Any) -> Exception:
+def unknown_step_error(name: str, batch_class: type) -> Exception:
     """The error for a step that is neither an action nor a function."""
     if batch_class is type(None):
         return AttributeError(f"there is no function {name!r}; before and after a run there is no batch with actions")
