@@ -123,3 +123,14 @@ def test_buckets_save_padding():
 
     assert max(numbers(sampler)[0], numbers(stream)[0]) < numbers(plain)[0] / 3
     assert shapes.endswith("as the sampler says: True")
+
+
+@pytest.mark.timeout(240)
+def test_batches_from_a_cluster_give_the_same_weights():
+    """Two worker processes of a Dask cluster make the batches of the loop's own thread."""
+    pytest.importorskip("distributed")
+    lines = printed("dask_cluster.py", "--epochs", "1").splitlines()
+
+    assert "batches were made by 2 workers of the cluster" in lines
+    assert "the weights of both runs are equal, bit for bit: True" in lines
+    assert accuracy_of(lines) > 0.8
