@@ -248,6 +248,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
         return self._loop(wanted, None, n, self._filling if self._plan.has_equal_ranks else wanted.one_more)
 
     def __len__(self) -> int:
+        """The number of batches in an epoch; for a rank, of its own."""
         n = self._plan.length(self._epoch_at_hand())
         if n is None or n == np.inf:
             why = "has no end" if n == np.inf else "ends when the source says so"
@@ -364,10 +365,11 @@ class Loader(Fixed, Settable, Conversions, Reports):
         self._workers.close()
 
     def __repr__(self) -> str:
-        at = f"epoch={self.epoch}, step={self.step}"
+        order = f"seed={self._seed}" if self._plan.shuffled else "in order"
+        at = f"{order}, epoch={self.epoch}, step={self.step}, {self._workers}"
         if self._plan.shard:
             at += f", shard={self._plan.shard}" + (f" from {self._shard_is_of}" if self._shard_is_of else "")
-        return f"<Loader over {type(self.source).__name__}: batch_size={self.batch_size}, {at}>"
+        return f"<Loader over {self.source!r}: batch_size={self.batch_size}, {at}>"
 
     def __reduce__(self) -> Never:
         raise TypeError(

@@ -62,6 +62,11 @@ class LoaderWorkers:
         self._source, self._shard, self._skips, self._timeout = source, shard or (0, 1), skips, timeout
         self._shared: Any = None  # the token of the job that is shared with the workers
 
+    def __str__(self) -> str:
+        if self.auto is not None and self.auto.choice is None:
+            return 'pool="auto"'
+        return "no pool" if self.pool is None else repr(self.pool).strip("<>")
+
     @property
     def draws(self) -> bool:
         """Whether fetches may draw from global generators that the workers have of their own."""
