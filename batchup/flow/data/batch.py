@@ -278,11 +278,11 @@ class Batch(BatchData):
         **kwargs: object,
     ) -> Self:
         """Store the results in `dst`, else in `src`, in all components, or in those that `dst_default` names."""
-        raise_if_failed(self, results)
         src = src_default if src is None else src
         if dst is None:
             dst = src if dst_default == "src" else self.components if dst_default == "components" else dst_default
         if dst is None and self.components:
+            raise_if_failed(self, results)
             raise TypeError(
                 "dst or src should name the components for the results, such as "
                 f"{self.components[0]!r}: pass one to inbatch_parallel or to the action"
