@@ -13,7 +13,7 @@ from ...engine.rng import SeedPath
 __all__ = ["ItemSeed", "current_item_seed", "make_rng", "seed_in_use", "seed_path"]
 
 
-def seed_path(seed: Any) -> SeedPath:
+def seed_path(seed: int | np.random.SeedSequence | None) -> SeedPath:
     """The seed path that starts at a seed: an int, a SeedSequence, or None for a new seed of the operating system.
 
     >>> seed_path(np.random.SeedSequence(7, spawn_key=(2,)))
@@ -25,7 +25,7 @@ def seed_path(seed: Any) -> SeedPath:
     return SeedPath(sequence.entropy, tuple(sequence.spawn_key))
 
 
-def make_rng(seed: Any = None) -> np.random.Generator:
+def make_rng(seed: int | np.random.SeedSequence | np.random.Generator | None = None) -> np.random.Generator:
     """A generator: `seed` itself if it is one, else a new one with this seed.
 
     >>> make_rng(7).integers(10) == make_rng(7).integers(10)
