@@ -1,5 +1,6 @@
 """The programs in examples that promise something run to their end, and show it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -12,10 +13,11 @@ pytest.importorskip("sklearn")
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def printed(program, *arguments):
+def printed(program, *arguments, launcher=()):
     """What the program prints; its end is that of the test, if it does not come by itself."""
-    command = [sys.executable, "-W", "error", EXAMPLES / program, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    command = [sys.executable, *(launcher or ["-W", "error"]), EXAMPLES / program, *arguments]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"} if launcher else None
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=env)
     assert (0, "") == (done.returncode, done.stderr)
     return done.stdout
 
@@ -65,6 +67,29 @@ def test_training_in_pytorch_with_few_labels():
 
     assert any("60/60" in line for line in lines)
     assert accuracy_of(lines) > 0.7
+
+
+@pytest.mark.timeout(240)
+def test_training_in_pytorch_on_two_ranks():
+    """Each rank has half of the batches, and says that torchrun told it so; one of them shows the bar."""
+    for library in ("torch", "tqdm"):
+        pytest.importorskip(library)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    said = printed("ddp.py", "--epochs", "3", launcher=launcher)
+    lines = said.splitlines()
+
+    assert {"(0, 2)", "(1, 2)"} == set(re.findall(r"shard=(\(\d, 2\)) from torch", said))
+    assert any("24/24" in line for line in lines)
+    assert accuracy_of(lines) > 0.8
+
+
+@pytest.mark.timeout(240)
+def test_a_run_of_lightning_goes_on_within_an_epoch():
+    """It ends with the same weights as one without a break."""
+    for library in ("torch", "lightning"):
+        pytest.importorskip(library)
+
+    assert "the weights of both runs are equal, bit for bit: True" in printed("lightning_resume.py")
 
 
 @pytest.mark.timeout(240)
@@ -123,3 +148,14 @@ def test_buckets_save_padding():
 
     assert max(numbers(sampler)[0], numbers(stream)[0]) < numbers(plain)[0] / 3
     assert shapes.endswith("as the sampler says: True")
+
+
+@pytest.mark.timeout(240)
+def test_batches_from_a_cluster_give_the_same_weights():
+    """Two worker processes of a Dask cluster make the batches of the loop's own thread."""
+    pytest.importorskip("distributed")
+    lines = printed("dask_cluster.py", "--epochs", "1").splitlines()
+
+    assert "batches were made by 2 workers of the cluster" in lines
+    assert "the weights of both runs are equal, bit for bit: True" in lines
+    assert accuracy_of(lines) > 0.8

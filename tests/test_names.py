@@ -235,7 +235,7 @@ def test_entries_of_a_page_are_seen():
 
 def test_every_public_module_is_known():
     """A package or module of the front that has an ``__all__`` is in PUBLIC."""
-    inside = {"batchup.engine", "batchup.storage", "batchup.interop"}
+    inside = {"batchup.engine", "batchup.storage", "batchup.interop", "batchup.version"}
     front = [name for name in SOURCES if name.count(".") == 1 and name not in inside]
 
     assert [] == [name for name in front if name not in PUBLIC]

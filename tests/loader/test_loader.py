@@ -97,11 +97,21 @@ def test_no_steps_are_none():
 
 
 def test_a_loader_shows_where_it_is():
-    """With its source and batch size."""
-    loader = Loader(arrays(), 3)
-    next(iter(loader))
+    """With its source, batch size, seed, pool and shard."""
+    source = arrays()
+    in_order, shuffled = Loader(source, 3), Loader(source, 3, shuffle=7, pool=2, shard=(1, 2))
+    next(iter(in_order))
+    shuffled.close()
 
-    assert "<Loader over ArrayDataSource: batch_size=3, epoch=0, step=1>" == repr(loader)
+    assert f"<Loader over {source!r}: batch_size=3, in order, epoch=0, step=1, no pool>" == repr(in_order)
+    said = "batch_size=3, seed=7, epoch=0, step=0, WorkerThreadPool of 2 threads, shard=(1, 2)"
+    assert f"<Loader over {source!r}: {said}>" == repr(shuffled)
+
+
+def test_a_loader_that_is_to_choose_its_pool_says_so():
+    """Until it has chosen."""
+    with Loader(arrays(), 3, pool="auto") as loader:
+        assert ', pool="auto">' in repr(loader)
 
 
 def test_steps_over_no_samples_are_refused():

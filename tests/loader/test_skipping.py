@@ -509,6 +509,20 @@ def test_a_function_that_always_fails_is_not_skipped_in_silence():
         list(loader)
 
 
+def test_an_epoch_without_batches_between_two_failed_ones():
+    """Samples were delivered in both of its neighbours, so the run goes on."""
+
+    def order(seed, epoch):
+        loader = Loader([np.arange(2)], 1, shuffle=seed)
+        return [int(loader.batch(epoch, step)[0][0]) for step in range(2)]
+
+    seed = next(seed for seed in range(100) if ([0, 1], [1, 0]) == (order(seed, 0), order(seed, 2)))
+    loader = skipping(Files(2, [1]), lambda epoch: 3 if epoch == 1 else 1, shuffle=seed, last="drop")
+
+    assert 2 == len(quiet(loader.steps(2)))
+    assert (2, 2) == (loader.epoch, loader.step)
+
+
 def test_samples_left_out_count_on_after_an_interruption():
     """`resume` goes on with the epoch and keeps what is known of bad samples."""
     loader = Loader(ArrayDataSource([np.arange(12)]).map(failing_at_three), 4, on_error="skip", max_skipped=1)

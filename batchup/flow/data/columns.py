@@ -157,6 +157,8 @@ def stack_items(items: Sequence[Any]) -> Any:
     array([array([0, 1]), array([0, 1, 2])], dtype=object)
     """
     kinds = set(map(type, items))
+    if len(kinds) == 1 and issubclass(next(iter(kinds)), (np.number, np.bool_)):
+        return np.array(items)
     if kinds and all(issubclass(kind, (np.ndarray, *VALUES)) for kind in kinds):
         if kinds == {np.ndarray} and len({(item.dtype, item.shape) for item in items}) == 1:
             return _stacked(items, items[0])
