@@ -13,7 +13,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import gc
-import importlib
+import importlib.util
 import json
 import os
 import random
@@ -21,21 +21,46 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+import batchup
 
 LAUNCHERS: dict[tuple[Any, ...], Launcher] = {}
 
 
 class Forked:
-    """A program that runs, with the part of `subprocess.Popen` that tests use."""
+    """A program that runs, with the part of `subprocess.Popen` that tests use.
 
-    def __init__(self, report: socket.socket, stdout: IO[str] | None) -> None:
+    Parameters
+    ----------
+    report : socket
+        Says its pid, and later how it ended.
+    stdout, stderr : text files
+        What can be read from it.
+    """
+
+    def __init__(self, report: socket.socket, stdout: IO[str], stderr: IO[str] | None = None) -> None:
         self._report = report
-        self.stdout = stdout
+        self.stdout, self.stderr = stdout, stderr
         self.returncode: int | None = None
         self.pid = int(self._report.recv(64))
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """What it has said when it has ended, if that goes to files; it is killed after so many seconds."""
+        try:
+            self.wait(timeout)
+        finally:
+            self.kill()
+            self.wait()
+        said = []
+        for stream in (self.stdout, self.stderr):
+            with stream:
+                stream.seek(0)
+                said.append(stream.read())
+        return said[0], said[1]
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, when it has ended."""
@@ -55,8 +80,9 @@ class Forked:
         return self.returncode
 
     def kill(self) -> None:
+        """End it and all of its session."""
         if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
 
 
 class Launcher:
@@ -105,25 +131,56 @@ class Launcher:
         self._process.wait()
 
 
-def launched(
+def launcher_of(modules: Sequence[str], options: Sequence[str], before: Mapping[str, str]) -> Launcher:
+    """The one that has imported `modules`, with these options, and with `before` in its environment."""
+    key = (*modules, None, *options, None, *sorted(before.items()))
+    if key not in LAUNCHERS:
+        LAUNCHERS[key] = Launcher(modules, options, {**environment(), **before})
+    return LAUNCHERS[key]
+
+
+def begun(
     modules: Sequence[str],
-    program: Path,
-    arguments: Sequence[str] = (),
+    code: str,
+    arguments: Sequence[object] = (),
     *,
     folder: Path,
-    stderr: int,
-    environment: Mapping[str, str],
     options: Sequence[str] = (),
     before: Mapping[str, str] | None = None,
+    **more: str,
 ) -> Forked:
-    """Start a program as a fork of a process that has imported `modules`, with `before` in its environment."""
-    key = (*modules, None, *options, None, *sorted((before or {}).items()))
-    if key not in LAUNCHERS:
-        LAUNCHERS[key] = Launcher(modules, options, {**environment, **(before or {})})
-    reading, writing = os.pipe()
-    report = LAUNCHERS[key].start(program, arguments, folder, environment, writing, stderr)
-    os.close(writing)
-    return Forked(report, open(reading, encoding="utf-8"))
+    """Begin a program, by its code; what it says goes to files in the folder.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        What is imported beforehand.
+    arguments : sequence
+        `sys.argv` without the program.
+    before : dict, optional
+        Variables of the environment that have to be there when the modules are imported.
+    **more
+        Those of this program.
+    """
+    path, out, err = (tempfile.mkstemp(dir=folder, suffix=suffix) for suffix in (".py", ".out", ".err"))
+    with open(path[0], "w") as file:
+        file.write(code)
+    launcher = launcher_of(modules, options, before or {})
+    around = {**environment(), **(before or {}), **more}
+    report = launcher.start(Path(path[1]), list(map(str, arguments)), folder, around, out[0], err[0])
+    return Forked(report, os.fdopen(out[0], encoding="utf-8"), os.fdopen(err[0], encoding="utf-8"))
+
+
+def installed(*modules: str) -> list[str]:
+    """Those of them whose library is there."""
+    return [module for module in modules if importlib.util.find_spec(module.partition(".")[0])]
+
+
+def environment() -> dict[str, str]:
+    """That of a program: this package is found, and warnings are as it says itself."""
+    left_out = ("PYTHONWARNINGS", "PYTHONDEVMODE", "COVERAGE_PROCESS_START")
+    inherited = {name: value for name, value in os.environ.items() if name not in left_out}
+    return inherited | {"PYTHONPATH": str(Path(batchup.__file__).parents[1])}
 
 
 def close_all() -> None:

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from launcher import Forked, launched
-
-import batchup
+from launcher import Forked, environment, launcher_of
 
 LIMIT = 60.0  # seconds that a program may take
 MODULES = ["faulthandler", "resource", "threading", "psutil", "batchup.engine.process.pool"]  # of most programs
@@ -141,15 +139,12 @@ class Fork(Program):
     """One that begins with its imports done (see `launcher`)."""
 
     def _started(self, command: Sequence[str], folder: Path, **kwargs: object) -> subprocess.Popen[str] | Forked:
-        path, stderr = Path(command[-1]), kwargs["stderr"].fileno()
-        return launched(MODULES, path, folder=folder, stderr=stderr, environment=environment(), options=["-W", "error"])
-
-
-def environment() -> dict[str, str]:
-    """That of a program: this package is found, and warnings are as it says itself."""
-    left_out = ("PYTHONWARNINGS", "PYTHONDEVMODE", "COVERAGE_PROCESS_START")
-    inherited = {name: value for name, value in os.environ.items() if name not in left_out}
-    return inherited | {"PYTHONPATH": str(Path(batchup.__file__).parents[1])}
+        reading, writing = os.pipe()
+        launcher = launcher_of(MODULES, ["-W", "error"], {})
+        stderr = kwargs["stderr"].fileno()
+        report = launcher.start(Path(command[-1]), [], folder, environment(), writing, stderr)
+        os.close(writing)
+        return Forked(report, open(reading, encoding="utf-8"))
 
 
 def running(session: int) -> list[int]:
