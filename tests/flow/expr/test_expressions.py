@@ -334,3 +334,12 @@ def test_a_batch_that_has_itself_is_copied(batch):
 
     assert twin.me is twin
     assert twin is not batch
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["B", "B('x')", "V('n')[0]", "C('model/lr')", "R('normal')", "P(R('uniform'))", "L(B('x'))", "B('x')[0].real"],
+)
+def test_an_expression_is_shown_as_it_is_written(text):
+    """Errors name the expression as users write it."""
+    assert text == repr(eval(text))
