@@ -14,7 +14,7 @@ from ..expr.expressions import Expr
 from ..extras.formats import find_format
 from ..items.actions import action
 from ..items.actions import apply_parallel as for_each_item
-from ..items.apply import apply_to_items, store_results
+from ..items.apply import apply_to_items, raise_if_failed, store_results
 from ..items.seeds import ItemSeed, current_item_seed, seed_path
 from .baseset import Baseset, IndexLike
 from .batch_data import BatchData
@@ -278,6 +278,7 @@ class Batch(BatchData):
         **kwargs: object,
     ) -> Self:
         """Store the results in `dst`, else in `src`, in all components, or in those that `dst_default` names."""
+        raise_if_failed(self, results)
         src = src_default if src is None else src
         if dst is None:
             dst = src if dst_default == "src" else self.components if dst_default == "components" else dst_default

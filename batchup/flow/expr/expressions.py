@@ -310,6 +310,9 @@ def assign(where: Target, value: Any, batch: Any = None, pipeline: Any = None) -
         where[...] = value
     elif isinstance(where, Expr):
         context = _context(batch, pipeline)
+        if where._fn is list:  # L(B.x) is the place B.x
+            assign(where._operands[0], value, batch, pipeline)
+            return
         if where._fn not in WRITERS:
             raise TypeError(f"save_to should name a component, a variable, an attribute or an item, not {where!r}")
         WRITERS[where._fn](context, [evaluate_in(each, context) for each in where._operands], where._mode, value)

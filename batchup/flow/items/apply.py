@@ -215,8 +215,8 @@ def store_results(batch: Any, results: Sequence[Any], dst: Any) -> Any:
         batch.set_column(dst, stack_items(results))
         return batch
     for result in results:
-        if not isinstance(result, (tuple, list)) or len(result) != len(dst):
-            what = f"{len(result)}" if isinstance(result, (tuple, list)) else f"a {type(result).__name__}"
+        if not isinstance(result, (tuple, list, np.ndarray)) or len(result) != len(dst):
+            what = f"{len(result)}" if isinstance(result, (tuple, list, np.ndarray)) else f"a {type(result).__name__}"
             raise ValueError(f"the function should return {len(dst)} values, for {', '.join(dst)}, not {what}")
     for name, column in zip(dst, zip(*results, strict=True), strict=True):
         batch.set_column(name, stack_items(column))

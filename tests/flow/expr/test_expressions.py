@@ -215,6 +215,8 @@ def test_expressions_have_no_value_yet(misuse):
         (V("v")[0], 7, V("v")[0]),
         ([B.new, V("w")], (7, 8), B.new),
         ({"a": B.new}, {"a": 7}, B.new),
+        (L("x"), [7, 8, 9], B.x[0]),
+        (L(B.new), 7, B.new),
     ],
 )
 def test_where_values_can_be_put(batch, where, value, read):
@@ -226,7 +228,7 @@ def test_where_values_can_be_put(batch, where, value, read):
 
 @pytest.mark.parametrize(
     ("where", "error"),
-    [(each, TypeError) for each in (B.x + 1, 5, I("c"), R("normal"), F(len), M("m"), W(B.x), P(B.x), L("x"), B())]
+    [(each, TypeError) for each in (B.x + 1, 5, I("c"), R("normal"), F(len), M("m"), W(B.x), P(B.x), L([1, 2]), B())]
     + [([B.a], ValueError)],
 )
 def test_where_no_value_can_be_put(batch, where, error):
