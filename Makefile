@@ -7,7 +7,8 @@
 # make docs      the documentation, into docs/_build/html
 # make figures   the pictures of the documentation anew; the same data gives the same files
 # make bench     the benchmarks, as tables
-# make dist      sdist and wheel, checked and tried in empty environments with the oldest and the newest libraries
+# make dist      sdist and wheel, checked and tried in empty environments: with the oldest and the newest libraries, and
+#                with each extra
 # make clean     remove what the others made
 #
 # PYTHON=python3.12 chooses the interpreter; TEST_ARGS="-k guide -x" goes to pytest. PYTHON=python3.12 VENV=.venv-3.12
@@ -71,6 +72,7 @@ dist: $(VENV)/has-dev
 	$(PY) -m check_manifest
 	.ci/try_wheel "$(PYTHON)" dist/*.whl 'numpy==1.26.*' joblib==1.5.2 six==1.16.0
 	.ci/try_wheel "$(PYTHON)" dist/*.whl
+	.ci/try_extras "$(PYTHON)" dist/*.whl
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info docs/_build docs/reference/generated
