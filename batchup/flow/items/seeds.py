@@ -10,7 +10,7 @@ import numpy as np
 from ...engine.checks import INTEGERS
 from ...engine.rng import SeedPath
 
-__all__ = ["ItemSeed", "current_item_seed", "make_rng", "seed_in_use", "seed_path"]
+__all__ = ["ItemSeed", "make_rng", "seed_in_use", "seed_path"]
 
 
 def seed_path(seed: int | np.random.SeedSequence | None) -> SeedPath:
@@ -73,9 +73,5 @@ class ItemSeed:
         return self.root.child(*self.keys, self.calls - 1)
 
 
-seed_in_use: ContextVar[ItemSeed | None] = ContextVar("item", default=None)  # of the item in work, in this context
-
-
-def current_item_seed() -> ItemSeed | None:
-    """The random numbers of the item that this code works on; None outside of any item."""
-    return seed_in_use.get()
+# The random numbers of the item that this code works on; None outside of any item.
+seed_in_use: ContextVar[ItemSeed | None] = ContextVar("item", default=None)
