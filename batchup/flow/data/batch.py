@@ -17,9 +17,8 @@ from ..items.actions import apply_parallel as for_each_item
 from ..items.apply import apply_to_items, raise_if_failed, store_results
 from ..items.seeds import ItemSeed, seed_in_use, seed_path
 from .baseset import Baseset, IndexLike
-from .batch_data import BatchData
+from .batch_data import BatchData, merge_batches, merge_columns
 from .columns import Components, ItemsById, put_items, split_by_component
-from .merging import merge_batches, merge_columns
 
 __all__ = ["Batch", "positional"]
 
