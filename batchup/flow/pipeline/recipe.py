@@ -329,15 +329,13 @@ class Recipe(CommonSteps):
             self.state.model(name, self.spec.models, None, self)
         return self
 
+    load_model_once = load_model  # it reads the file once
+
     def load_model_now(
         self, name: str, model_class: ModelClass = None, mode: str = "static", *args: Any, **kwargs: Any
     ) -> Self:
         """Read a model from a file now; see `load_model`."""
         return self.load_model(name, model_class, "static", *args, **kwargs)
-
-    def load_model_once(self, name: str, model_class: ModelClass = None, *args: Any, **kwargs: Any) -> Self:
-        """Another name of `load_model`, which reads the file once."""
-        return self.load_model(name, model_class, *args, **kwargs)
 
     def train_model(self, name: str | Expr, *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
         """Train a model with each batch, and write what `train` returns to `save_to`."""
