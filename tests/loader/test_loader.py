@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchup import (
@@ -76,7 +76,6 @@ def test_a_loader_says_where_it_is():
 
 
 @given(st.data(), batch_sizes(20), st.integers(0, 99), st.integers(1, 12), st.integers(1, 12))
-@settings(deadline=None, max_examples=50)
 def test_steps_go_across_epochs(data, batch_size, seed, some, more):
     """`steps` gives the batches of one epoch after the other, and goes on where it stopped."""
     ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
@@ -122,7 +121,6 @@ def test_steps_over_no_samples_are_refused():
 
 
 @given(st.data(), batch_sizes(20), st.none() | st.integers(0, 99), st.sampled_from(["keep", "drop", "pad", "wrap"]))
-@settings(deadline=None, max_examples=50)
 def test_any_batch_can_be_had_at_once(data, batch_size, seed, last):
     """`batch(epoch, step)` is what a loop gives there, noise and all; the loader stays where it is."""
     ds = data.draw(sources(weighted=seed is not None, random=True, batch_size=batch_size))

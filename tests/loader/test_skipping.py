@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batchup import ArrayDataSource, ChoiceDataSource, CompositeDataSource, Loader
@@ -78,7 +78,6 @@ def notes_of(loader):
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.sets(st.integers(0, 39)), st.none() | st.integers(0, 9))
-@settings(deadline=None, max_examples=100)
 def test_the_samples_that_fail_are_left_out_and_no_others(n, batch_size, bad, seed):
     """Each is in `skipped`, with its epoch, step and error; the others keep their batches and their order."""
     whole = Loader(Files(n), batch_size, shuffle=seed)

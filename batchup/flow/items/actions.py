@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
 from ...engine.checks import no_keywords
-from .apply import APPLY_OPTIONS, apply_to_items
-from .inbatch import run_inbatch
+from .apply import APPLY_OPTIONS, apply_to_items, run_inbatch
 from .parallel import full_target_name
 
 __all__ = ["Action", "action", "action_info", "apply_parallel", "inbatch_parallel"]
