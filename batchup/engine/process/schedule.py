@@ -57,6 +57,7 @@ class Schedule:
             worker = answer.worker = workers[loads.index(min(loads))]
             worker.answers[answer.number] = answer
             function = answer.shared_function()
+            worker.send_constants(answer.constants())
             worker.send_task(answer.frame, function is not None and function.seconds < QUICK)
         else:
             self.fail(answer, WorkerDiedError("there is no worker process left, and none can be started"))

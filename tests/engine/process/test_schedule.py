@@ -23,6 +23,9 @@ class FakeWorker:
     def __init__(self):
         self.answers, self.sent, self.quick = {}, [], []
 
+    def send_constants(self, constants):
+        self.constants = list(constants)
+
     def send_task(self, frame, quick):
         self.sent.append(frame)
         self.quick.append(quick)
@@ -40,7 +43,7 @@ def schedule_of(n):
 
 
 def answer_of(number, *references):
-    return Answer(None, number, b"task %d" % number, references or (len,))
+    return Answer(None, number, b"task %d" % number, (*(references or (len,)), []))
 
 
 def test_a_task_goes_to_the_worker_that_has_the_fewest():
