@@ -50,7 +50,7 @@ SLOW_FILES = [
     "testing/test_contracts.py",
     "testing/test_determinism.py",
 ]
-SLOW_CASES = re.compile(r"[Pp]rocess|torch|noise|\bmpc\b|Loky")
+SLOW_CASES = re.compile(r"[Pp]rocess|torch|noise|\bmpc\b|Loky|Dask|TestRay|TestMPI")
 
 
 def in_slow_file(path: Path) -> bool:
