@@ -77,9 +77,9 @@ def slow_files() -> list[str]:
 
 
 def ends(process: psutil.Process) -> bool:
-    """Whether it should end with its pool: the resource trackers of Python and loky end with the program."""
+    """Whether it should end with its pool: resource trackers of Python and loky, and MPI, end with the program."""
     try:
-        return "resource_tracker" not in " ".join(process.cmdline())
+        return not any(name in " ".join(process.cmdline()) for name in ("resource_tracker", "mpiexec", "hydra_pmi"))
     except psutil.Error:
         return False
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -57,7 +59,7 @@ class Sender:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._queue: queue.SimpleQueue[Sequence[Piece] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[Piece] | threading.Lock | None] = queue.SimpleQueue()
         self.thread = threading.Thread(target=_write, args=(fd, self._queue), name="batchup-sender", daemon=True)
         self.thread.start()
 
@@ -65,13 +67,23 @@ class Sender:
         """Have these written after what waits; None closes the pipe."""
         self._queue.put(pieces)
 
+    def settle(self, seconds: float) -> None:
+        """Wait until all that was put is written, but not for long."""
+        written = threading.Lock()  # not an Event: Ctrl-C in the midst of one may leave it locked
+        written.acquire()
+        self._queue.put(written)
+        written.acquire(timeout=seconds)
 
-def _write(fd: int, pieces: queue.SimpleQueue[Sequence[Piece] | None]) -> None:
+
+def _write(fd: int, pieces: queue.SimpleQueue[Any]) -> None:
     with contextlib.suppress(OSError):  # nobody reads any more, and whoever reads the other pipe sees that
         try:
             while (some := pieces.get()) is not None:
-                for piece in some:
-                    write_whole(fd, piece)
+                if isinstance(some, list):
+                    for piece in some:
+                        write_whole(fd, piece)
+                else:
+                    some.release()
                 del some
         finally:
             os.close(fd)
@@ -83,6 +95,8 @@ class Receiver:
     Parameters
     ----------
     fd : int
+    settles : bool
+        Whether `settle` is to be called.
     heard : callable
         Called with each message, when it is among `messages`, and with None at the end.
 
@@ -94,12 +108,14 @@ class Receiver:
         Whether no more will come.
     """
 
-    def __init__(self, fd: int, heard: Callable[[tuple[Any, ...] | None], object]) -> None:
+    def __init__(self, fd: int, heard: Callable[[tuple[Any, ...] | None], object], settles: bool = False) -> None:
         self.fd = fd
         self.messages: deque[tuple[Any, ...]] = deque()
         self.ended = False
         self._heard = heard
         self._ahead = bytearray()  # bytes that were read, of the next messages
+        self._settles = settles and os.name == "posix"  # elsewhere the system does not say whether something has come
+        self._reading = threading.Lock()  # held while bytes were read that are not among the messages yet
         self.thread = threading.Thread(target=self._read, name="batchup-receiver", daemon=True)
         self.thread.start()
 
@@ -107,18 +123,34 @@ class Receiver:
         """The messages that have come since."""
         return [self.messages.popleft() for _ in range(len(self.messages))]
 
+    def settle(self) -> None:
+        """Wait until all that has come is among the messages, where the system says what has come."""
+        if self._settles:
+            with contextlib.suppress(OSError):  # it has just been closed
+                while not self.ended and select.select([self.fd], [], [], 0)[0]:
+                    time.sleep(0.0001)  # the thread is about to read it
+            with self._reading:
+                pass
+
     def _read(self) -> None:
         with contextlib.suppress(OSError, EOFError):
             try:
                 while True:
-                    message = self._message()
-                    self.messages.append(message)
-                    self._heard(message)
-                    del message  # nothing of it is held while the thread waits for the next one
+                    if self._settles:
+                        select.select([self.fd], [], [])
+                    with self._reading:
+                        self._take_in()
+                        while self._ahead:
+                            self._take_in()
             finally:
+                self.ended = True
                 os.close(self.fd)
-        self.ended = True
         self._heard(None)
+
+    def _take_in(self) -> None:
+        message = self._message()
+        self.messages.append(message)
+        self._heard(message)
 
     def _message(self) -> tuple[Any, ...]:
         buffers = []

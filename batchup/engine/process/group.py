@@ -197,6 +197,10 @@ class WorkerGroup(abc.ABC):
     def drop(self, worker: WorkerProcess, numbers: list[int]) -> None:
         """Have a worker drop tasks. It may still run the one that it is about to begin, or more if its pipe is full."""
 
+    @abc.abstractmethod
+    def settle(self, workers: Iterable[WorkerProcess]) -> None:
+        """Have these workers begin nothing of what they were told to drop, from now on."""
+
     def end(self, grace: float) -> None:
         """End all processes, and free what they shared."""
         workers = list(self.workers)

@@ -177,6 +177,9 @@ class MappedGroup(WorkerGroup):
         if worker in self.workers:  # or the mark is that of its successor
             self._marks[worker.index, 1] += 1  # it looks for the message before it begins another task
 
+    def settle(self, workers: Iterable[WorkerProcess]) -> None:
+        """Nothing: they look at their marks."""
+
     def _release(self, workers: list[WorkerProcess]) -> None:
         self._close_lifeline()
         self.marks.close()

@@ -25,6 +25,7 @@ __all__ = ["PortableGroup", "PortableProcess"]
 
 PROGRAM = "batchup.engine.process.portable_worker.portable_main"
 LINGER = 1.0  # seconds after the end of a worker in which its pipe may end, if no process that it has forked holds it
+SETTLE = 0.05  # seconds to wait until a worker has been sent what to drop; one that reads nothing never is
 JOIN = 1.0  # seconds for the threads of workers that have ended
 
 
@@ -177,6 +178,11 @@ class PortableGroup(WorkerGroup):
 
     def drop(self, worker: WorkerProcess, numbers: list[int]) -> None:
         worker.send_now((DROP, numbers))
+
+    def settle(self, workers: Iterable[WorkerProcess]) -> None:
+        for worker in workers:
+            assert isinstance(worker, PortableProcess)
+            worker.sender.settle(SETTLE)
 
     def _release(self, workers: list[WorkerProcess]) -> None:
         until = time.monotonic() + JOIN

@@ -34,7 +34,7 @@ class PortableLink:
         self._waiting = bytearray()
         self._is_told_to_end = False
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._receiver = Receiver(tasks, self._heard)
+        self._receiver = Receiver(tasks, self._heard, settles=True)
 
     def _heard(self, message: tuple[Any, ...] | None) -> None:
         if message is None and not self._is_told_to_end:  # the parent is gone
@@ -44,6 +44,7 @@ class PortableLink:
         self._news.put(None)
 
     def has_news(self, now: float) -> bool:
+        self._receiver.settle()  # what was cancelled before now is not begun
         return bool(self._receiver.messages)
 
     def read(self, wait: bool) -> list[tuple[Any, ...]]:

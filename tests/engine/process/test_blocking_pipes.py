@@ -99,3 +99,32 @@ def test_a_pipe_that_nobody_reads_is_an_error():
     with pytest.raises(OSError):  # noqa: PT011  (it has another number on Windows)
         write_whole(fd, b"x")
     os.close(fd)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nobody knows what is in a pipe")
+def test_what_was_written_is_there_after_both_sides_have_settled():
+    """Though threads write and read it."""
+    out, fd = os.pipe()
+    sender, receiver = Sender(fd), Receiver(out, lambda message: None, settles=True)
+    for n in range(200):
+        sender.put(pieces_of((n, b"x" * 1000 * (n % 100))))
+        sender.settle(30)
+        receiver.settle()
+        assert [n] == [message[0] for message in receiver.take()]
+    sender.put(None)
+    receiver.thread.join(30)
+    receiver.settle()
+
+    assert receiver.ended
+
+
+def test_a_sender_that_cannot_write_does_not_settle():
+    """It is not waited for, for long."""
+    out, fd = os.pipe()
+    sender = Sender(fd)
+    sender.put([bytes(1 << 22)])
+    sender.settle(0.01)
+
+    assert sender.thread.is_alive()
+    os.close(out)
+    sender.thread.join(30)

@@ -38,7 +38,12 @@ def schedule_of(n):
     """A schedule over `n` such workers, and what is dropped."""
     dropped = []
     workers = [FakeWorker() for _ in range(n)]
-    group = SimpleNamespace(workers=workers, size=n, drop=lambda worker, numbers: dropped.append((worker, numbers)))
+    group = SimpleNamespace(
+        workers=workers,
+        size=n,
+        drop=lambda worker, numbers: dropped.append((worker, numbers)),
+        settle=lambda told: None,
+    )
     return Schedule(group), workers, dropped
 
 
