@@ -22,9 +22,11 @@ import pytest
 import batchup
 from batchup import ArrayDataSource, WorkerProcessPool
 from batchup.engine.process.constants import Constant
+from batchup.engine.process.platforms import is_portable
 from batchup.errors import DataSourcePicklingError, PoolClosedError
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+pytestmark = pytest.mark.timeout(60)
+needs_shared_memory = pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,7 @@ def test_memory_is_used_again(pool):
     fresh.close()
 
 
+@needs_shared_memory
 def test_memory_that_is_not_needed_any_more_is_given_back():
     """A pool that had large batches, and has small ones now."""
     with WorkerProcessPool(2) as pool:
@@ -91,6 +94,7 @@ def test_what_a_worker_holds_on_to_stays_as_it_is():
             x[:] = -1
 
 
+@needs_shared_memory
 def test_a_function_makes_its_batch_where_it_is_sent_from(tmp_path):
     """`empty` finds room in the slot, though the samples that the function was given lie there too."""
 
@@ -169,16 +173,24 @@ def test_noise_is_different_in_every_batch(pool, shuffle):
     assert 100 == len(set(drawn(pool, shuffle)))
 
 
+@pytest.fixture(scope="module")
+def fewer_and_more():
+    """Pools of one worker and of four."""
+    with WorkerProcessPool(1) as one, WorkerProcessPool(4) as four:
+        yield one, four
+
+
 @pytest.mark.parametrize("shuffle", [7, np.random.SeedSequence(7), np.random.RandomState, np.random.default_rng])
-def test_noise_depends_on_the_seed_alone(pool, shuffle):
+def test_noise_depends_on_the_seed_alone(pool, fewer_and_more, shuffle):
     """Not on the number of workers, nor on one that dies."""
 
     def fresh():
         return shuffle(5) if callable(shuffle) else shuffle
 
-    with WorkerProcessPool(1) as one, WorkerProcessPool(4) as four:
-        expected = drawn(one, fresh())
-        assert expected == drawn(four, fresh())
+    one, four = fewer_and_more
+    expected = drawn(one, fresh())
+
+    assert expected == drawn(four, fresh())
     assert expected == drawn(pool, fresh(), kill_at=20)
 
 
