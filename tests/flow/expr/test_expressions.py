@@ -350,7 +350,6 @@ def test_a_batch_that_has_itself_is_copied(batch):
         "L(B('x'))",
         "B('x')[0].real",
         "B('x').sum(0, out=None)",
-        "B('x').sum(0, out=None)",
     ],
 )
 def test_an_expression_is_shown_as_it_is_written(text):
