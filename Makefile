@@ -6,8 +6,10 @@
 # make coverage  every test, with the lines that none reaches; worker processes are counted too
 # make check     ruff, codespell, mypy --strict, the layers, the names and the types that users see
 # make docs      the documentation, into docs/_build/html
+# make figures   the pictures of the documentation anew; the same data gives the same files
 # make bench     the benchmarks, as tables
-# make dist      sdist and wheel, checked and tried in empty environments with the oldest and the newest libraries
+# make dist      sdist and wheel, checked and tried in empty environments: with the oldest and the newest libraries, and
+#                with each extra
 # make clean     remove what the others made
 #
 # PYTHON=python3.12 chooses the interpreter; TEST_ARGS="-k guide -x" goes to pytest. PYTHON=python3.12 VENV=.venv-3.12
@@ -24,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One worker per core, up to four; those that are done take tests from the others.
 PYTEST := $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help train test test-fast test-strict test-portable coverage check docs bench dist clean
+.PHONY: help train test test-fast test-strict test-portable coverage check docs figures bench dist clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -62,6 +64,9 @@ docs: $(VENV)/has-docs $(VENV)/has-test
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
+figures: $(VENV)/has-examples
+	@set -e; for each in $$(grep -l __main__ docs/figures/*.py); do $(PY) "$$each"; done
+
 bench: $(VENV)/has-examples $(VENV)/has-peers
 	@set -e; for each in $$(grep -l __main__ benchmarks/*.py); do echo "== $$each"; $(PY) "$$each"; done
 
@@ -72,9 +77,10 @@ dist: $(VENV)/has-dev
 	$(PY) -m check_manifest
 	.ci/try_wheel "$(PYTHON)" dist/*.whl 'numpy==1.26.*' joblib==1.5.2 six==1.16.0
 	.ci/try_wheel "$(PYTHON)" dist/*.whl
+	.ci/try_extras "$(PYTHON)" dist/*.whl
 
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info docs/_build docs/generated docs/reference/generated
+	rm -rf .venv .venv-* build dist *.egg-info docs/_build docs/reference/generated
 	rm -rf .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find batchup tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 

@@ -1,7 +1,11 @@
 """The doctests of modules for a library are collected where it is installed; Keras gets a backend that is."""
 
+from __future__ import annotations
+
 import importlib.util
 import os
+from pathlib import Path
+from typing import Any
 
 MODULES = {
     "torch": ["batchup/interop/torch/*"],
@@ -14,3 +18,9 @@ MODULES = {
 
 collect_ignore_glob = [path for name, paths in MODULES.items() if not importlib.util.find_spec(name) for path in paths]
 os.environ.setdefault("KERAS_BACKEND", "jax" if importlib.util.find_spec("jax") else "torch")
+
+
+def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
+    """`make test-fast` does not wait for PyTorch to be imported, which collecting its doctests would do."""
+    of_torch = collection_path.match("batchup/interop/torch")
+    return True if of_torch and config.option.markexpr == "not slow" else None

@@ -9,8 +9,6 @@
 [1 2] [1 1]
 """
 
-__version__ = "1.0.0rc1"
-
 from .data_source import (
     AbstractDataSource,
     ArrayDataSource,
@@ -42,6 +40,7 @@ from .sampling import (
     WeightedSubsetSampler,
     num_batches,
 )
+from .version import __version__ as __version__
 from .work_pool import ParallelDataSource, WorkerPool, WorkerProcessPool, WorkerThreadPool, WorkStream
 
 __all__ = [

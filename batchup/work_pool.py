@@ -272,6 +272,10 @@ class ParallelDataSource(AbstractDataSource):
         self._epochs = 0  # the number of iterators so far
         self._fetch: Any = None  # the token of the shared fetch
 
+    def __repr__(self) -> str:
+        pool = repr(self._pool).strip("<>")
+        return f"<ParallelDataSource over {self._ds!r}: {pool}, at most {self._depth} batches in flight>"
+
     @property
     def traits(self) -> Traits:
         return self._ds.traits

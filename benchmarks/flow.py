@@ -1,19 +1,28 @@
 """Measure a pipeline of `batchup.flow` against the same functions in a loop, and against BatchFlow if it is installed.
 
     python benchmarks/flow.py
+    python benchmarks/flow.py --against PATH    # beside another checkout of batchup
 
 Targets: five trivial actions take at most 100 µs per batch more than five calls, and at most a third of the time of
 BatchFlow; `apply_parallel` with target "for" takes at most 3 µs per item more than a list comprehension. Prefetching
 behind a `call` takes at most 1.3 times as long as without the `call`.
+
+With ``--against``, processes with this checkout and with the other one take turns: the machine may become slower or
+faster while they run, and each pair of them is close in time. Nothing should be slower than in the other checkout.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -167,7 +176,9 @@ def increment(item: float) -> float:
     return item + 1.0
 
 
-def compare_items(rounds: int) -> None:
+def runs_of_items(times: int = 100) -> dict[str, Callable[[], float]]:
+    """Seconds for a cheap function of each item, in a list comprehension and in a batch."""
+
     class Items(batchup.flow.Batch):
         components = "x", "y"
 
@@ -179,7 +190,11 @@ def compare_items(rounds: int) -> None:
     def applied() -> object:
         return batch.apply_parallel(increment, src="x", dst="y", target="for")
 
-    found = in_turn({"list": lambda: seconds(comprehension, 100), "apply": lambda: seconds(applied, 100)}, rounds)
+    return {"list": lambda: seconds(comprehension, times), "apply": lambda: seconds(applied, times)}
+
+
+def compare_items(rounds: int) -> None:
+    found = in_turn(runs_of_items(), rounds)
     more = median(b - a for a, b in zip(found["list"], found["apply"], strict=True))
     table(
         f"A cheap function over {N_ITEMS} items: microseconds per item, medians of {rounds} rounds of 100, in turn",
@@ -202,7 +217,8 @@ class Waiting(batchup.flow.Batch):
         return self
 
 
-def compare_prefetch(rounds: int) -> None:
+def runs_behind() -> dict[str, Callable[[], float]]:
+    """Seconds of a run that prefetches an action that waits, by what is in front of the action."""
     from batchup.flow import B, I, Pipeline, V
 
     dataset = batchup.flow.Dataset(400, Waiting, preloaded=(np.arange(400),))
@@ -212,13 +228,16 @@ def compare_prefetch(rounds: int) -> None:
         "V": Pipeline().update(B.n, V("n")),
         "update(V)": Pipeline().update(V("n"), V("n") + 1),
     }
-    runs = {
+    return {
         name: lambda front=front: seconds(
-            lambda: ((Pipeline().init_variable("n", 0) + front).wait() << dataset).run(10, prefetch=4), 1
+            lambda: ((Pipeline().init_variable("n", 0) + front).wait() << dataset).run(10, n_epochs=1, prefetch=4), 1
         )
         for name, front in in_front.items()
     }
-    found = in_turn(runs, rounds)
+
+
+def compare_prefetch(rounds: int) -> None:
+    found = in_turn(runs_behind(), rounds)
     rows = []
     for name, times in found.items():
         ratio = median(b / a for a, b in zip(found["nothing"], times, strict=True))
@@ -235,11 +254,77 @@ def compare_prefetch(rounds: int) -> None:
 seen: list[int] = []
 
 
+def gaps(batches: Iterable[object]) -> Iterator[float]:
+    """Seconds between one batch and the next."""
+    last = None
+    for _ in batches:
+        now = time.perf_counter()
+        if last is not None:
+            yield now - last
+        last = now
+
+
+def measure() -> dict[str, float]:
+    """Seconds of each case in this process: of many short pieces the shortest, as the others had to wait as well."""
+    from batchup.flow import B, V
+
+    pipeline, apply = pipeline_of(batchup.flow), runs_of_items(1)["apply"]
+    small = batchup.flow.Dataset(2000, Waiting, preloaded=(np.arange(2000),)).p.init_variable("n", 0)
+    writing = small.update(V("n"), V("n") + B.x.sum()).call(increment, B.size, save_to=B.more)
+    found = {f"five actions, {n} rows": min(gaps(piped(pipeline, n))) for n in (256, 4096)}
+    found["V, B and a call, 10 rows"] = min(gaps(writing.gen_batch(10, n_epochs=5)))
+    ahead = [per_item(lambda: writing.gen_batch(10, n_epochs=1, prefetch=4)) for _ in range(10)]
+    found["the same, prefetch=4"] = min(ahead)
+    found["next_batch, 10 rows"] = min(seconds(lambda: writing.next_batch(10), 1) for _ in range(500))
+    found[f"apply_parallel, {N_ITEMS} items"] = min(apply() for _ in range(500))
+    behind = in_turn(runs_behind(), 3)
+    return found | {f"prefetch behind {name}": min(times) for name, times in behind.items()}
+
+
+def measured_in(checkout: Path) -> dict[str, float]:
+    """What `measure` finds in a process with the batchup of a checkout."""
+    code = f"import sys; sys.path[:0] = {[str(checkout), str(Path(__file__).parent)]!r}; import json, flow"
+    told = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(json.dumps(flow.measure()))"],
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
+    return found
+
+
+def compare_checkouts(other: Path, rounds: int) -> None:
+    sides = {"this": Path(__file__).parents[1], "other": other}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+    for number in range(rounds):
+        for name in list(sides)[:: -1 if number % 2 else 1]:
+            found[name].append(measured_in(sides[name]))
+    rows = []
+    for case in found["this"][0]:
+        this, that = ([each[case] for each in found[name]] for name in sides)
+        ratios = [a / b for a, b in zip(this, that, strict=True)]
+        times = [f"{1e6 * of(side):.0f}" for of in (min, median) for side in (this, that)]
+        rows.append([case, *times, f"{min(this) / min(that):.2f}", f"{median(ratios):.2f}"])
+    table(
+        f"This checkout and {other}: microseconds, in {rounds} processes each, in turn",
+        ["case", "minimum", "other", "median", "other", "ratio of minima", "median ratio"],
+        rows,
+    )
+
+
 def main(rounds: int = 9) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout of batchup to compare with")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    given = parser.parse_args()
     about()
-    compare_batches(rounds)
-    compare_items(rounds)
-    compare_prefetch(rounds)
+    if given.against is not None:
+        compare_checkouts(given.against, given.rounds)
+        return
+    compare_batches(given.rounds)
+    compare_items(given.rounds)
+    compare_prefetch(given.rounds)
 
 
 if __name__ == "__main__":

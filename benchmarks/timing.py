@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
+import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -53,3 +58,38 @@ def about() -> None:
         f"joblib {joblib.__version__}, {joblib.cpu_count()} cores, {platform.system()} {platform.machine()}, "
         f"{time.strftime('%Y-%m-%d')}"
     )
+
+
+PEERS = ("numpy", "joblib", "torch", "spdl_core", "grain", "datasets", "pillow")
+
+
+def recorded(path: str, key: str, title: str, unit: str, found: dict[str, list[float]], items: int = 1) -> None:
+    """Keep the medians of one comparison in a file of many, with what they were measured on.
+
+    `found` has seconds per item; an item counts as `items` of `unit`.
+    """
+    file = Path(path)
+    all_of_them = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    installed = {
+        each.metadata["Name"].lower().replace("-", "_"): each.version for each in importlib.metadata.distributions()
+    }
+    all_of_them[key] = {
+        "title": title,
+        "unit": unit,
+        "medians": {name: float(f"{items / median(times):.4g}") for name, times in found.items()},
+        "of batchup": {
+            name: round(median(t / b for t, b in zip(times, found["batchup"], strict=True)), 2)
+            for name, times in found.items()
+        },
+        "rounds": len(found["batchup"]),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{joblib.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        "load average": [round(each, 1) for each in os.getloadavg()],
+        "versions": {
+            "python": platform.python_version(),
+            "batchup": batchup.__version__,
+            **{name: installed[name] for name in PEERS if name in installed},
+        },
+        "command": f"python benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".strip(),
+    }
+    file.write_text(json.dumps(all_of_them, indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """How fast batches come from two worker processes, beside other libraries that do it, each in its fastest way.
 
-    python benchmarks/transport.py [--rounds N] [--only a,b,c]
+    python benchmarks/transport.py [--rounds N] [--only a,b,c] [--record FILE]
 
 Four kinds of work: (a) batches of 64x3x224x224 float32, gathered in shuffled order; (b) as large, made by a cheap
 function, which makes a new array or fills one that it is given; (c) 256x32 float32, shuffled, 20 prepared ahead; (d)
@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
-from timing import about, in_turn, median, table
+from timing import about, in_turn, median, recorded, table
 
 import batchup
 
@@ -189,6 +189,39 @@ def with_torch(work: Work, n: int) -> Iterator[Epoch]:
     loader._iterator._shutdown_workers()
 
 
+def to_array(rows: Any) -> np.ndarray:
+    """The rows of a table of Arrow as an array, without a loop over them."""
+    return rows["x"].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
+
+
+@contextlib.contextmanager
+def with_datasets(work: Work, n: int) -> Iterator[Epoch]:
+    """A Dataset of Hugging Face in memory, which gives whole batches to the workers of torch's DataLoader, as its
+    documentation advises. Small ones are taken from Arrow directly: its own NumPy format takes 9 times as long."""
+    import datasets
+    import pyarrow as pa
+    from torch.utils.data import DataLoader
+
+    if work.small:
+        rows = pa.FixedSizeListArray.from_arrays(pa.array(data(work.shape).ravel()), work.shape[1])
+        ds = datasets.Dataset(pa.table({"x": rows})).with_format("arrow")
+    else:
+        features = datasets.Features({"x": datasets.Array3D(work.shape[1:], "float32")})
+        ds = datasets.Dataset.from_dict({"x": list(data(work.shape))}, features=features).with_format("numpy")
+    how = {"collate_fn": to_array} if work.small else {}
+    loader = DataLoader(
+        ds,
+        batch_size=None,
+        sampler=Picks(work, n),
+        num_workers=2,
+        persistent_workers=True,
+        prefetch_factor=work.depth // 2,
+        **how,
+    )
+    yield lambda: (x if work.small else x["x"] for x in loader)
+    loader._iterator._shutdown_workers()
+
+
 class Half:
     """What one of two processes of SPDL gives: every second batch, or list of batches."""
 
@@ -278,8 +311,10 @@ def with_grain(work: Work, n: int, lot: int = 1) -> Iterator[Epoch]:
     beforehand, and not counted. Large batches are gathered straight into its shared memory."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # it misses JAX, which it does not need
     import grain
+    from absl import flags
     from grain import experimental
 
+    flags.FLAGS.mark_as_parsed()  # it has flags of its own, for programs that absl starts
     depth = max(2, work.depth // 2 // lot)
     ds = grain.MapDataset.source(Batches(work, n, lot)).repeat()
     ds = ds.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
@@ -378,6 +413,7 @@ PEERS = {  # those that fork come first, before there are threads
     "ProcessPoolExecutor": Peer(with_executor, "", "abcd", 0.2),
     "torch": Peer(with_torch, "torch", "ab", 0.5),
     "torch, arrays": Peer(with_torch, "torch", "cd"),
+    "HF datasets": Peer(with_datasets, "datasets", "acd", 0.15),
     "SPDL": Peer(with_spdl, "spdl_core", "abcd"),
     "SPDL, array.fill": Peer(functools.partial(with_spdl, fills=True), "spdl_core", "b"),
     f"SPDL, lists of {LOT}": Peer(functools.partial(with_spdl, lot=LOT), "spdl_core", "d"),
@@ -467,9 +503,11 @@ def ratio(found: dict[str, list[float]], name: str, ours: str) -> float:
     return median(theirs / mine for theirs, mine in zip(found[name], found[ours], strict=True))
 
 
-def report(key: str, rounds: int) -> None:
+def report(key: str, rounds: int, record: str) -> None:
     work = WORKS[key]
     found = measured(key, rounds)
+    if record:
+        recorded(record, f"transport {key}", f"{work.title}, {work.depth} ahead", "batches/s", found)
     wanted = asked(key, found)
     ours = [name for name in found if is_ours(name)]
     rows = []
@@ -505,14 +543,14 @@ def quiet_tracker() -> None:
         os.close(nowhere)
 
 
-def main(keys: Iterable[str], rounds: int) -> None:
+def main(keys: Iterable[str], rounds: int, record: str) -> None:
     faulthandler.dump_traceback_later(900, exit=True)
     quiet_tracker()
     about()
     peers = sorted({peer.distribution for peer in PEERS.values()} - {"", "joblib"})
     print(", ".join(f"{peer} {importlib.metadata.version(peer)}" for peer in peers if installed(peer)))
     for key in keys:
-        report(key, rounds)
+        report(key, rounds, record)
     faulthandler.cancel_dump_traceback_later()
 
 
@@ -520,7 +558,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="a,b,c,d", help="which works, such as a,c")
+    parser.add_argument("--record", default="", help="file for the medians")
     options = parser.parse_args()
     import transport  # itself: what goes to workers is then of a module, which they can import
 
-    transport.main(options.only.split(","), options.rounds)
+    transport.main(options.only.split(","), options.rounds, options.record)

@@ -3,7 +3,7 @@
 Shows ``shard="auto"``: the loader of each rank gets its rank from PyTorch, and takes its share of each epoch.
 ``to_torch`` gives the batches as tensors. To run it::
 
-    pip install batchup torch scikit-learn
+    pip install batchup torch scikit-learn tqdm
     torchrun --standalone --nproc-per-node 2 ddp.py
 
 It prints the accuracy on digits that were not trained on. Without ``torchrun``, it trains in one process.
@@ -11,12 +11,14 @@ It prints the accuracy on digits that were not trained on. Without ``torchrun``,
 
 import argparse
 import os
+import sys
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from sklearn.datasets import load_digits
 from torch import nn
+from tqdm import tqdm
 
 from batchup import ArrayDataSource, Loader
 
@@ -28,6 +30,7 @@ def main():
 
     if "RANK" in os.environ:
         dist.init_process_group("gloo")
+    rank = dist.get_rank() if dist.is_initialized() else 0
     torch.manual_seed(0)
     torch.set_num_threads(1)
     digits = load_digits()
@@ -41,14 +44,14 @@ def main():
     trained = nn.parallel.DistributedDataParallel(model) if dist.is_initialized() else model
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     with loader.to_torch() as batches:
-        for _ in range(epochs):
-            for X, y in batches:
+        for epoch in range(epochs):
+            for X, y in tqdm(batches, desc=f"epoch {epoch}", file=sys.stdout, disable=rank > 0):
                 optimizer.zero_grad()
                 nn.functional.cross_entropy(trained(X), y).backward()
                 optimizer.step()
 
     right = model(torch.from_numpy(images[test])).argmax(1).numpy() == labels[test]
-    if not dist.is_initialized() or dist.get_rank() == 0:
+    if rank == 0:
         print(f"accuracy on held-out digits: {right.mean():.2%}")
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -3,6 +3,8 @@
 import doctest
 import importlib
 import re
+import shutil
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -102,6 +104,49 @@ class TestTheAccessorOfTheDocs(AccessorContract):
 
     def make(self):
         return self.module.Photos(sorted(Path("images").glob("*.jpg")))
+
+
+PICTURES = [
+    (page, path, alt)
+    for page in PAGES
+    for path, alt in re.findall(r"^\.\. image:: (\S+)\n +:alt: (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+]
+
+
+def place_of(page, path):
+    """Paths of pages begin at ``docs``; those of the README, beside it."""
+    return ROOT / path if page == "README.rst" else ROOT / "docs" / path.lstrip("/")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if ".. image::" in (ROOT / page).read_text()])
+def test_a_picture_can_be_read_aloud(page):
+    """Each picture of a page is committed, and has an alt text of more than a few words."""
+    shown = (ROOT / page).read_text().count(".. image::")
+    said = [place_of(page, path).is_file() and len(alt.split()) > 5 for other, path, alt in PICTURES if page == other]
+
+    assert [True] * shown == said
+
+
+@pytest.mark.parametrize("picture", [*(ROOT / "docs/figures").glob("*.svg"), *(ROOT / "docs/figures").glob("*.png")])
+def test_a_figure_is_on_a_page(picture):
+    """No figure is committed that no page shows."""
+    assert picture in [place_of(page, path) for page, path, _ in PICTURES]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plan_and_fetch.svg", "timeline_slow.svg", "augmented.png"])
+def test_a_figure_is_drawn_the_same_again(name, tmp_path):
+    """Drawn twice from the same data, by a copy of its program, a figure is the same file, byte for byte."""
+    for library in ("matplotlib", "sklearn", "PIL"):
+        pytest.importorskip(library)
+    program = f"{name.partition('.')[0].removesuffix('_slow')}.py"
+    drawn = []
+    for folder in (tmp_path / "once", tmp_path / "again"):
+        shutil.copytree(ROOT / "docs/figures", folder, ignore=shutil.ignore_patterns("*.svg", "*.png", "__pycache__"))
+        subprocess.run([sys.executable, folder / program], check=True, timeout=60, stdout=subprocess.DEVNULL)
+        drawn.append((folder / name).read_bytes())
+
+    assert drawn[0] == drawn[1]
 
 
 @pytest.mark.parametrize("page", ["README.rst", "docs/index.rst", "docs/tutorial.rst"])

@@ -42,9 +42,10 @@ POOLS = {
 }
 
 
-@pytest.fixture(scope="module", params=POOLS.values(), ids=POOLS.keys())
+@pytest.fixture(scope="module", params=["serial", "threads", "processes"])
 def any_pool(request):
-    with request.param() as pool:
+    """A pool of each kind; what is resumed goes on with any of the others, too."""
+    with POOLS[request.param]() as pool:
         yield pool
 
 
@@ -84,7 +85,7 @@ def outcomes(results):
 
 
 @given(xs=st.lists(st.integers(-3, 3), max_size=60), depth=depths)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_law_1_a_stream_is_map(any_pool, xs, depth):
     """Same results, same order, errors in their place."""
     stream = any_pool.work_stream(((inverse, (x,)) for x in xs), depth)
@@ -93,7 +94,7 @@ def test_law_1_a_stream_is_map(any_pool, xs, depth):
 
 
 @given(ds=sources(), batch_size=batch_sizes(), fresh=shuffles(), depth=depths)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_law_1_a_parallel_source_is_its_source(any_pool, ds, batch_size, fresh, depth):
     """The batches of any random-access source are the same on any pool, at any depth."""
     parallel = any_pool.parallel_data_source(ds, depth)
@@ -107,7 +108,7 @@ def test_law_1_a_parallel_source_is_its_source(any_pool, ds, batch_size, fresh, 
 
 
 @given(n=st.integers(0, 40), depth=depths, takes=st.integers(0, 40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_law_2_never_more_than_depth_in_flight(any_pool, n, depth, takes):
     """What was drawn from the plan and not delivered is `depth`, or what is left of the plan."""
     drawn = []
@@ -127,7 +128,7 @@ def test_law_2_never_more_than_depth_in_flight(any_pool, n, depth, takes):
 
 
 @given(n=st.integers(1, 30), depth=st.integers(1, 5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_law_2_holds_where_tasks_fail(any_pool, n, depth):
     """An error takes the place of its result in the count, and nothing else."""
     drawn = []
@@ -150,7 +151,6 @@ def test_law_2_holds_where_tasks_fail(any_pool, n, depth):
 
 
 @given(sources(), batch_sizes(), shuffles())
-@settings(deadline=None)
 def test_law_3_batches_are_fetched_picks(ds, batch_size, fresh):
     """In order and shuffled."""
     plan = ds.batch_indices_iterator(batch_size, shuffle=fresh())
@@ -159,7 +159,6 @@ def test_law_3_batches_are_fetched_picks(ds, batch_size, fresh):
 
 
 @given(sources(weighted=True), batch_sizes(), rngs())
-@settings(deadline=None)
 def test_law_3_holds_with_weights(ds, batch_size, fresh):
     """Also where samples are drawn by weight."""
     plan = ds.batch_indices_iterator(batch_size, shuffle=fresh())
@@ -168,7 +167,6 @@ def test_law_3_holds_with_weights(ds, batch_size, fresh):
 
 
 @given(st.data(), batch_sizes(), shuffles(in_order=False))
-@settings(deadline=None)
 def test_law_3_holds_with_random_transforms(data, batch_size, fresh):
     """Also with random transforms, and with weights of a choice: their random numbers follow from the pick."""
     ds = data.draw(sources(random=True, batch_size=batch_size) | named_sources())
@@ -246,7 +244,6 @@ functions = st.sampled_from([with_its_length, backwards, in_a_tuple])
 
 
 @given(sources(), functions, functions, batch_sizes(), shuffles())
-@settings(deadline=None)
 def test_law_6_maps_compose(ds, f, g, batch_size, fresh):
     """Two maps are the map of both functions, one after the other."""
     one_by_one = ds.map(f).map(g).batch_iterator(batch_size, shuffle=fresh())
@@ -298,7 +295,7 @@ def delivered(loader, n=SOME):
 
 
 @given(run=runs(), cut=st.integers(0, SOME), data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_law_7_a_run_is_its_head_and_the_run_resumed_there(any_pool, every_pool, run, cut, data):
     """Any run, left anywhere on any pool, goes on with another pool and depth as if it had not been left."""
     head = loader_of(run, pool=any_pool, depth=data.draw(depths))
@@ -326,7 +323,7 @@ def test_law_7_holds_at_every_step(any_pool, last):
 
 
 @given(run=runs(), n=st.integers(1, SOME), cut=st.integers(0, SOME))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_law_7_holds_for_runs_counted_in_steps(any_pool, run, n, cut):
     """`steps(n)` is the head of `steps(n + m)`, and a run resumed there gives the rest."""
     loader, head, tail = loader_of(run), loader_of(run, pool=any_pool), Loader(**run)
@@ -347,14 +344,14 @@ def with_noise(*batch, rng):
 
 
 @given(run=runs(), depth=depths)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_law_8_batches_do_not_depend_on_the_pool(any_pool, run, depth):
     """Nor on the number of its workers, or the depth."""
     assert delivered(loader_of(run)) == delivered(loader_of(run, pool=any_pool, depth=depth))
 
 
 @given(st.data(), batch_sizes(), shuffles(in_order=False), depths)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_law_8_holds_for_parallel_sources(any_pool, data, batch_size, fresh, depth):
     """With a seed or a generator, the noise is that of the source itself."""
     ds = data.draw(sources(random=True, batch_size=batch_size))
@@ -366,7 +363,7 @@ def test_law_8_holds_for_parallel_sources(any_pool, data, batch_size, fresh, dep
 
 
 @given(st.data(), batch_sizes(), st.integers(0, 2**70))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_law_8_the_first_epoch_is_that_of_the_seed(data, batch_size, seed):
     """A loader and a plain loop with one seed give the same batches, noise and all."""
     ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
@@ -378,7 +375,6 @@ def test_law_8_the_first_epoch_is_that_of_the_seed(data, batch_size, seed):
 
 
 @given(sources(weighted=True), batch_sizes(), rngs())
-@settings(deadline=None)
 def test_law_10_sources_and_picks_pickle(ds, batch_size, fresh):
     """What was pickled fetches the same batches, and draws the same plan."""
     plan = list(itertools.islice(ds.batch_indices_iterator(batch_size, shuffle=fresh()), SOME))

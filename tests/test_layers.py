@@ -15,6 +15,7 @@ ROOT = Path(batchup.__file__).parent
 # The layers, from the bottom. A package stands for all its modules; `batchup` itself is on top.
 LEVELS = {
     "batchup.errors": 0,
+    "batchup.version": 0,
     "batchup.engine": 1,
     "batchup.sampling": 2,
     "batchup.storage": 2,

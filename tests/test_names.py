@@ -190,6 +190,7 @@ def resolved(name):
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(REFERENCE.glob("*.rst"))}
 
 
+@pytest.mark.slow  # PyTorch takes long to import; `make check` has it
 @pytest.mark.parametrize("module", PUBLIC)
 def test_what_is_public_is_in_the_reference(module):
     """Each name in ``__all__`` has an entry, or stands in a sentence of a page, as flow's letters do."""
@@ -205,6 +206,7 @@ def test_what_is_public_is_in_the_reference(module):
     ]
 
 
+@pytest.mark.slow  # PyTorch takes long to import; `make check` has it
 @pytest.mark.parametrize("page", PAGES)
 def test_what_is_in_the_reference_is_public(page):
     """Each entry is in the ``__all__`` of a module that users import from, or has a reason in NOT_IMPORTED."""
@@ -233,7 +235,7 @@ def test_entries_of_a_page_are_seen():
 
 def test_every_public_module_is_known():
     """A package or module of the front that has an ``__all__`` is in PUBLIC."""
-    inside = {"batchup.engine", "batchup.storage", "batchup.interop"}
+    inside = {"batchup.engine", "batchup.storage", "batchup.interop", "batchup.version"}
     front = [name for name in SOURCES if name.count(".") == 1 and name not in inside]
 
     assert [] == [name for name in front if name not in PUBLIC]

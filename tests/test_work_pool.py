@@ -183,3 +183,17 @@ def test_a_stream_has_the_length_of_what_is_left():
 
         assert ([3, 2, 2, 0], 0) == (lengths, len(other))
         assert other
+
+
+def test_loops_say_where_they_are():
+    """Without a pool and with one; the source of a pool says what it is over."""
+    ds = ArrayDataSource([Y])
+    with WorkerThreadPool(2) as pool:
+        parallel = pool.parallel_data_source(ds, batch_buffer_size=3)
+        alone, prefetched = ds.batch_iterator(10), parallel.batch_iterator(10)
+        next(alone), next(prefetched)
+
+        assert "<BatchIterator: 1 batches delivered>" == repr(alone)
+        assert "<BatchStream: 1 results delivered, 3 in flight>" == repr(prefetched)
+        said = f"{ds!r}: WorkerThreadPool of 2 threads, at most 3 batches in flight"
+        assert f"<ParallelDataSource over {said}>" == repr(parallel)

@@ -104,6 +104,7 @@ class Draws(Fixed):
     """
 
     _fixed = dict.fromkeys(["sequence", "loaders", "cumulated", "random_state"], MAKE_A_NEW_ONE)
+    _arrays = ("cumulated",)
 
     def __init__(
         self,

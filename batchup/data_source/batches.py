@@ -103,6 +103,9 @@ class BatchIterator(PullingIterator[Batch]):
         finally:
             self._is_in_next = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._number + 1} batches delivered>"
+
     def __len__(self) -> int:
         """The number of batches that are left."""
         if self._epoch is None:

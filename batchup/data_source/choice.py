@@ -58,6 +58,7 @@ class ChoiceDataSource(AbstractDataSource):
     """
 
     _fixed = dict.fromkeys(["datasets", "stratified", "weights"], MAKE_A_NEW_ONE)
+    _arrays = ("weights",)
 
     def __init__(self, datasets: Sequence[Any], stratified: bool = False, weights: npt.ArrayLike | None = None) -> None:
         self.datasets = as_members(datasets)

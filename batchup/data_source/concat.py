@@ -67,6 +67,7 @@ class ConcatDataSource(RandomAccessDataSource):
         **RandomAccessDataSource._fixed,
         **dict.fromkeys(["datasets", "ends"], MAKE_A_NEW_ONE),
     }
+    _arrays = ("ends",)
 
     def __init__(
         self,
@@ -157,7 +158,10 @@ def _length_of(source: Any, i: int) -> int:
     sampler = getattr(inner, "sampler", None)
     order = sampler.sampler if isinstance(sampler, sampling.MappedSampler) else sampler
     if order is not None and (not isinstance(order, ORDERS) or getattr(order, "repeats", 1) != 1):
-        raise TypeError(f"datasets[{i}] should give each of its samples once, but its sampler is {sampler!r}")
+        raise TypeError(
+            f"datasets[{i}] should give each of its samples once, but its sampler is {sampler!r}: leave it out there, "
+            "and give the ConcatDataSource a sampler over the samples of all sources"
+        )
     return int(n)
 
 

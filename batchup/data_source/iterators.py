@@ -11,7 +11,7 @@ from ..engine.checks import INTEGERS, whole
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch
 from .base import AbstractDataSource
-from .functions import note_signature_mismatch
+from .functions import function_name, note_signature_mismatch
 from .plan import Traits
 
 __all__ = ["CallableDataSource", "IteratorDataSource"]
@@ -42,6 +42,9 @@ class CallableDataSource(AbstractDataSource):
             _should_count("num_samples_fn", num_samples_fn, "None, a function, an int or numpy.inf")
         self.batch_iterator_fn = batch_iterator_fn
         self.num_samples_fn = num_samples_fn
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({function_name(self.batch_iterator_fn)})"
 
     def num_samples(self, **kwargs: Any) -> int | float | None:
         n: int | float | None = self.num_samples_fn
@@ -81,6 +84,10 @@ class IteratorDataSource(AbstractDataSource):
         _should_count("n_samples", n_samples, "None, an int or numpy.inf")
         self.batch_iter = batch_iter
         self.n_samples = n_samples
+
+    def __repr__(self) -> str:
+        n = "an unknown number of" if self.n_samples is None else self.n_samples
+        return f"<{type(self).__name__} of {n} samples>"
 
     @property
     def traits(self) -> Traits:

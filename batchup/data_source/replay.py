@@ -14,6 +14,7 @@ from ..engine.position import MOST
 from ..engine.rng import numbers
 from ..engine.shuffle import Rng, Shuffle, as_rng
 from ..engine.tree import Pick
+from ..version import __version__
 from .plan import Plan
 from .signatures import fingerprint
 
@@ -70,6 +71,7 @@ class Epoch:
             "step": step,
             "rng": None if self._rng is None else self._saved_rng(),
             **self._parameters(),
+            "batchup": __version__,
         }
 
     def _saved_rng(self) -> Any:
@@ -118,6 +120,12 @@ class Epoch:
         }
 
 
+def _versions(state: Mapping[str, Any]) -> str:
+    """What saved a state, if that was another batchup."""
+    saved = state.get("batchup", __version__)
+    return "" if saved == __version__ else f" (saved by batchup {saved}; this is {__version__})"
+
+
 def should_agree(state: Any, now: Mapping[str, Any], others: list[str]) -> None:
     """Refuse a state that does not fit. The error names the entry, both values, and what to do.
 
@@ -145,7 +153,7 @@ def should_agree(state: Any, now: Mapping[str, Any], others: list[str]) -> None:
             what = "a plan (sources, subset, repeats, sampler, random transforms)" if name == "plan" else name
             raise ValueError(
                 f"the state has {what} {state[name]!r}, but here it is {value!r}; make it with what the state was "
-                "saved with"
+                f"saved with{_versions(state)}"
             )
 
 

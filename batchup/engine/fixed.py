@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import numpy.typing as npt
 
 __all__ = ["MAKE_A_NEW_ONE", "Fixed", "read_only"]
@@ -16,7 +17,8 @@ class Fixed:
     """An object with public attributes that can be read, but not set after it was made.
 
     A class lists them in `_fixed`, each with what to do instead, and calls `_fix` at the end of its ``__init__``. A
-    subclass may set them before that. All other attributes can be set at any time.
+    subclass may set them before that. All other attributes can be set at any time. Arrays that are
+    `read_only` are named in `_arrays`, so that those of a copy are read-only, too.
 
     Examples
     --------
@@ -36,6 +38,7 @@ class Fixed:
     """
 
     _fixed: ClassVar[Mapping[str, str]] = {}
+    _arrays: ClassVar[Sequence[str]] = ()
     _is_fixed = False
 
     def _fix(self, **attributes: Any) -> None:
@@ -52,6 +55,10 @@ class Fixed:
                 obj=self,
             )
         super().__setattr__(name, value)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arrays = {name: state[name] for name in self._arrays if isinstance(state.get(name), np.ndarray)}
+        vars(self).update(state, **{name: read_only(array) for name, array in arrays.items()})
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

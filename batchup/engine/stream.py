@@ -115,6 +115,9 @@ class WorkStream(PullingIterator[Any]):
         self._retried = 0
         self._top_up(self._depth)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._number + 1} results delivered, {len(self._in_flight)} in flight>"
+
     def _next(self) -> Any:
         while True:
             if self._successor is not None:

@@ -25,11 +25,10 @@ from .data.index import DatasetIndex
 from .data.record import Record
 from .expr.expressions import NamedExpression, eval_expr, save_data_to
 from .expr.named import PP, B, C, D, F, I, L, M, P, R, V, W
-from .extras.distributions import HistoSampler, NumpySampler, ScipySampler
 from .extras.formats import PerFile, Table, register_format
 from .extras.images import ImagesBatch
 from .extras.models import SklearnModel, TorchModel, as_model
-from .extras.samplers import ConstantSampler, Sampler
+from .extras.samplers import ConstantSampler, HistoSampler, NumpySampler, Sampler, ScipySampler
 from .items.actions import action, apply_parallel, inbatch_parallel
 from .items.apply import any_action_failed
 from .items.parallel import close_workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from ..loader.settable import in_a_loop_over_steps
 
 __all__ = ["Ahead", "Prefetched"]
 
-END = object()
+END, UNKNOWN = object(), -1
 Place = tuple[int, int]  # an epoch, and how many of its batches were delivered
 
 
@@ -51,15 +52,28 @@ class Ahead(Iterator[Any]):
         arrived: Callable[[int, int], None],
     ) -> None:
         self.steps = _Steps(loop, place, put)
-        self.ended = False
+        self.is_over_epoch, self.ended = getattr(loop, "is_over_epoch", True), False
+        self._n = operator.length_hint(loop, UNKNOWN)
+        self._first = place()[1] if self._n else 0  # of the batches of an epoch
+        self._passed = 0
         self._why: Exception | None = None
         self._arrived = arrived
         self._stream = WorkStream(pool, itertools.repeat((self.steps, ())), depth, None, _as_it_is)
+
+    def __len__(self) -> int:
+        """The number of batches that are left in this loop."""
+        if self._n == UNKNOWN:
+            raise TypeError("this loop has no len(): it is not known where its epoch ends")
+        return 0 if self.ended else max(0, self._n - self._passed)
+
+    def __bool__(self) -> bool:
+        return True
 
     def __next__(self) -> Any:
         batch, place = next(self._stream, (END, None))
         if place is not None:
             self._arrived(*place)
+            self._passed = place[1] - self._first if self.is_over_epoch else self._passed + 1
         if batch is END:
             self._stream.close()
             self.ended = self.ended or place is not None
@@ -140,6 +154,8 @@ class Prefetched(Closing):
     def __init__(self, loader: Any, put: Callable[[Any], Any], depth: int = 2) -> None:
         if not callable(put):
             raise TypeError(f"put should be a function of a batch, not {kind_of(put)}")
+        if not hasattr(loader, "_rewind"):
+            raise TypeError(f"loader should be a Loader of batchup, not {kind_of(loader)}")
         self.loader, self._put = loader, put
         self._depth = whole("depth", depth)
         self._pool: ThreadPool | None = None
@@ -190,8 +206,7 @@ class Prefetched(Closing):
         -------
         dict
         """
-        state: dict[str, Any] = self.loader._state_at(self.epoch, self.step)
-        return state
+        return self._state_at(self.epoch, self.step)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on at the exact next batch of the run. The state may be that of the loader without `Prefetched`."""
@@ -232,12 +247,25 @@ class Prefetched(Closing):
 
         ahead = Ahead(self._pool, loop, place, self._put, self._depth, self._delivered)
         self._steps, self._current = ahead.steps, weakref.ref(ahead)
-        self._spans_epochs = not getattr(loop, "is_over_epoch", True)
+        self._spans_epochs = not ahead.is_over_epoch
         return ahead
 
     def _is_in_loop(self) -> bool:
         ahead = self._current()
         return ahead is not None and not ahead.ended
+
+    @property
+    def _plan(self) -> Any:
+        return self.loader._plan
+
+    def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
+        state: dict[str, Any] = self.loader._state_at(epoch, step)
+        return state
+
+    def _rewind(self, epoch: int, step: int) -> None:
+        """Move back to `step` of `epoch`, as `Loader._rewind`."""
+        self._at_rest()._rewind(epoch, step)
+        self._delivered(epoch, step)
 
     def _settable(self, name: str) -> Any:
         """The loader, where its next epoch is that of the consumer."""

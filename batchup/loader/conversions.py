@@ -7,6 +7,7 @@ from typing import Any
 
 from ..data_source import Batch
 from ..engine.closing import Closing
+from .workers import LoaderWorkers
 
 __all__ = ["Conversions"]
 
@@ -14,7 +15,7 @@ __all__ = ["Conversions"]
 class Conversions(Closing):
     """The methods of a loader that turn its batches into those of a framework. Abstract."""
 
-    _depth: int | None
+    _workers: LoaderWorkers
 
     def prefetch_to(self, fn: Callable[[Batch], Any], depth: int = 2) -> Any:
         """The same batches after ``fn(batch)``, which runs ahead of the loop, in a thread.
@@ -80,7 +81,7 @@ class Conversions(Closing):
         """
         from ..interop.torch import to_torch
 
-        return to_torch(self, device, pin_memory, dtype, self._depth or 2)
+        return to_torch(self, device, pin_memory, dtype, self._workers.depth or 2)
 
     def to_keras(self) -> Any:
         """The same batches as a ``keras.utils.PyDataset``, for ``fit``, ``evaluate`` and ``predict`` of Keras 3.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Never
@@ -17,11 +16,10 @@ from ..data_source.signatures import fingerprint
 from ..engine.checks import no_keywords, whole
 from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.global_rng import drawn_seed, globals_kept
-from ..engine.pools import cores
 from ..engine.position import Position
-from ..engine.rng import entropy_of, rng_at
+from ..engine.rng import rng_at
 from ..engine.shuffle import Shuffle, as_rng
-from ..engine.stream import DEPTH_PER_WORKER, WorkStream, seconds
+from ..engine.stream import seconds
 from ..engine.trace import Trace
 from ..errors import PoolClosedError
 from ..work_pool import AbstractWorkerPool
@@ -32,22 +30,21 @@ from .arguments import (
     check_sequential,
     check_shard,
     check_workers,
-    choose_pool,
     choose_seed,
     found_shard,
     warned_of_other_ranks,
 )
-from .auto import AutoPool, Choice, Measured
 from .changes import Changes
 from .chunks import ChunkReads
 from .conversions import Conversions
-from .fetch import FetchJob, FetchResult, at_item, at_task
+from .fetch import FetchResult, at_item
 from .in_turn import InTurn
 from .loop import Loop, RunState, Wanted, WithoutSamples, none_could_be_fetched
 from .plan import Item, Last, Remainder, RunPlan
 from .settable import Settable
 from .skipping import Skipped
 from .stats import Reports
+from .workers import LoaderWorkers
 
 __all__ = ["Loader"]
 
@@ -183,22 +180,19 @@ class Loader(Fixed, Settable, Conversions, Reports):
         self._seed, self._seed_is_given = choose_seed(shuffle)
         self._warned_of_ranks = False
         check_seed(shuffle, self._plan, self._seed_is_given)
-        self._skips = check_option("on_error", on_error, Literal["raise", "skip"]) == "skip"
-        self._timeout = seconds(timeout)
-        self._depth = None if depth is None else whole("depth", depth)
+        skips = check_option("on_error", on_error, Literal["raise", "skip"]) == "skip"
+        timeout, depth = seconds(timeout), None if depth is None else whole("depth", depth)
         self._chunks = ChunkReads(self.source)
         trace = Trace(self.source._stages, on_chunks=self._chunks.note)
         self._run = RunState(trace, whole("max_skipped", max_skipped, least=0))
-        check_sequential(self.source, self._plan, pool, self._skips)
-        self._shared: Any = None  # the token of the job that is shared with the workers
+        check_sequential(self.source, self._plan, pool, skips)
         self._current_loop: Callable[[], Loop | None] = lambda: None  # a weak reference
         self._fingerprint: str | None = None  # of the plan, computed when it is needed
         workers = check_workers(pool, workers, worker_init)
-        self._auto = AutoPool(cores(), workers) if isinstance(pool, str) and pool == "auto" else None
-        self._pool, self._owns_pool = choose_pool(
-            None if self._auto else pool, workers, worker_init
+        self._workers = LoaderWorkers(
+            self.source, self._plan.shard, skips, pool, workers, worker_init, depth, timeout
         )  # last, so that wrong arguments start no workers
-        if not self._plan.shuffled and (self._plan.plan.draws or self._seeds_workers()):
+        if not self._plan.shuffled and (self._plan.plan.draws or self._workers.draws):
             self._seed = drawn_seed()  # so that two loaders differ, and numpy.random.seed determines both
         self._fix()
 
@@ -254,6 +248,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
         return self._loop(wanted, None, n, self._filling if self._plan.has_equal_ranks else wanted.one_more)
 
     def __len__(self) -> int:
+        """The number of batches in an epoch; for a rank, of its own."""
         n = self._plan.length(self._epoch_at_hand())
         if n is None or n == np.inf:
             why = "has no end" if n == np.inf else "ends when the source says so"
@@ -285,7 +280,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
             n = sum(1 for _ in self._plan.items(self._seed, epoch))
             raise IndexError(f"step should be below {n}, the number of batches in epoch {epoch}, not {step}")
         with globals_kept():
-            batch, *_, skipped = next(BatchIterator(self._job(self._worker_seed()), iter([item]), located=at_item))
+            batch, *_, skipped = next(BatchIterator(self._workers.job(self._seed), iter([item]), located=at_item))
         if batch is None and self._plan.has_equal_ranks:
             batch = self._filling(epoch, step)
         if batch is None:
@@ -367,16 +362,14 @@ class Loader(Fixed, Settable, Conversions, Reports):
         """End the workers, unless the pool is your own. A loop that still runs gets a `PoolClosedError`."""
         self._run.closed = True
         self._end_the_loop()
-        if self._pool is not None and self._owns_pool:
-            self._pool.close()
-        if self._auto is not None:
-            self._auto.close()
+        self._workers.close()
 
     def __repr__(self) -> str:
-        at = f"epoch={self.epoch}, step={self.step}"
+        order = f"seed={self._seed}" if self._plan.shuffled else "in order"
+        at = f"{order}, epoch={self.epoch}, step={self.step}, {self._workers}"
         if self._plan.shard:
             at += f", shard={self._plan.shard}" + (f" from {self._shard_is_of}" if self._shard_is_of else "")
-        return f"<Loader over {type(self.source).__name__}: batch_size={self.batch_size}, {at}>"
+        return f"<Loader over {self.source!r}: batch_size={self.batch_size}, {at}>"
 
     def __reduce__(self) -> Never:
         raise TypeError(
@@ -414,44 +407,8 @@ class Loader(Fixed, Settable, Conversions, Reports):
             loop.close()
 
     def _results(self, items: Iterator[Item]) -> Iterator[FetchResult]:
-        """What the fetch returns for each item, from the pool if there is one."""
-        if not self.source.is_random_access:
-            return self._sequential_results()
-        if self._auto is not None and self._auto.choice is None:
-            return Measured(self._auto, items, self._results_in, self._take, len(self.source._stages))
-        return self._results_in(self._pool, items)
-
-    def _take(self, choice: Choice) -> AbstractWorkerPool | None:
-        """Go on with what ``pool="auto"`` has chosen."""
-        if self._pool is not None:  # a pool that could not be used
-            self._pool.close()
-        self._shared = None
-        self._pool, self._owns_pool = choose_pool(choice.pool, choice.workers)
-        return self._pool
-
-    def _results_in(self, pool: AbstractWorkerPool | None, items: Iterator[Item]) -> Iterator[FetchResult]:
-        if pool is None:
-            job = self._job(self._worker_seed())
-            return BatchIterator(
-                self._auto.noticing(job) if self._auto and self._auto.draws else job, items, located=at_item
-            )
-        engine = pool.engine
-        job = engine.share(self._job(self._worker_seed()), self._shared)
-        self._shared = job if pool is self._pool else None
-        tasks = zip(itertools.repeat(job), zip(items, strict=False), strict=False)  # unlike a generator, it can go on
-        return WorkStream(engine, tasks, self._depth or DEPTH_PER_WORKER * engine.workers, self._timeout, at_task)
-
-    def _worker_seed(self) -> int | None:
-        """The seed of the global generators in workers, if the workers have generators of their own."""
-        return entropy_of(self._seed) if self._seeds_workers() else None
-
-    def _seeds_workers(self) -> bool:
-        """Whether fetches may draw from global generators that workers have of their own."""
-        isolated = self._pool is not None and self._pool.engine.isolated
-        return (isolated or (self._auto is not None and self._auto.draws)) and self.source.traits.may_use_global_rng
-
-    def _job(self, seed: int | None) -> FetchJob:
-        return FetchJob(self.source, seed, self._plan.shard or (0, 1), self._skips)
+        """What the fetch returns for each item, from the workers if there are any."""
+        return self._workers.results(items, self._seed) if self.source.is_random_access else self._sequential_results()
 
     def _sequential_results(self) -> Iterator[FetchResult]:
         """The same for a sequential source."""

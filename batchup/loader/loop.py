@@ -156,7 +156,7 @@ class Loop(PullingIterator[Batch]):
         self._delivered = run.step > 0  # whether there was any batch of this epoch
         self._n, self._passed = n, 0
         self._notes: tuple[Skipped | Retried, ...] = ()  # the last ones
-        self._barren_since: int | None = None  # an epoch, if no batch was delivered since
+        self._barren: list[int] = []  # epochs with batches that could not be fetched, since the last delivered one
         self._without_samples, self._if_empty = without_samples, if_empty
 
     def __len__(self) -> int:
@@ -201,7 +201,7 @@ class Loop(PullingIterator[Batch]):
             self._held = NOTHING
             if own:
                 self._passed += 1
-                self._delivered, self._barren_since = True, None
+                self._delivered, self._barren = True, []
                 return batch
             if self._epoch is not None:
                 self._passed += 1
@@ -234,10 +234,10 @@ class Loop(PullingIterator[Batch]):
 
     def _should_be_few(self, epoch: int) -> None:
         """Raise if a whole epoch gave nothing: across the ends of epochs, this would never end."""
-        if self._barren_since is None:
-            self._barren_since = epoch
-        if epoch > self._barren_since + 1:
-            raise none_could_be_fetched(epoch - 1, self._notes[-1] if self._notes else None)
+        if epoch not in self._barren:
+            self._barren = [*self._barren, epoch]
+        if len(self._barren) > 2:  # of the first one, some may have been delivered
+            raise none_could_be_fetched(self._barren[1], self._notes[-1] if self._notes else None)
 
 
 def none_could_be_fetched(epoch: int, last: Skipped | Retried | None) -> TooManySkipped:

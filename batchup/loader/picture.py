@@ -37,8 +37,9 @@ def timeline(trace: Trace) -> Any:
     if spans:
         lanes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     times, ready = _ready(spans)
-    buffer.step([time - begin for time in times], ready, where="post", color="0.3")
+    buffer.step([time - begin for time in times], ready, where="post", color="0.5")
     buffer.set(ylabel="ready", xlabel="seconds")
+    buffer.yaxis.get_major_locator().set_params(integer=True)
     return figure
 
 

@@ -12,6 +12,7 @@ from ..data_source.replay import should_agree
 from ..engine.checks import INTEGERS, whole
 from ..engine.position import Position
 from ..engine.rng import numbers
+from ..version import __version__
 from .arguments import check_shard, world_size
 from .plan import RunPlan, Seed
 
@@ -60,6 +61,7 @@ def save(
     """
     shard_entry = list(shard) if shard else None
     state = {"seed": _seed_to_plain(seed), "epoch": epoch, "step": step, "shard": shard_entry, **fixed}
+    state["batchup"] = __version__
     return {**state, "skipped": _lists(failing)} if failing else state
 
 

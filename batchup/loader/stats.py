@@ -8,10 +8,9 @@ from typing import Any
 
 from ..engine.pools import cores
 from ..engine.trace import StageStats, verdict
-from ..work_pool import AbstractWorkerPool
-from .auto import AutoPool
 from .chunks import ADVICE, ChunkReads
 from .loop import RunState
+from .workers import LoaderWorkers
 
 __all__ = ["LoaderStats", "Reports"]
 
@@ -67,8 +66,7 @@ class Reports:
     """The methods of a loader that tell what it did. Abstract."""
 
     _run: RunState
-    _pool: AbstractWorkerPool | None
-    _auto: AutoPool | None
+    _workers: LoaderWorkers
     _chunks: ChunkReads
 
     def stats(self) -> LoaderStats:
@@ -79,8 +77,7 @@ class Reports:
         LoaderStats
         """
         trace = self._run.trace
-        pool = {"workers": 0} if self._pool is None else self._pool.engine.stats()
-        run = self._run
+        pool, run = self._workers.pool, self._run
         return LoaderStats(
             trace.batches,
             trace.seconds,
@@ -91,7 +88,7 @@ class Reports:
             retried=run.retried,
             chunk_hits=self._chunks.hits,
             chunk_misses=self._chunks.misses,
-            **pool,
+            **({"workers": 0} if pool is None else pool.engine.stats()),
         )
 
     def explain(self) -> str:
@@ -104,11 +101,12 @@ class Reports:
         >>> Loader([np.arange(5)], batch_size=2).explain()
         'no batch was delivered yet'
         """
-        workers = 0 if self._pool is None else self._pool.engine.workers
-        isolated = self._pool is not None and self._pool.engine.isolated
+        pool, auto = self._workers.pool, self._workers.auto
+        workers = 0 if pool is None else pool.engine.workers
+        isolated = pool is not None and pool.engine.isolated
         said = verdict(self._run.trace, workers, "processes" if isolated else "threads", cores())
-        if self._auto is not None:  # the choice is made, so leave out the advice
-            said = f"{self._auto}; {said.rpartition(': ')[0] or said}"
+        if auto is not None:  # the choice is made, so leave out the advice
+            said = f"{auto}; {said.rpartition(': ')[0] or said}"
         return f"{said}; {self._chunks.repeated}: {ADVICE}" if self._chunks.repeated else said
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:

@@ -53,6 +53,7 @@ class AbstractSampler(Fixed):
 
     has_own_sizes = False
     takes_weights = False
+    _arrays = ("weights", "indices", "sub_weights", "lengths", "codes")
 
     def num_indices_generated(self) -> int | float | None:
         """The number of indices that one pass through the sampler gives.

@@ -286,7 +286,7 @@ def _decoder(
 ) -> Callable[[Bytes, int], npt.NDArray[Any]]:
     """What makes an array of a chunk as it is in the file, without HDF5 and its lock."""
 
-    size = math.prod(shape) * dtype.itemsize
+    size, decompress = math.prod(shape) * dtype.itemsize, _decompress()
 
     def decode(raw: Bytes, mask: int) -> npt.NDArray[Any]:
         data: Any = raw
@@ -294,12 +294,21 @@ def _decoder(
             if mask >> i & 1:
                 continue
             if number == DEFLATE:
-                data = np.frombuffer(zlib.decompress(data, bufsize=size), np.uint8)
+                data = np.frombuffer(decompress(data, bufsize=size), np.uint8)
             else:  # the first byte of all values, then the second of all …
                 data = np.ascontiguousarray(data.reshape(dtype.itemsize, -1).T).reshape(-1)
         return np.frombuffer(data, dtype).reshape(shape)
 
     return decode
+
+
+def _decompress() -> Callable[..., bytes]:
+    """`zlib.decompress`; where zlib-ng is installed its own, which gives the same bytes in a third of the time."""
+    try:
+        decompress: Callable[..., bytes] = importlib.import_module("zlib_ng.zlib_ng").decompress
+    except ImportError:
+        return zlib.decompress
+    return decompress
 
 
 def _by_library(dataset: Any, cache: Share) -> Blocks:

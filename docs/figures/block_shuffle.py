@@ -5,19 +5,16 @@ The digits of scikit-learn are put in order of their class, the worst order for 
     python docs/figures/block_shuffle.py
 """
 
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
+from style import beside, save
 
 from batchup import ArrayDataSource, BlockSampler, Loader
 
 BLOCK, BATCH, EPOCHS, RUNS = 16, 32, 8, 10
 WINDOWS = [1, 2, 4, 8, 16, 32, 89]  # the last: all blocks
 SOME = [2, 8, 32, 89]
-PICTURE = Path(__file__).with_suffix(".svg")
 
 
 def data():
@@ -60,7 +57,6 @@ def losses(train, held_out, window):
 
 
 def main():
-    matplotlib.rcParams.update({"svg.hashsalt": "batchup", "svg.fonttype": "none", "font.size": 9})
     train, held_out = data()
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -72,7 +68,7 @@ def main():
         right.plot(range(1, EPOCHS + 1), losses(train, held_out, window), "o-", markersize=3, label=label)
     right.set(xlabel="epoch", ylabel="loss on held-out digits", ylim=(0, None))
     right.legend(title="window", fontsize=8, title_fontsize=8)
-    figure.savefig(PICTURE, metadata={"Date": None, "Creator": None})
+    save(figure, beside(__file__, ".svg"))
 
 
 if __name__ == "__main__":

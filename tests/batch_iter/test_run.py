@@ -151,6 +151,7 @@ def test_close_does_not_wait_for_a_function_that_never_returns(kind):
     gate.set()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="nobody counts descriptors here")
 def test_a_pipe_that_was_closed_holds_no_memory():
     """Items in flight when it was closed are freed, with their shared memory and its descriptors."""

@@ -44,16 +44,23 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
-@pytest.mark.parametrize("step", [0, 1, 8, 11])
-def test_a_run_is_its_head_and_the_run_resumed_there(source, step):
-    """This holds at any step, with another number of workers, and after a round trip through JSON."""
+STEPS = [(name, step, Threads) for name in SOURCES for step in (0, 1, 8, 11)]
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "stage"),
+    [*STEPS, ("sample", 8, Loky), ("loaded", 8, Loky)],
+    ids=lambda each: getattr(each, "__name__", each),
+)
+def test_a_run_is_its_head_and_the_run_resumed_there(name, step, stage):
+    """This holds at any step, with another number of workers or in processes, and after a round trip through JSON."""
+    source = SOURCES[name]
     with pipe_of(source=source()) as pipe:
         whole = stream(pipe, 20)
     with pipe_of(source=source(), n_workers=3) as pipe:
         head = list(stream(pipe, step))
         state = json.loads(json.dumps(pipe.state_dict()))
-    with pipe_of(source=source(), n_workers=2, stage=Loky if step == 8 else Threads) as pipe:
+    with pipe_of(source=source(), n_workers=2, stage=stage) as pipe:
         pipe.load_state_dict(state)
         rest = stream(pipe, 20 - step)
 

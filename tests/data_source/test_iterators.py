@@ -42,3 +42,10 @@ def test_a_third_argument_is_refused():
     with pytest.raises(TypeError, match="by its name"):
         ds.batch_iterator(2, None, 5)
     assert [] == list(ds.batch_iterator(2, None, fold=5))
+
+
+def test_sequential_sources_say_what_they_are():
+    """The function, or how many samples there are."""
+    assert "CallableDataSource(counted)" == repr(CallableDataSource(counted))
+    assert "<IteratorDataSource of 2 samples>" == repr(IteratorDataSource(iter([]), 2))
+    assert "<IteratorDataSource of an unknown number of samples>" == repr(IteratorDataSource(iter([])))

@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchup.data_source import (
@@ -53,8 +53,8 @@ def with_noise(x, rng):
 @pytest.fixture(scope="module")
 def every_pool():
     """None for the source itself, and pools."""
-    with WorkerThreadPool(2) as threads, WorkerProcessPool(1) as one, WorkerProcessPool(2) as two:
-        yield [None, threads, one, two]
+    with WorkerThreadPool(2) as threads, WorkerProcessPool(2) as processes:
+        yield [None, threads, processes]
 
 
 def iterator(ds, pool, batch_size, shuffle, depth=3):
@@ -70,23 +70,23 @@ def some(batches, n=SOME):
 @pytest.mark.parametrize("shuffle", SHUFFLES.values(), ids=SHUFFLES)
 @pytest.mark.parametrize("noisy", [False, True])
 def test_an_iterator_goes_on_on_every_pool(every_pool, shuffle, noisy):
-    """Saved on one and loaded on another: the exact next batch, and all behind it."""
+    """Saved on one and loaded on any other: the exact next batch, and all behind it."""
     ds = arrays(repeats=2).random_map(with_noise) if noisy else arrays(repeats=2)
-    for before, after in itertools.product(every_pool, every_pool):
+    for before in every_pool:
         np.random.seed(3)
         batches = iterator(ds, before, 3, shuffle())
         some(batches, 5)
         state = json.loads(json.dumps(batches.state_dict()))
         rest = some(batches)
-        np.random.seed(4)
-        again = iterator(ds, after, 3, shuffle())
-        again.load_state_dict(state)
+        for after in every_pool:
+            np.random.seed(4)
+            again = iterator(ds, after, 3, shuffle())
+            again.load_state_dict(state)
 
-        assert rest == some(again)
+            assert rest == some(again)
 
 
 @given(st.data(), batch_sizes(25), shuffles(in_order=False), st.integers(0, SOME), st.integers(1, 9))
-@settings(max_examples=40, deadline=None)
 def test_any_source_goes_on_anywhere(every_pool, data, batch_size, fresh, cut, depth):
     """At any batch, on any pool, with any source that fetches by index."""
     ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
@@ -108,7 +108,7 @@ def test_a_state_says_where_the_iterator_is():
     batches = arrays().batch_iterator(3, shuffle=5)
     next(batches)
     state = batches.state_dict()
-    del state["plan"]
+    del state["plan"], state["batchup"]
 
     assert {"version": 1, "step": 1, "rng": None, "batch_size": 3, "length": 20, "shuffle": 5} == state
 

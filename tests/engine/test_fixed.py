@@ -72,11 +72,12 @@ def test_attributes_are_there_to_read(made, name):
 
 @pytest.mark.parametrize(("made", "name"), NAMES, ids=[f"{type(made).__name__}.{name}" for made, name in NAMES])
 def test_what_they_hold_cannot_be_written_to(made, name):
-    """Arrays and lists are those that the object was made with; the data itself may be written to."""
-    value = getattr(made, name)
+    """Nor in copies. Arrays and lists are those that the object was made with; the data itself may be written to."""
+    for each in (made, copy.copy(made), copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        value = getattr(each, name)
 
-    assert not isinstance(value, list)
-    assert not isinstance(value, np.ndarray) or not value.flags.writeable or value is X
+        assert not isinstance(value, list)
+        assert not isinstance(value, np.ndarray) or not value.flags.writeable or name in ("items", "sequence")
 
 
 @pytest.mark.parametrize(

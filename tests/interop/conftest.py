@@ -18,7 +18,7 @@ def _pools():
 @pytest.fixture
 def shared_workers(_pools, monkeypatch):
     """Each DataLoader gets the same processes; it is not to be closed."""
-    from batchup.interop.torch import loader
+    from batchup.interop.torch import epochs
 
     turns = itertools.cycle(range(2))
-    monkeypatch.setattr(loader, "_processes", lambda n: _pools(n, next(turns) if n == 1 else 0))
+    monkeypatch.setattr(epochs, "_processes", lambda n: _pools(n, next(turns) if n == 1 else 0))

@@ -1,20 +1,21 @@
 """Batches on JAX's devices. Programs of their own have eight of them, or several processes."""
 
-import os
+import importlib.util
 import socket
-import subprocess
 import sys
 import textwrap
 
+import launcher
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax")
+from batchup import Loader
+from batchup.interop.jax import device_put
 
-from batchup import Loader  # noqa: E402
-from batchup.interop.jax import device_put  # noqa: E402
-
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX"),
+]
 
 BEGINNING = """
     import sys
@@ -27,29 +28,29 @@ BEGINNING = """
 """
 
 
-def begun(program, *args, devices=8):
-    """A program of its own, with so many devices."""
-    flags = f"--xla_force_host_platform_device_count={devices}"
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(BEGINNING) + textwrap.dedent(program), *map(str, args)],
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def begun(tmp_path):
+    """Begins a program of its own, with so many devices."""
+
+    def begun(program, *args, devices=8):
+        code = textwrap.dedent(BEGINNING) + textwrap.dedent(program)
+        flags = f"--xla_force_host_platform_device_count={devices}"
+        modules = ["jax.sharding", "batchup.interop.jax"]
+        return launcher.begun(modules, code, args, folder=tmp_path, before={"JAX_PLATFORMS": "cpu"}, XLA_FLAGS=flags)
+
+    return begun
 
 
 def printed(process):
-    try:
-        out, err = process.communicate(timeout=100)
-    finally:
-        process.kill()
+    out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     return out.splitlines()
 
 
 def test_arrays_of_jax():
     """Numbers become arrays of JAX; strings and objects stay; tuples and dicts keep their shape."""
+    import jax
+
     batch = {"x": np.arange(6, dtype=np.float32), "name": np.array(list("abcdef")), "pair": (np.arange(6), np.ones(6))}
     with device_put(Loader([batch["x"]], 6)) as simple:
         ((x,),) = list(simple)
@@ -75,7 +76,7 @@ def test_what_jax_cannot_hold_is_named():
     ] == caught.value.__notes__
 
 
-def test_eight_devices():
+def test_eight_devices(begun):
     """A batch is spread over the devices, from a pool of processes too, and stays as it is while the loop goes on."""
     program = """
         if __name__ == "__main__":
@@ -91,7 +92,7 @@ def test_eight_devices():
     assert ["True", "{(8, (1, 5000))}"] == printed(begun(program))
 
 
-def test_a_batch_that_devices_cannot_share():
+def test_a_batch_that_devices_cannot_share(begun):
     """The error of JAX says which field and which batch; a batch that fits comes all the same."""
     program = """
         sharding = NamedSharding(jax.make_mesh((8,), ("batch",)), PartitionSpec("batch"))
@@ -110,7 +111,7 @@ def test_a_batch_that_devices_cannot_share():
     ] == printed(begun(program))
 
 
-def test_two_processes():
+def test_two_processes(begun):
     """Each process gives its part of a global array; the shard is found by itself."""
     with socket.socket() as free:
         free.bind(("localhost", 0))

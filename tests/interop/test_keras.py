@@ -9,6 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
+from launcher import begun
 
 from batchup import ArrayDataSource, IteratorDataSource, Loader
 from batchup.interop.keras import BatchesByNumber, to_keras
@@ -37,17 +38,18 @@ BEGINNING = """
 """
 
 
-def run(program, backend):
-    """Run a program with this backend; its errors are those of the test."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(BEGINNING) + textwrap.dedent(program)],
-        env={**os.environ, "KERAS_BACKEND": backend},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(tmp_path):
+    """Runs a program with a backend; its errors are those of the test."""
+
+    def run(program, backend):
+        code = textwrap.dedent(BEGINNING) + textwrap.dedent(program)
+        done = begun(["keras", "batchup"], code, folder=tmp_path, before={"KERAS_BACKEND": backend})
+        out, err = done.communicate(timeout=100)
+        assert done.returncode == 0, err
+        return out
+
+    return run
 
 
 def firsts(batches):
@@ -291,7 +293,7 @@ def test_a_backend_that_is_missing():
 
 @KERAS
 @pytest.mark.parametrize("backend", INSTALLED)
-def test_fit(backend):
+def test_fit(run, backend):
     """`fit` trains as on the arrays, with weights of classes and of samples, and validates; in any pool."""
     program = """
         def trained(*data, **kwargs):
@@ -316,7 +318,7 @@ def test_fit(backend):
 
 @KERAS
 @pytest.mark.parametrize("backend", INSTALLED)
-def test_evaluate_and_predict(backend):
+def test_evaluate_and_predict(run, backend):
     """They give what they give for the arrays, with inputs by name and padded batches, too."""
     program = """
         each = model()
@@ -342,7 +344,7 @@ def test_evaluate_and_predict(backend):
 
 @KERAS
 @pytest.mark.parametrize("backend", INSTALLED)
-def test_fit_with_the_defaults(backend):
+def test_fit_with_the_defaults(run, backend):
     """`fit` shuffles the numbers by default: the batches come in our order all the same."""
     program = """
         seen = []

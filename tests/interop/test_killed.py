@@ -4,16 +4,13 @@ import importlib.util
 import os
 import random
 import signal
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from launcher import begun
 
 pytest.importorskip("torch")
 
-import batchup
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -188,6 +185,10 @@ ACCELERATE = """
         main()
 """
 
+# Those of `test_ranks.py`, too: the programs of both are forks of one process.
+MODULES = [
+    name for name in ("torch", "lightning.pytorch", "accelerate") if importlib.util.find_spec(name.split(".")[0])
+]
 PROGRAMS = {
     "prefetch": (PREFETCH, "torch"),
     "lightning": (LIGHTNING, "lightning"),
@@ -197,17 +198,11 @@ PROGRAMS = {
 
 def ended(program, folder, workers, fatal=0):
     """Run a program to its end: its exit code, and what it told."""
-    code = folder / "program.py"
-    code.write_text(textwrap.dedent(COMMON) + textwrap.dedent(program))
-    done = subprocess.run(
-        [sys.executable, str(code), str(folder), str(workers), str(fatal)],
-        env={**os.environ, "PYTHONPATH": str(Path(batchup.__file__).parent.parent)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode, done.stdout
+    code = textwrap.dedent(COMMON) + textwrap.dedent(program)
+    done = begun(MODULES, code, [folder, workers, fatal], folder=folder)
+    out, err = done.communicate(timeout=120)
+    assert done.returncode in (0, -signal.SIGKILL), err
+    return done.returncode, out
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -250,3 +250,54 @@ def test_the_length_in_a_loop():
             lengths.append(len(ahead))
 
         assert [4, 4, 4, 4, 4, 10, 10] == lengths
+
+
+def test_the_length_of_a_loop():
+    """It is the number of batches that are left, of which some may have been put already; bars need it."""
+    with Prefetched(loader(), lambda batch: batch, depth=3) as ahead:
+        batches = iter(ahead)
+        counts = [len(batches)]
+        for _ in batches:
+            counts.append(len(batches))
+        for _ in zip(range(1), ahead, strict=False):
+            pass
+
+        assert [4, 3, 2, 1, 0] == counts
+        assert 3 == len(ahead.resume())
+        assert 7 == len(ahead.steps(7))
+        assert batches
+
+
+def test_the_length_of_a_loop_over_an_endless_source():
+    """It is not known; the loop works as any other."""
+    source = ArrayDataSource([np.arange(3)], repeats=-1)
+    with Prefetched(Loader(source, 2), lambda batch: batch) as ahead:
+        batches = iter(ahead)
+        next(batches)
+
+        with pytest.raises(TypeError, match="this loop has no len"):
+            len(batches)
+        assert batches
+
+
+@pytest.mark.parametrize("taken", range(5))
+def test_one_of_another(taken):
+    """Each function runs ahead in a thread of its own. The state counts what the outer loop has received."""
+    expected = plain((x * 10 + 1, y) for x, y in loader().steps(9))
+
+    def both():
+        return Prefetched(Prefetched(loader(), lambda batch: (batch[0] * 10, batch[1])), lambda b: (b[0] + 1, b[1]))
+
+    with both() as first, both() as second:
+        head = plain(itertools.islice(first.steps(9), taken))
+        state = first.state_dict()
+        second.load_state_dict(state)
+
+        assert expected == head + plain(second.steps(9 - taken))
+        assert expected[taken:] == plain(first.steps(9 - taken))
+
+
+def test_what_is_not_a_loader():
+    """Something else is refused when it is given, by its kind."""
+    with pytest.raises(TypeError, match="loader should be a Loader of batchup, not a list"):
+        Prefetched([1, 2], plain)

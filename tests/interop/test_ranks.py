@@ -1,18 +1,16 @@
 """Which rank this process is, and several ranks over one data set: plain DDP, Lightning and Accelerate."""
 
+import importlib.util
 import json
-import os
-import subprocess
 import sys
 import textwrap
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from launcher import begun
 
-import batchup
 from batchup import Loader
 from batchup.interop import ranks
 
@@ -128,6 +126,10 @@ def test_a_process_group_of_one_is_not_warned(monkeypatch):
         assert len(list(Loader([np.arange(9)], 3))) == 3
 
 
+# What their programs import, and those of `test_killed.py`: both are forks of one process.
+MODULES = [
+    name for name in ("torch", "lightning.pytorch", "accelerate") if importlib.util.find_spec(name.split(".")[0])
+]
 BEGIN = """
 import json, os, sys, warnings
 warnings.filterwarnings("ignore")
@@ -232,18 +234,8 @@ tell(gathered=sum(gathered, []), rest=rest, again=again, kind=type(loader.base_d
 def two_ranks(program, folder):
     """What each of two processes tells."""
     code = BEGIN + textwrap.dedent(program)
-    environment = {
-        "WORLD_SIZE": "2",
-        "PYTHONPATH": str(Path(batchup.__file__).parent.parent),
-        "GLOO_SOCKET_IFNAME": "lo",
-    }
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(folder)],
-            env={**os.environ, **environment, "RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        begun(MODULES, code, [folder], folder=folder, WORLD_SIZE="2", GLOO_SOCKET_IFNAME="lo", RANK=str(rank))
         for rank in range(2)
     ]
     try:

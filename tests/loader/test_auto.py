@@ -107,8 +107,8 @@ def test_drawing_is_noticed():
     with made(drawing, pool="auto") as loader:
         plain(loader)
 
-        assert loader._auto.draws
-        assert [] == loader._auto._together
+        assert loader._workers.auto.draws
+        assert [] == loader._workers.auto._together
 
 
 def test_it_is_measured_across_epochs():
@@ -117,7 +117,7 @@ def test_it_is_measured_across_epochs():
         seen = [plain(loader) for _ in range(ALONE + TOGETHER)]
 
     assert [[[0], [10], [20]]] * (ALONE + TOGETHER) == seen
-    assert loader._auto.choice is not None
+    assert loader._workers.auto.choice is not None
 
 
 def test_a_loop_that_is_left_while_it_measures():

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchup import (
@@ -76,7 +76,6 @@ def test_a_loader_says_where_it_is():
 
 
 @given(st.data(), batch_sizes(20), st.integers(0, 99), st.integers(1, 12), st.integers(1, 12))
-@settings(deadline=None, max_examples=50)
 def test_steps_go_across_epochs(data, batch_size, seed, some, more):
     """`steps` gives the batches of one epoch after the other, and goes on where it stopped."""
     ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
@@ -98,11 +97,21 @@ def test_no_steps_are_none():
 
 
 def test_a_loader_shows_where_it_is():
-    """With its source and batch size."""
-    loader = Loader(arrays(), 3)
-    next(iter(loader))
+    """With its source, batch size, seed, pool and shard."""
+    source = arrays()
+    in_order, shuffled = Loader(source, 3), Loader(source, 3, shuffle=7, pool=2, shard=(1, 2))
+    next(iter(in_order))
+    shuffled.close()
 
-    assert "<Loader over ArrayDataSource: batch_size=3, epoch=0, step=1>" == repr(loader)
+    assert f"<Loader over {source!r}: batch_size=3, in order, epoch=0, step=1, no pool>" == repr(in_order)
+    said = "batch_size=3, seed=7, epoch=0, step=0, WorkerThreadPool of 2 threads, shard=(1, 2)"
+    assert f"<Loader over {source!r}: {said}>" == repr(shuffled)
+
+
+def test_a_loader_that_is_to_choose_its_pool_says_so():
+    """Until it has chosen."""
+    with Loader(arrays(), 3, pool="auto") as loader:
+        assert ', pool="auto">' in repr(loader)
 
 
 def test_steps_over_no_samples_are_refused():
@@ -112,7 +121,6 @@ def test_steps_over_no_samples_are_refused():
 
 
 @given(st.data(), batch_sizes(20), st.none() | st.integers(0, 99), st.sampled_from(["keep", "drop", "pad", "wrap"]))
-@settings(deadline=None, max_examples=50)
 def test_any_batch_can_be_had_at_once(data, batch_size, seed, last):
     """`batch(epoch, step)` is what a loop gives there, noise and all; the loader stays where it is."""
     ds = data.draw(sources(weighted=seed is not None, random=True, batch_size=batch_size))

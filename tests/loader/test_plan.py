@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batchup import (
@@ -239,7 +239,6 @@ def counted_or_not(loader):
     st.none() | st.integers(1, 4),
     st.sampled_from(["drop", "pad", "uneven"]),
 )
-@settings(deadline=None, max_examples=150)
 def test_len_is_what_is_delivered(data, batch_size, seed, last, world, remainder):
     """Wherever there is a length, with any source, `last`, shard and remainder."""
     drawn = seed is not None or not world  # what ranks share has a seed

@@ -307,6 +307,7 @@ def test_weights_that_are_set_are_copied():
     assert seen(loader) <= {0, 1, 2}
 
 
+@pytest.mark.slow  # PyTorch takes long to import
 def test_a_loader_of_tensors_passes_changes_on():
     """`to_torch` has the same two methods."""
     pytest.importorskip("torch")

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchup import ArrayDataSource, Loader
@@ -33,7 +33,6 @@ seeds = st.none() | st.integers(0, 99)
 
 
 @given(st.integers(0, 40), batch_sizes(9), worlds, seeds)
-@settings(deadline=None, max_examples=60)
 def test_the_union_of_all_ranks_is_the_epoch(n, batch_size, world, seed):
     """In turns they give the batches that a single process would get, without repeats and with none lost."""
     found = ranks(world, arrays(n), batch_size, shuffle=seed, remainder="uneven")
@@ -43,7 +42,6 @@ def test_the_union_of_all_ranks_is_the_epoch(n, batch_size, world, seed):
 
 @pytest.mark.slow
 @given(st.data(), batch_sizes(25), worlds, st.integers(0, 99))
-@settings(deadline=None, max_examples=60)
 def test_the_union_is_the_epoch_for_any_source(data, batch_size, world, seed):
     """With random transforms, with weights, and without an end."""
     ds = data.draw(sources(weighted=True, random=True, batch_size=batch_size))
@@ -54,7 +52,6 @@ def test_the_union_is_the_epoch_for_any_source(data, batch_size, world, seed):
 
 
 @given(st.integers(0, 40), batch_sizes(9), worlds, seeds)
-@settings(deadline=None, max_examples=60)
 def test_drop_leaves_out_less_than_a_round(n, batch_size, world, seed):
     """All ranks have equal numbers of steps; what is left out is the end of the plan."""
     found = ranks(world, arrays(n), batch_size, shuffle=seed)
@@ -65,7 +62,6 @@ def test_drop_leaves_out_less_than_a_round(n, batch_size, world, seed):
 
 
 @given(st.integers(0, 40), batch_sizes(9), worlds, seeds)
-@settings(deadline=None, max_examples=60)
 def test_pad_gives_all_batches_and_repeats_some(n, batch_size, world, seed):
     """All ranks have equal numbers of steps; the last round is filled with batches of its own."""
     found = ranks(world, arrays(n), batch_size, shuffle=seed, remainder="pad")
@@ -80,7 +76,6 @@ def test_pad_gives_all_batches_and_repeats_some(n, batch_size, world, seed):
 
 
 @given(st.integers(0, 40), batch_sizes(9), worlds, seeds)
-@settings(deadline=None, max_examples=60)
 def test_padded_repeats_are_not_valid(n, batch_size, world, seed):
     """With last="pad", the valid samples of all ranks are the epoch, each once."""
     loaders = [

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from batchup import ArrayDataSource, ChoiceDataSource, CompositeDataSource, Loader
@@ -78,7 +78,6 @@ def notes_of(loader):
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.sets(st.integers(0, 39)), st.none() | st.integers(0, 9))
-@settings(deadline=None, max_examples=100)
 def test_the_samples_that_fail_are_left_out_and_no_others(n, batch_size, bad, seed):
     """Each is in `skipped`, with its epoch, step and error; the others keep their batches and their order."""
     whole = Loader(Files(n), batch_size, shuffle=seed)
@@ -508,6 +507,20 @@ def test_a_function_that_always_fails_is_not_skipped_in_silence():
 
     with pytest.warns(UserWarning, match="left out"), pytest.raises(TooManySkipped, match="no sample of epoch 0"):
         list(loader)
+
+
+def test_an_epoch_without_batches_between_two_failed_ones():
+    """Samples were delivered in both of its neighbours, so the run goes on."""
+
+    def order(seed, epoch):
+        loader = Loader([np.arange(2)], 1, shuffle=seed)
+        return [int(loader.batch(epoch, step)[0][0]) for step in range(2)]
+
+    seed = next(seed for seed in range(100) if ([0, 1], [1, 0]) == (order(seed, 0), order(seed, 2)))
+    loader = skipping(Files(2, [1]), lambda epoch: 3 if epoch == 1 else 1, shuffle=seed, last="drop")
+
+    assert 2 == len(quiet(loader.steps(2)))
+    assert (2, 2) == (loader.epoch, loader.step)
 
 
 def test_samples_left_out_count_on_after_an_interruption():

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-
-import batchup
+from launcher import Forked, environment, launcher_of
 
 LIMIT = 60.0  # seconds that a program may take
+MODULES = ["faulthandler", "resource", "threading", "psutil", "batchup.engine.process.pool"]  # of most programs
 OPENING = """\
 import faulthandler, gc, os, random, resource, signal, sys, threading, time
 import numpy as np
@@ -79,23 +79,22 @@ class Program:
 
     def __init__(self, command: Sequence[str], folder: Path, **kwargs: object) -> None:
         self.said = folder / "stderr"
-        environment = os.environ | {"PYTHONPATH": str(Path(batchup.__file__).parents[1])}
-        for name in ("PYTHONWARNINGS", "PYTHONDEVMODE", "COVERAGE_PROCESS_START"):
-            environment.pop(name, None)
         with open(self.said, "wb") as stderr:
-            self.process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                cwd=folder,
-                env=environment,
-                start_new_session=True,
-                text=True,
-                **kwargs,
-            )
+            self.process = self._started(command, folder, stderr=stderr, **kwargs)
         self.pid = self.process.pid
         self._limit = threading.Timer(LIMIT, self.kill)
         self._limit.start()
+
+    def _started(self, command: Sequence[str], folder: Path, **kwargs: object) -> subprocess.Popen[str] | Forked:
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            cwd=folder,
+            env=environment(),
+            start_new_session=True,
+            text=True,
+            **kwargs,
+        )
 
     def line(self) -> str:
         """The next line that it says."""
@@ -136,6 +135,18 @@ class Program:
         self._limit.join()
 
 
+class Fork(Program):
+    """One that begins with its imports done (see `launcher`)."""
+
+    def _started(self, command: Sequence[str], folder: Path, **kwargs: object) -> subprocess.Popen[str] | Forked:
+        reading, writing = os.pipe()
+        launcher = launcher_of(MODULES, ["-W", "error"], {})
+        stderr = kwargs["stderr"].fileno()
+        report = launcher.start(Path(command[-1]), [], folder, environment(), writing, stderr)
+        os.close(writing)
+        return Forked(report, open(reading, encoding="utf-8"))
+
+
 def running(session: int) -> list[int]:
     """The processes of a session. One that has ended, and that nobody has asked about yet, does not count."""
     found = []
@@ -156,7 +167,8 @@ def written(body: str, folder: Path) -> Path:
 @contextlib.contextmanager
 def started(body: str, folder: Path, before: Sequence[str] = (), **kwargs: object) -> Iterator[Program]:
     """A program while it runs; `before` comes before its command, as ``nice`` does."""
-    program = Program([*before, sys.executable, "-W", "error", str(written(body, folder))], folder, **kwargs)
+    kind = Program if before or kwargs else Fork
+    program = kind([*before, sys.executable, "-W", "error", str(written(body, folder))], folder, **kwargs)
     try:
         yield program
     finally:

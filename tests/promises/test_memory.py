@@ -19,20 +19,22 @@ warned = warnings.catch_warnings(record=True).__enter__()
 warnings.simplefilter("always")
 """
 LARGE = """
+unit = 1 << 20
 sizes = np.array([1, 5, 20, 40, 2, 40, 10, 1] * 2)
 
 def sample(i, size):
-    return np.full(int(size[0]) << 20, int(i[0]) + 1, np.uint8), [int(i[0])]
+    return np.full(int(size[0]) * unit, int(i[0]) + 1, np.uint8), [int(i[0])]
 
 source = ArrayDataSource([np.arange(16), sizes])
 
 def exact(batches):
     n = 0
     for n, (x, [i]) in enumerate(batches, 1):
-        if i != n - 1 or len(x) != int(sizes[i]) << 20 or not (x == i + 1).all():
+        if i != n - 1 or len(x) != int(sizes[i]) * unit or not (x == i + 1).all():
             return i
     return n
 """
+SMALLER = LARGE.replace("1 << 20", "1 << 18")  # enough for shared memory, which is what is refused
 
 
 def test_a_small_dev_shm_does_not_matter(tmp_path):
@@ -71,7 +73,7 @@ def test_without_shared_memory_for_results_the_pipe_will_do(tmp_path, refuse):
     """A worker that gets no more of it, from the third batch on, sends its results another way: all exact, with one
     warning for a pool, in the loop, that says why."""
     ended = run(
-        LARGE
+        SMALLER
         + WARNED
         + f"""
 def refusing(i, size):
@@ -101,7 +103,7 @@ with WorkerProcessPool(2) as pool:
 def test_the_warning_may_be_an_error(tmp_path):
     """Of the loop's; none of the batches is lost by it."""
     ended = run(
-        LARGE
+        SMALLER
         + """
 def refusing(i, size):
     import os
@@ -240,7 +242,7 @@ def test_shared_memory_is_used_again(tmp_path):
     """For a consumer that keeps nothing, a worker has two slots more than the buffer is deep, at most, however long."""
     ended = run(
         """
-Y = np.zeros((4000, 1000))
+Y = np.zeros((2000, 1000))
 for depth in [1, 4, 20]:
     with WorkerProcessPool(2) as pool:
         slots = []
@@ -254,7 +256,7 @@ for depth in [1, 4, 20]:
         tmp_path,
     )
 
-    assert quiet("800 True\nTrue\n" * 3) == ended
+    assert quiet("400 True\nTrue\n" * 3) == ended
 
 
 @needs_shared_memory
@@ -267,7 +269,7 @@ Y = np.zeros((4000, 1000))
 slots, depth = [], 10
 with WorkerProcessPool(2) as pool:
     par = pool.parallel_data_source(ArrayDataSource([Y]), depth)
-    for n in range(8):
+    for n in range(3):
         one, two = par.batch_iterator(10), par.batch_iterator(10)
         for k in range(100):
             next(one), next(random.choice([one, two]))

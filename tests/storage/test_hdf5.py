@@ -1,5 +1,7 @@
 """Data sets of HDF5 files, of all kinds and layouts, and bad ones."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -176,3 +178,20 @@ def test_references_are_refused(h5py, tmp_path):
 
     with pytest.raises(TypeError, match="'/x' of .* holds references"):
         len(HDF5Array(tmp_path / "x.h5", "x"))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_gzip_with_and_without_zlib_ng(tmp_path, monkeypatch, shuffle):
+    """It only saves time."""
+    h5py = pytest.importorskip("h5py")
+    x = np.random.default_rng(0).integers(0, 9, (40, 3))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=x, chunks=(7, 3), compression="gzip", shuffle=shuffle)
+    found = []
+    for module in ({}, {"zlib_ng": None, "zlib_ng.zlib_ng": None}):
+        for name in module:
+            monkeypatch.setitem(sys.modules, name, None)
+        with HDF5Array(tmp_path / "x.h5", "x") as array:
+            found.append(array[np.arange(39, -1, -3)])
+
+    assert x[::-3].tolist() == found[0].tolist() == found[1].tolist()

@@ -195,6 +195,7 @@ def test_batches_of_a_frame_are_frames(pool, library):
     assert ORDER.tolist() == frames.concat(found)["a"].to_numpy().tolist()
 
 
+@pytest.mark.slow  # xarray takes long to import
 def test_a_variable_of_xarray_gives_arrays(pool, tmp_path):
     """In memory, and in a file that is read as it goes."""
     xarray = pytest.importorskip("xarray")

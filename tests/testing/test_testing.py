@@ -13,25 +13,31 @@ def run(code):
     return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("missing", ["hypothesis", "pytest", "psutil"])
-def test_a_missing_package_is_named_with_the_extra_that_has_it(missing):
+def test_a_missing_package_is_named_with_the_extra_that_has_it():
     """Asking for a contract or a strategy says what to install; `check_determinism` is there without it."""
+    packages = ["hypothesis", "pytest", "psutil"]
     done = run(
         f"""
         import sys
-        sys.modules[{missing!r}] = None
-        from batchup.testing import check_determinism
-        from batchup.testing import SamplerContract
+        for missing in {packages}:
+            sys.modules[missing] = None
+            from batchup.testing import check_determinism
+            try:
+                from batchup.testing import SamplerContract
+            except ModuleNotFoundError as error:
+                print(error)
+            del sys.modules[missing]
         """
     )
 
-    assert 1 == done.returncode
-    assert (
-        f"ModuleNotFoundError: batchup.testing.SamplerContract needs {missing}, which is not installed: "
-        "pip install 'batchup[test]'"
-    ) == done.stderr.splitlines()[-1]
+    assert (0, "") == (done.returncode, done.stderr)
+    assert [
+        f"batchup.testing.SamplerContract needs {missing}, which is not installed: pip install 'batchup[test]'"
+        for missing in packages
+    ] == done.stdout.splitlines()
 
 
+@pytest.mark.slow  # it imports PyTorch and others
 def test_nothing_else_imports_it():
     """The rest of batchup neither imports batchup.testing nor what it needs."""
     done = run(

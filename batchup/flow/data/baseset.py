@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from ...engine.checks import Indices
 from ...engine.shuffle import Shuffle, as_rng
+from ...sampling import AbstractSampler
 from ..pipeline.plan import NextBatch, PipelinePlan, check_option_names
 
-__all__ = ["Baseset", "split_sizes"]
+__all__ = ["Baseset", "IndexLike", "split_sizes"]
+
+IndexLike: TypeAlias = "npt.ArrayLike | Baseset"  # ids, or how many there are
 
 
 class Baseset:
@@ -26,13 +30,23 @@ class Baseset:
     train: Any = None
     test: Any = None
     validation: Any = None
-    batch_class: Any = object  # whose constructor gets further keyword arguments
+    batch_class: type[Any] = object  # whose constructor gets further keyword arguments
     _next: NextBatch
 
-    def __len__(self) -> int:
+    @property
+    def indices(self) -> npt.NDArray[Any]:
+        """The ids of the items, in order."""
         raise NotImplementedError
 
-    def create_batch(self, index: Any, pos: bool = False, **kwargs: Any) -> Any:
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def size(self) -> int:
+        """The number of items."""
+        return len(self)
+
+    def create_batch(self, index: IndexLike, pos: bool = False, **kwargs: Any) -> Any:
         """Make a batch of the items with these ids; or, with ``pos=True``, at these positions."""
         raise NotImplementedError
 
@@ -49,8 +63,8 @@ class Baseset:
         n_iters: int | None = None,
         n_epochs: int | None = None,
         drop_last: bool = False,
-        sampler: Any = None,
-        seed: Any = None,
+        sampler: AbstractSampler | None = None,
+        seed: int | np.random.SeedSequence | None = None,
         **kwargs: Any,
     ) -> Iterator[Any]:
         """The batches. Without `n_iters` and `n_epochs` they never end.
@@ -70,7 +84,7 @@ class Baseset:
         plan = PipelinePlan(len(self), batch_size, shuffle, n_iters, n_epochs, drop_last, sampler, seed)
         return self._batches(plan, plan, kwargs)
 
-    def _batches(self, plan: PipelinePlan, positions: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
+    def _batches(self, plan: PipelinePlan, positions: Iterable[Indices], kwargs: dict[str, Any]) -> Iterator[Any]:
         return (self.create_batch(each, pos=True) for each in positions)
 
     def next_batch(
@@ -80,8 +94,8 @@ class Baseset:
         n_iters: int | None = None,
         n_epochs: int | None = None,
         drop_last: bool = False,
-        sampler: Any = None,
-        seed: Any = None,
+        sampler: AbstractSampler | None = None,
+        seed: int | np.random.SeedSequence | None = None,
         **kwargs: Any,
     ) -> Any:
         """The next batch. With other options than in the last call it starts again.
@@ -111,7 +125,11 @@ class Baseset:
         """Whether `split` was called."""
         return self.train is not None
 
-    def split(self, shares: Any = 0.8, shuffle: Shuffle = False) -> None:
+    def calc_split(self, shares: float | Sequence[float] = 0.8) -> tuple[int, int, int]:
+        """How many items `split` puts into train, test and validation."""
+        return split_sizes(shares, len(self))
+
+    def split(self, shares: float | Sequence[float] = 0.8, shuffle: Shuffle = False) -> None:
         """Split the items into `train`, `test` and `validation`, which become attributes. Old parts are removed.
 
         Parameters
@@ -130,14 +148,14 @@ class Baseset:
         (array([0, 1]), array([2, 3, 4]), array([5, 6, 7, 8, 9]))
         """
         order = self.shuffle(shuffle)
-        _, n_test, n_validation = split_sizes(shares, len(self))
+        _, n_test, n_validation = self.calc_split(shares)
         last = n_validation + n_test
         parts = {"validation": order[:n_validation], "test": order[n_validation:last], "train": order[last:]}
         for name, positions in parts.items():
             setattr(self, name, self._part(positions) if len(positions) else None)
 
 
-def split_sizes(shares: Any, n: int) -> tuple[int, int, int]:
+def split_sizes(shares: float | Sequence[float], n: int) -> tuple[int, int, int]:
     """How many of n items are for train, test and validation.
 
     >>> split_sizes(0.8, 10), split_sizes((0.5, 0.3), 10), split_sizes((0.6, 0.2, 0.2), 10)

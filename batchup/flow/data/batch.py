@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from ...engine.global_rng import drawn_seed
 from ...engine.rng import SeedPath
-from ..extras import file_formats, formats  # noqa: F401 - file_formats registers its formats
+from ..expr.expressions import Expr
+from ..extras.formats import find_format
 from ..items.actions import action
 from ..items.actions import apply_parallel as for_each_item
-from ..items.apply import apply_to_items, store_results
-from ..items.seeds import ItemSeed, current_item_seed, seed_path
+from ..items.apply import apply_to_items, raise_if_failed, store_results
+from ..items.seeds import ItemSeed, seed_in_use, seed_path
+from .baseset import Baseset, IndexLike
 from .batch_data import BatchData
-from .columns import ItemsById, put_items, split_by_component
+from .columns import Components, ItemsById, put_items, split_by_component
 from .merging import merge_batches, merge_columns
 
 __all__ = ["Batch", "positional"]
@@ -76,8 +78,8 @@ class Batch(BatchData):
         *args: Any,
         src: Any = None,
         fmt: str | None = None,
-        dst: Any = None,
-        components: Any = None,
+        dst: Components = None,
+        components: Components = None,
         **kwargs: Any,
     ) -> Self:
         """Take data from a container by the ids of the items, or read them from a file.
@@ -112,11 +114,18 @@ class Batch(BatchData):
                 raise ValueError("src should be the container to take items from, not None")
             self.take_from(src, names)
         else:
-            formats.find_format(fmt).load(self, src, names, *rest, **kwargs)
+            find_format(fmt).load(self, src, names, *rest, **kwargs)
         return self
 
     @action
-    def dump(self, *args: Any, dst: Any = None, fmt: str | None = None, components: Any = None, **kwargs: Any) -> Self:
+    def dump(
+        self,
+        *args: Any,
+        dst: Any = None,
+        fmt: str | None = None,
+        components: Components = None,
+        **kwargs: Any,
+    ) -> Self:
         """Write the data into a container by the ids of the items, or to a file.
 
         Parameters
@@ -139,7 +148,7 @@ class Batch(BatchData):
         (dst, fmt), rest = positional(args, dst, fmt)
         names = (components,) if isinstance(components, str) else components or self.components or (None,)
         if fmt is not None:
-            formats.find_format(fmt).dump(self, dst, names, *rest, **kwargs)
+            find_format(fmt).dump(self, dst, names, *rest, **kwargs)
             return self
         if rest or kwargs:
             raise TypeError(f"dump() to a container takes no {', '.join([*map(repr, rest), *kwargs])}; pass fmt=")
@@ -156,7 +165,7 @@ class Batch(BatchData):
         return self.dump(*args, **kwargs)
 
     @action
-    def do_nothing(self, *args: Any, **kwargs: Any) -> Self:
+    def do_nothing(self, *args: object, **kwargs: object) -> Self:
         """Return the batch unchanged."""
         return self
 
@@ -168,7 +177,7 @@ class Batch(BatchData):
 
         In a run it depends on the seed, the batch, the step and the item, and not on which worker draws.
         """
-        return (current_item_seed() or self._own_seed()).rng
+        return (seed_in_use.get() or self._own_seed()).rng
 
     @property
     def random_seed(self) -> np.random.SeedSequence:
@@ -177,7 +186,7 @@ class Batch(BatchData):
         return np.random.SeedSequence(path.entropy, spawn_key=path.spawn_key)
 
     @random_seed.setter
-    def random_seed(self, seed: Any) -> None:
+    def random_seed(self, seed: int | np.random.SeedSequence | None) -> None:
         self._item_seed = ItemSeed(seed_path(seed))
 
     def _own_seed(self) -> ItemSeed:
@@ -187,7 +196,7 @@ class Batch(BatchData):
 
     def new_seed_path(self) -> SeedPath:
         """The seed path of a parallel call; each call gets another one."""
-        return (current_item_seed() or self._own_seed()).next_path()
+        return (seed_in_use.get() or self._own_seed()).next_path()
 
     # ---- in parallel
 
@@ -196,14 +205,14 @@ class Batch(BatchData):
         self,
         func: Callable[..., Any],
         init: Any = None,
-        post: Any = None,
+        post: str | Callable[..., Any] | None = None,
         src: Any = None,
-        dst: Any = None,
+        dst: str | Sequence[Any] | None = None,
         *args: Any,
-        p: Any = None,
+        p: float | Sequence[Any] | npt.NDArray[Any] | Expr | None = None,
         target: str = "for",
         requires_rng: bool = False,
-        rng_seeds: Any = None,
+        rng_seeds: Sequence[Any] | npt.NDArray[Any] | None = None,
         n_workers: int | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -261,18 +270,19 @@ class Batch(BatchData):
     def _assemble(
         self,
         results: Sequence[Any],
-        *args: Any,
-        src: Any = None,
-        dst: Any = None,
-        src_default: Any = None,
-        dst_default: Any = "src",
-        **kwargs: Any,
+        *args: object,
+        src: Components = None,
+        dst: Components = None,
+        src_default: Components = None,
+        dst_default: Components = "src",
+        **kwargs: object,
     ) -> Self:
         """Store the results in `dst`, else in `src`, in all components, or in those that `dst_default` names."""
         src = src_default if src is None else src
         if dst is None:
-            dst = {"src": src, "components": self.components}.get(dst_default, dst_default)
+            dst = src if dst_default == "src" else self.components if dst_default == "components" else dst_default
         if dst is None and self.components:
+            raise_if_failed(self, results)
             raise TypeError(
                 "dst or src should name the components for the results, such as "
                 f"{self.components[0]!r}: pass one to inbatch_parallel or to the action"
@@ -283,12 +293,14 @@ class Batch(BatchData):
         """The exceptions among the results of a parallel action; None if there are none."""
         return [result for result in all_res if isinstance(result, BaseException)] or None
 
-    def run_once(self, *args: Any, **kwargs: Any) -> list[list[Any]]:
+    def run_once(self, *args: object, **kwargs: object) -> list[list[Any]]:
         """Use it as the `init` of a parallel method to call the method once, for the whole batch."""
         return [[]]
 
     @for_each_item(src="images", dst="images")
-    def to_array(self, comp: Any, dtype: Any = np.float32, channels: str | None = "last") -> npt.NDArray[Any]:
+    def to_array(
+        self, comp: Any, dtype: npt.DTypeLike | None = np.float32, channels: str | None = "last"
+    ) -> npt.NDArray[Any]:
         """Convert images, or other items, to arrays.
 
         Parameters
@@ -316,7 +328,7 @@ class Batch(BatchData):
             )
         return self.pipeline.get_model_by_name(name, batch=self)
 
-    def as_dataset(self, dataset: Any = None, copy: bool = False) -> Any:
+    def as_dataset(self, dataset: Baseset | type[Baseset] | None = None, copy: bool = False) -> Any:
         """A dataset with the items of this batch, their ids and data.
 
         Parameters
@@ -331,7 +343,7 @@ class Batch(BatchData):
         ValueError
             If the batch has no dataset and `dataset` is not given.
         """
-        like = self.dataset if dataset is None else dataset
+        like: Any = self.dataset if dataset is None else dataset
         if like is None:
             raise ValueError(
                 "dataset should be the class to make, because the batch has no dataset: as_dataset(Dataset)"
@@ -346,7 +358,7 @@ class Batch(BatchData):
         return kind(self.index, batch_class=type(self), preloaded=preloaded, copy=copy, **attrs)
 
     @classmethod
-    def from_data(cls, index: Any = None, data: Any = None) -> Self:
+    def from_data(cls, index: IndexLike | None = None, data: Any = None) -> Self:
         """A batch of the items with the ids `index`, which it takes from `data`; by default of all items.
 
         Raises
@@ -367,10 +379,10 @@ class Batch(BatchData):
     @classmethod
     def merge(
         cls,
-        batches: Sequence[Any],
+        batches: Sequence[Batch],
         batch_size: int | None = None,
-        components: str | Sequence[str] | None = None,
-        batch_class: Any = None,
+        components: Components = None,
+        batch_class: type[Batch] | None = None,
     ) -> tuple[Any, Any]:
         """Merge several batches into one of `batch_size` items and one with the rest. In both the ids are 0, 1, 2, …
 
@@ -395,7 +407,7 @@ class Batch(BatchData):
         """
         return merge_batches(batches, batch_size, components, batch_class)
 
-    def follow(self, other: Any) -> None:
+    def follow(self, other: Batch) -> None:
         """Take over the dataset, the pipeline and the position in the run from another batch."""
         for name in ("dataset", "pipeline"):
             if self.__dict__.get(name) is None:

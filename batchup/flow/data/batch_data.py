@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine.tree import leaf_length
-from .columns import items_at, split_by_component, take_items
+from .baseset import Baseset, IndexLike
+from .columns import Components, items_at, split_by_component, take_items
 from .ids import id_list
 from .index import DatasetIndex
 from .record import Record
@@ -29,7 +30,7 @@ class BatchData:
     _filling: Any = None
     _copy = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         names = cls.__dict__.get("components")
         if names is None:
@@ -42,8 +43,8 @@ class BatchData:
 
     def __init__(
         self,
-        index: Any,
-        dataset: Any = None,
+        index: IndexLike,
+        dataset: Baseset | None = None,
         pipeline: Any = None,
         preloaded: Any = None,
         copy: bool = False,
@@ -95,7 +96,7 @@ class BatchData:
             known = f"its components are {', '.join(self.components)}" if self.components else "it has no components"
             raise AttributeError(f"a {type(self).__name__} has no component or attribute {name!r}; {known}") from None
 
-    def set_column(self, name: str | None, value: Any) -> None:
+    def set_column(self, name: str | None, value: object) -> None:
         """Set the data of a component, which is created if necessary; if the name is None, of the whole batch.
 
         Raises
@@ -106,7 +107,7 @@ class BatchData:
         self.fill()
         self._store(name, value)
 
-    def _store(self, name: str | None, value: Any) -> None:
+    def _store(self, name: str | None, value: object) -> None:
         if name is None:
             self.__dict__["_datum"] = value
         elif name not in self._columns:
@@ -114,7 +115,7 @@ class BatchData:
         else:
             self._columns[name] = self._checked_column(name, value)
 
-    def _checked_column(self, name: str, value: Any) -> Any:
+    def _checked_column(self, name: str, value: object) -> object:
         n = _item_count(value)
         if value is not None and n != self.size:
             has = f"a {type(value).__name__}" if n is None else n
@@ -126,7 +127,7 @@ class BatchData:
             raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}")
         return self.column(name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name in (self.__dict__.get("components") or ()):
             self.set_column(name, value)
         else:
@@ -156,7 +157,7 @@ class BatchData:
         self._pending = False
         self.put_into_data(value)
 
-    def put_into_data(self, data: Any, components: Any = None) -> None:
+    def put_into_data(self, data: Any, components: Components = None) -> None:
         """Store data for the items of the batch, in its order.
 
         Parameters
@@ -244,7 +245,7 @@ class BatchData:
         """The items, in the order of the batch."""
         return list(self)
 
-    def get(self, item: Any = None, component: str | None = None) -> Any:
+    def get(self, item: object = None, component: str | None = None) -> Any:
         """An item by its id, a component, a component of an item, or, without arguments, all data."""
         found = self.data if item is None else self[item]
         return found if component is None else getattr(found, component)
@@ -254,7 +255,7 @@ class BatchData:
         """An array with None for each item."""
         return np.full(self.size, None, dtype=object)
 
-    def create_attrs(self, **kwargs: Any) -> None:
+    def create_attrs(self, **kwargs: object) -> None:
         """Set attributes, which `get_attrs` returns."""
         self._attrs = tuple(kwargs)
         for name, value in kwargs.items():
@@ -270,12 +271,12 @@ class BatchData:
 
     # ---- by the ids of the dataset
 
-    def take_from(self, src: Any, dst: Any = None) -> None:
+    def take_from(self, src: Any, dst: Components = None) -> None:
         """Take the items of the batch from a container by their ids."""
         for name, column in self._taken(src, dst):
             self.set_column(name, column)
 
-    def _taken(self, src: Any, dst: Any) -> Iterator[tuple[str | None, Any]]:
+    def _taken(self, src: Any, dst: Components) -> Iterator[tuple[str | None, Any]]:
         if dst is None and not self.components:
             yield None, self._copied(self._taken_parts(src))
             return
@@ -303,14 +304,14 @@ class BatchData:
 
     def deepcopy(self) -> Self:
         """A copy of the batch with its own data, in the same dataset and pipeline."""
-        twin = type(self).__new__(type(self))
+        return copy.deepcopy(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = twin = type(self).__new__(type(self))  # the batch may be among its own attributes
         shared = {name: self.__dict__[name] for name in ("dataset", "pipeline", "_preloaded", "_filling", "index")}
         own = {name: value for name, value in self.__dict__.items() if name not in shared}
-        twin.__dict__.update(copy.deepcopy(own), **shared)
+        twin.__dict__.update(copy.deepcopy(own, memo), **shared)
         return twin
-
-    def __deepcopy__(self, memo: Any) -> Self:
-        return self.deepcopy()
 
     def __getstate__(self) -> dict[str, Any]:
         """The state for other processes: the data of the batch, without dataset, pipeline and preloaded data."""
@@ -321,7 +322,7 @@ class BatchData:
         self.__dict__.update(state)
 
 
-def _item_count(value: Any) -> int | None:
+def _item_count(value: object) -> int | None:
     """The number of items of a component; None if the value cannot be a component."""
     try:
         return None if isinstance(value, (str, bytes)) else leaf_length(value)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from ...engine.checks import Indices, whole
 from ...engine.shuffle import Shuffle
+from ..expr.expressions import Expr
 from ..expr.named import F
 from ..items.seeds import ItemSeed
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.plan import NextBatch, PipelinePlan
 from ..signatures import accepts
-from .baseset import Baseset
+from .baseset import Baseset, IndexLike
 from .batch import Batch
 from .columns import split_by_component
 from .index import DatasetIndex
@@ -61,7 +63,7 @@ class Dataset(Baseset):
     cv = Folds()
 
     def __init__(
-        self, index: Any, batch_class: Any = Batch, preloaded: Any = None, copy: bool = False, **attrs: Any
+        self, index: IndexLike, batch_class: type[Any] = Batch, preloaded: Any = None, copy: bool = False, **attrs: Any
     ) -> None:
         self.index = index if isinstance(index, DatasetIndex) else DatasetIndex(index)
         self.batch_class = batch_class
@@ -75,24 +77,15 @@ class Dataset(Baseset):
             setattr(self, name, value)
 
     @property
-    def indices(self) -> Any:
-        """The ids of the items."""
+    def indices(self) -> npt.NDArray[Any]:
         return self.index.indices
-
-    @property
-    def size(self) -> int:
-        """The number of items."""
-        return len(self.index)
-
-    def __len__(self) -> int:
-        return len(self.index)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} items, batches of {self.batch_class.__name__}>"
 
     # ---- batches
 
-    def create_batch(self, index: Any, pos: bool = False, pipeline: Any = None, **kwargs: Any) -> Any:
+    def create_batch(self, index: IndexLike, pos: bool = False, pipeline: Pipeline | None = None, **kwargs: Any) -> Any:
         """Make a batch.
 
         Parameters
@@ -119,7 +112,7 @@ class Dataset(Baseset):
             batch.preload(self.preloaded, self._copy)
         return batch
 
-    def _batches(self, plan: PipelinePlan, positions: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
+    def _batches(self, plan: PipelinePlan, positions: Iterable[Indices], kwargs: dict[str, Any]) -> Iterator[Any]:
         root, total = plan.root(), plan.total
         for number, pos in enumerate(positions):
             batch = self.create_batch(pos, pos=True, **kwargs)
@@ -129,7 +122,7 @@ class Dataset(Baseset):
 
     # ---- datasets from datasets
 
-    def create_subset(self, index: Any) -> Self:
+    def create_subset(self, index: IndexLike) -> Self:
         """A dataset of some of the items.
 
         Raises
@@ -159,11 +152,18 @@ class Dataset(Baseset):
         return new
 
     @classmethod
-    def from_dataset(cls, dataset: Any, index: Any, batch_class: Any = None, copy: bool | None = None) -> Self:
-        """A dataset of this class with some of the items of another one, and its data and attributes."""
+    def from_dataset(
+        cls,
+        dataset: Dataset,
+        index: IndexLike,
+        batch_class: type[Any] | None = None,
+        copy: bool | None = None,
+        **attrs: Any,
+    ) -> Self:
+        """A dataset of this class with some of the items of another one, its data, its attributes, and more `attrs`."""
         kind = dataset.batch_class if batch_class is None else batch_class
         copied = dataset._copy if copy is None else copy
-        return cls(dataset.index.create_subset(index), kind, dataset.preloaded, copied, **dataset.attrs)
+        return cls(dataset.index.create_subset(index), kind, dataset.preloaded, copied, **{**dataset.attrs, **attrs})
 
     @property
     def data(self) -> Any:
@@ -212,7 +212,7 @@ class Dataset(Baseset):
         self.train.cv = Folds(fold.train for fold in self.cv)
         self.test.cv = Folds(fold.test for fold in self.cv)
 
-    def CV(self, expr: Any) -> Any:
+    def CV(self, expr: int | Expr) -> Any:
         """The fold with the number that an expression has when a pipeline runs."""
         return F(self.cv)(expr)
 
@@ -223,11 +223,11 @@ class Dataset(Baseset):
         """A new pipeline over this dataset, without steps."""
         return Pipeline(self)
 
-    def pipeline(self, config: Any = None) -> Pipeline:
+    def pipeline(self, config: Mapping[str, Any] | None = None) -> Pipeline:
         """A new pipeline over this dataset, with a config."""
         return Pipeline(self, config)
 
-    def __rshift__(self, other: Any) -> Pipeline:
+    def __rshift__(self, other: Pipeline) -> Pipeline:
         if not isinstance(other, Pipeline):
             return NotImplemented
         return other << self

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ...engine.checks import INTEGERS, Indices, all_in_range
 from ..pipeline.plan import NextBatch
-from .baseset import Baseset
+from .baseset import Baseset, IndexLike
 from .ids import has_repeats, id_array, id_key, id_keys, id_list, joined_ids
 
 __all__ = ["DatasetIndex"]
@@ -70,21 +70,9 @@ class DatasetIndex(Baseset):
 
     @property
     def indices(self) -> npt.NDArray[Any]:
-        """The ids, in order."""
         return self._indices
 
-    @property
-    def index(self) -> npt.NDArray[Any]:
-        """Another name of `indices`."""
-        return self._indices
-
-    @property
-    def size(self) -> int:
-        """The number of ids."""
-        return len(self._indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)
+    index = indices
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._indices)
@@ -127,7 +115,7 @@ class DatasetIndex(Baseset):
             key = key.item() if isinstance(key, np.generic) and not isinstance(key, np.datetime64) else key
             raise KeyError(f"there is no item {key!r} here; there are {_first_ids(self._indices)}") from None
 
-    def create_subset(self, index: Any) -> Self:
+    def create_subset(self, index: IndexLike) -> Self:
         """An index of the same class with some of the ids.
 
         Parameters
@@ -151,16 +139,17 @@ class DatasetIndex(Baseset):
         subset._positions, subset._next, subset._indices, subset._are_positions = None, NextBatch(), ids, False
         return subset
 
-    def create_batch(self, index: Any, pos: bool = True) -> Self:  # type: ignore[override]
+    def create_batch(self, index: IndexLike, pos: bool = True) -> Self:  # type: ignore[override]
         """An index of the ids at some positions, or, with ``pos=False``, of some ids."""
         if not pos:
             return self.create_subset(index)
-        if self._are_positions and not self._indices.flags.writeable and _all_below(len(self), index):
-            return self._subset(index.copy())
-        ids = np.atleast_1d(self._indices[index])
+        positions: Any = index
+        if self._are_positions and not self._indices.flags.writeable and _all_below(len(self), positions):
+            return self._subset(positions.copy())
+        ids = np.atleast_1d(self._indices[positions])
         return self._subset(ids if ids.base is None else ids.copy())
 
-    def __add__(self, other: Any) -> Self:
+    def __add__(self, other: DatasetIndex) -> Self:
         if not isinstance(other, DatasetIndex):
             return NotImplemented
         joined = self._subset(joined_ids([self._indices, other.indices]))

@@ -10,7 +10,8 @@ import numpy as np
 from ...engine.checks import whole
 from ...engine.stacking import UnlikeKindsError, concatenate
 from ...errors import noted
-from .columns import items_at
+from .batch_data import BatchData
+from .columns import Components, items_at
 from .index import DatasetIndex
 
 __all__ = ["merge_batches", "merge_columns"]
@@ -18,7 +19,12 @@ __all__ = ["merge_batches", "merge_columns"]
 Columns = dict[str | None, Any]
 
 
-def merge_batches(batches: Sequence[Any], batch_size: int | None, components: Any, batch_class: Any) -> tuple[Any, Any]:
+def merge_batches(
+    batches: Sequence[BatchData],
+    batch_size: int | None,
+    components: Components,
+    batch_class: type[BatchData] | None,
+) -> tuple[Any, Any]:
     """A batch of the first items, and one of the rest or None; see `Batch.merge`."""
     if not batches:
         raise ValueError("batches should be at least one")
@@ -32,7 +38,7 @@ def merge_batches(batches: Sequence[Any], batch_size: int | None, components: An
     return _slice_batch(first, kind, columns, slice(0, size)), rest
 
 
-def _merged_column(batches: Sequence[Any], name: str | None) -> Any:
+def _merged_column(batches: Sequence[BatchData], name: str | None) -> Any:
     columns = [each.data if name is None else each.column(name) for each in batches]
     missing = [column is None for column in columns]
     if any(missing) and not all(missing):
@@ -40,7 +46,7 @@ def _merged_column(batches: Sequence[Any], name: str | None) -> Any:
     return None if all(missing) else batches[0].merge_component(name, columns)
 
 
-def _slice_batch(first: Any, kind: Any, columns: Columns, part: slice) -> Any:
+def _slice_batch(first: BatchData, kind: type[BatchData], columns: Columns, part: slice) -> Any:
     batch = kind(DatasetIndex(part.stop - part.start))
     batch.follow(first)
     if None not in columns:

@@ -40,7 +40,7 @@ class Record:
         column = self._batch.column(name)
         return column if self._pos is None or column is None else items_at(column, self._pos)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         batch = self._batch
         if self._pos is None:
             batch.set_column(name, value)
@@ -53,7 +53,7 @@ class Record:
         else:
             column[self._pos] = value
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: object) -> Any:
         """The item with this id, or a view of several. Only a view of the whole batch has them."""
         if self._pos is not None:
             raise TypeError("items should be taken by id from the batch, not from a view of one item or of some")

@@ -7,33 +7,20 @@ place that it names, such as a component or a variable.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-
-from .modes import mode_letter
+import numpy.typing as npt
 
 __all__ = [
-    "WRITERS",
-    "EvalContext",
-    "Expr",
-    "ItemValues",
-    "NamedExpression",
-    "Raw",
-    "Root",
-    "assign",
-    "call_function",
-    "eval_expr",
-    "evaluate",
-    "evaluate_arguments",
-    "evaluate_in",
-    "expressions_in",
-    "has_expression",
-    "restore_expression",
-    "save_data_to",
-    "value_for_item",
+    "LETTERS", "WRITERS", "EvalContext", "Expr", "ItemValues", "NamedExpression", "Raw", "Root", "Target", "assign",
+    "call_function", "eval_expr", "evaluate", "evaluate_arguments", "evaluate_in", "expressions_in", "has_expression",
+    "mode_letter", "restore_expression", "save_data_to", "value_for_item", "written_value",
 ]  # fmt: skip
+
+
+Name: TypeAlias = str  # for the methods of `Expr`, which has a method `str`
 
 
 class EvalContext(NamedTuple):
@@ -84,21 +71,28 @@ class Expr:
         """The value, for this batch and this pipeline."""
         return evaluate(self, batch, pipeline)
 
-    def set(self, value: Any, batch: Any = None, pipeline: Any = None) -> None:
-        """Write a value to the component, the variable, the attribute or the item that the expression names."""
-        assign(self, value, batch, pipeline)
+    def set(self, value: object, mode: Name | None = None, batch: Any = None, pipeline: Any = None) -> None:
+        """Write a value to the component, the variable, the attribute or the item that the expression names.
+
+        `value` may be an expression. By default the mode is that of the expression.
+        """
+        where = self if mode is None else restore_expression(type(self), self._fn, self._operands, mode)
+        assign(where, evaluate(value, batch, pipeline), batch, pipeline)
 
     def str(self) -> Expr:
         """The value as a string."""
         return Expr(str, self)
 
-    def format(self, template: Any) -> Expr:
+    def format(self, template: Name | Expr) -> Expr:
         """The value formatted by a template, such as ``"batch {:03d}"``."""
         return Expr(_formatted, self, template)
 
-    def __getattr__(self, name: Any) -> Expr:
+    def __getattr__(self, name: Name) -> Expr:
         if name.startswith("_"):  # otherwise copy, pickle and doctest would never stop asking
             raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+        return self._attribute(name)
+
+    def _attribute(self, name: Name) -> Expr:
         return Expr(getattr, self, name)
 
     def __getitem__(self, key: Any) -> Expr:
@@ -134,7 +128,12 @@ class Expr:
     __hash__ = object.__hash__
 
     def __repr__(self) -> Any:
-        return f"Expr({getattr(self._fn, '__name__', self._fn)}, {', '.join(map(repr, self._operands))})"
+        letter, shown = LETTERS.get(self._fn), list(map(repr, self._operands))
+        if self._fn in (getattr, operator.getitem):
+            return f"{shown[0]}.{self._operands[1]}" if self._fn is getattr else f"{shown[0]}[{shown[1]}]"
+        if letter is not None:
+            return letter if not shown else f"{letter}({shown[0]})"
+        return f"{getattr(self._fn, '__name__', self._fn)}({', '.join(shown)})"
 
     def __reduce__(self) -> Any:
         return restore_expression, (type(self), self._fn, self._operands, self._mode)
@@ -157,6 +156,9 @@ def _formatted(value: Any, template: str) -> str:
 
 
 NamedExpression = Expr  # the name of BatchFlow
+
+# Where a value can be written: the place that an expression names, an array to fill, or several places.
+Target: TypeAlias = "Expr | npt.NDArray[Any] | Sequence[Target] | Mapping[Any, Target]"
 
 
 class Root(Expr):
@@ -189,14 +191,21 @@ def evaluate(obj: Any, batch: Any = None, pipeline: Any = None) -> Any:
     >>> evaluate({"size": B.size, "ids": [B.indices[0]]}, Batch([5, 6]))
     {'size': 2, 'ids': [np.int64(5)]}
     """
-    return evaluate_in(obj, EvalContext(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline))
+    return evaluate_in(obj, _context(batch, pipeline))
+
+
+eval_expr = evaluate  # the name of BatchFlow
+
+
+def _context(batch: Any, pipeline: Any) -> EvalContext:
+    return EvalContext(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline)
 
 
 def evaluate_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any], batch: Any = None, pipeline: Any = None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a call, each evaluated."""
-    context = EvalContext(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline)
+    context = _context(batch, pipeline)
     return _with_values(args, context), _with_values(kwargs, context)
 
 
@@ -249,7 +258,7 @@ def _rebuilt(obj: Any, value: Callable[[Any], Any]) -> Any:
     return type(obj)(map(value, obj))
 
 
-def has_expression(obj: Any) -> bool:
+def has_expression(obj: object) -> bool:
     """Whether `obj` is an expression or has one inside, in lists, tuples, dicts or slices.
 
     >>> from batchup.flow import B
@@ -265,7 +274,7 @@ def has_expression(obj: Any) -> bool:
     return isinstance(obj, (list, tuple)) and not isinstance(obj, ItemValues) and any(map(has_expression, obj))
 
 
-def expressions_in(obj: Any) -> Iterator[Expr]:
+def expressions_in(obj: object) -> Iterator[Expr]:
     """All expressions inside `obj`, and the expressions inside of them."""
     if isinstance(obj, Expr):
         yield obj
@@ -278,7 +287,7 @@ def expressions_in(obj: Any) -> Iterator[Expr]:
         yield from expressions_in(each)
 
 
-def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> None:
+def assign(where: Target, value: Any, batch: Any = None, pipeline: Any = None) -> None:
     """Write a value to the place that an expression names, or values to several.
 
     A list or a dict of expressions gets the items of `value`. An array is filled with it.
@@ -300,7 +309,10 @@ def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> N
     elif isinstance(where, np.ndarray):
         where[...] = value
     elif isinstance(where, Expr):
-        context = EvalContext(batch, getattr(batch, "pipeline", None) if pipeline is None else pipeline)
+        context = _context(batch, pipeline)
+        if where._fn is list:  # L(B.x) is the place B.x
+            assign(where._operands[0], value, batch, pipeline)
+            return
         if where._fn not in WRITERS:
             raise TypeError(f"save_to should name a component, a variable, an attribute or an item, not {where!r}")
         WRITERS[where._fn](context, [evaluate_in(each, context) for each in where._operands], where._mode, value)
@@ -308,12 +320,7 @@ def assign(where: Any, value: Any, batch: Any = None, pipeline: Any = None) -> N
         raise TypeError(f"save_to should be an expression such as V('name') or B.name, not {where!r}")
 
 
-def eval_expr(expr: Any, batch: Any = None, pipeline: Any = None) -> Any:
-    """The value of an expression, or of the expressions in a list, tuple or dict: `evaluate` with BatchFlow's name."""
-    return evaluate(expr, batch, pipeline)
-
-
-def save_data_to(data: Any, dst: Any, batch: Any = None, pipeline: Any = None) -> None:
+def save_data_to(data: object, dst: Target, batch: Any = None, pipeline: Any = None) -> None:
     """Write data to the place that an expression names, or to several: `assign` with BatchFlow's name.
 
     >>> from batchup.flow import B, Batch
@@ -332,8 +339,42 @@ def _into_item(context: EvalContext, operands: list[Any], mode: str, value: Any)
     operands[0][operands[1]] = value
 
 
+LETTERS: dict[Callable[..., Any], str] = {list: "L"}  # what an expression begins with, by its function
+
 # How to write a value, by the function that reads it.
 WRITERS: dict[Callable[..., Any], Callable[[EvalContext, list[Any], str, Any], None]] = {
     getattr: _into_attribute,
     operator.getitem: _into_item,
 }
+
+
+MODES = {"w": "w", "write": "w", "a": "a", "append": "a", "e": "e", "extend": "e", "u": "u", "update": "u"}
+
+
+def mode_letter(mode: str) -> str:
+    """The letter of a mode, from its letter or its name."""
+    if mode not in MODES:
+        raise ValueError(f"mode should be w (write), a (append), e (extend) or u (update), not {mode!r}")
+    return MODES[mode]
+
+
+def written_value(old: Any, mode: str, value: Any) -> Any:
+    """The new value: `value` itself (w), or `old` appended to (a), extended (e) or updated (u).
+
+    A dict or a set is updated where a list is appended to.
+
+    >>> written_value([1], "a", 2), written_value([1], "e", [2, 3]), written_value({"x": 1}, "u", {"y": 2})
+    ([1, 2], [1, 2, 3], {'x': 1, 'y': 2})
+    """
+    if mode == "w":
+        return value
+    if mode == "a" and not isinstance(old, (dict, set)):
+        old = [] if old is None else old
+        old.append(value)
+    elif mode == "e":
+        old = [] if old is None else old
+        old.extend(value)
+    else:
+        old = {} if old is None else old
+        (old.add(value) if isinstance(old, set) and not hasattr(value, "__iter__") else old.update(value))
+    return old

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...engine.rng import rng_at
 from .expressions import (
+    LETTERS,
     WRITERS,
     EvalContext,
     Expr,
     ItemValues,
     Raw,
     Root,
+    Target,
     call_function,
     evaluate,
     evaluate_in,
     expressions_in,
+    mode_letter,
     restore_expression,
+    written_value,
 )
-from .modes import mode_letter, written_value
 
 __all__ = [
     "PP", "B", "C", "D", "F", "I", "L", "M", "P", "R", "V", "W", "function_key", "things_read", "things_written",
@@ -33,12 +37,10 @@ class _Namespace(Root):
 
     __slots__ = ()
 
-    def __getattr__(self, name: Any) -> Expr:
-        if name.startswith("_"):
-            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+    def _attribute(self, name: str) -> Expr:
         return self(name)
 
-    def __call__(self, name: Any = None, mode: Any = "w", **options: Any) -> Expr:
+    def __call__(self, name: str | Expr | None = None, mode: str = "w", **options: Any) -> Expr:
         return Root(self._fn, name, options, mode=mode)
 
 
@@ -47,9 +49,7 @@ class _ConfigValue(Root):
 
     __slots__ = ()
 
-    def __getattr__(self, name: Any) -> Expr:
-        if name.startswith("_"):
-            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+    def _attribute(self, name: str) -> Expr:
         path, options = self._operands
         return restore_expression(_ConfigValue, self._fn, (f"{path}/{name}", options), self._mode)
 
@@ -59,13 +59,13 @@ class _Config(_Namespace):
 
     __slots__ = ()
 
-    def __call__(self, name: Any = None, mode: Any = "w", **options: Any) -> Expr:
+    def __call__(self, name: str | Expr | None = None, mode: str = "w", **options: Any) -> Expr:
         if not isinstance(name, str):
             return super().__call__(name, mode, **options)
         return restore_expression(_ConfigValue, self._fn, (name, options), mode_letter(mode))
 
 
-def _batch(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+def _batch(context: EvalContext, name: str | None = None, options: Mapping[str, Any] = {}) -> Any:
     if context.batch is None:
         raise ValueError("B needs a batch, but there is none here: pass get() one, or run a pipeline")
     if name is None:
@@ -79,7 +79,7 @@ def _pipeline(context: EvalContext, letter: str) -> Any:
     return context.pipeline
 
 
-def _config(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+def _config(context: EvalContext, name: str | None = None, options: Mapping[str, Any] = {}) -> Any:
     pipeline = options.get("pipeline") or _pipeline(context, "C")
     found: Any = pipeline.config or {}
     for part in [] if name is None else str(name).split("/"):
@@ -96,7 +96,7 @@ def _config(context: EvalContext, name: Any = None, options: Mapping[str, Any] =
     return evaluate(found, context.batch, context.pipeline)
 
 
-def _dataset(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+def _dataset(context: EvalContext, name: str | None = None, options: Mapping[str, Any] = {}) -> Any:
     dataset = getattr(context.batch, "dataset", None)
     dataset = getattr(context.pipeline, "dataset", None) if dataset is None else dataset
     if dataset is None:
@@ -116,7 +116,7 @@ def _model(context: EvalContext, name: Any = None, options: Mapping[str, Any] = 
     return _pipeline(context, "M").get_model_by_name(name, batch=context.batch)
 
 
-def _iteration(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+def _iteration(context: EvalContext, name: str | None = None, options: Mapping[str, Any] = {}) -> Any:
     number, total = context.batch.iteration, context.batch.n_iters
     asked = {"c": "current", "m": "max", "r": "ratio"}.get(name or "c", name)
     if asked not in ("current", "max", "ratio"):
@@ -139,7 +139,7 @@ class F(Expr):
 
     __slots__ = ()
 
-    def __init__(self, fn: Any) -> None:
+    def __init__(self, fn: Callable[..., Any] | Expr) -> None:
         super().__init__(call_function, fn, (), {})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Expr:
@@ -157,9 +157,7 @@ class L(Expr):
     def __init__(self, of: Any) -> None:
         super().__init__(list, B(of) if isinstance(of, str) else of)
 
-    def __getattr__(self, name: Any) -> Expr:
-        if name.startswith("_"):
-            raise AttributeError(f"{name!r} is private: expressions have public attributes only")
+    def _attribute(self, name: str) -> Expr:
         return restore_expression(L, _each_attribute, (self, name), "w")
 
     def __getitem__(self, key: Any) -> Expr:
@@ -201,7 +199,14 @@ class R(Root):
 
     __slots__ = ()
 
-    def __init__(self, name: Any, *args: Any, size: Any = None, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        name: str | Expr | Sequence[Any] | npt.NDArray[Any],
+        *args: Any,
+        size: int | tuple[int, ...] | Expr | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         if isinstance(name, str):
             name = LEGACY.get(name, name)
             if name.startswith("_") or not callable(getattr(np.random.Generator, name, None)):
@@ -268,7 +273,7 @@ def _itself(context: EvalContext, of: Any) -> Any:
     return of
 
 
-def things_read(obj: Any) -> tuple[set[Hashable], set[Hashable]]:
+def things_read(obj: object) -> tuple[set[Hashable], set[Hashable]]:
     """What an expression shares with other batches: the things that it only reads, and those that it may change.
 
     >>> things_read([V("n") + B.x, 5])
@@ -289,7 +294,7 @@ def things_read(obj: Any) -> tuple[set[Hashable], set[Hashable]]:
     return reads, changes
 
 
-def things_written(where: Any) -> set[Hashable]:
+def things_written(where: Target | None) -> set[Hashable]:
     """The things outside of a batch that change when a value is written to this place."""
     if isinstance(where, (list, tuple)):
         return set().union(*map(things_written, where))
@@ -317,7 +322,11 @@ def _into_batch(context: EvalContext, operands: list[Any], mode: str, value: Any
 
 
 def _into_dataset(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
-    setattr(_dataset(context), operands[0], value)
+    setattr(
+        _dataset(context),
+        operands[0],
+        value if mode == "w" else written_value(_dataset(context, operands[0]), mode, value),
+    )
 
 
 def _into_config(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
@@ -341,4 +350,6 @@ def _into_each_item(context: EvalContext, operands: list[Any], mode: str, value:
 
 
 WRITERS.update({_batch: _into_batch, _config: _into_config, _dataset: _into_dataset, _variable: _into_variable})
+LETTERS.update({_batch: "B", _config: "C", _dataset: "D", _iteration: "I", _model: "M", _variable: "V", _random: "R"})
+LETTERS.update({_per_item: "P", _item_by_item: "PP", _itself: "W"})
 WRITERS.update({_each_attribute: _into_each_attribute, _each_item: _into_each_item})

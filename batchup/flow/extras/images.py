@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..data.batch import Batch, positional
-from ..items.actions import apply_parallel
+from ..items.actions import action, apply_parallel
 from .formats import PerFile, register_format
 
 __all__ = ["ImagesBatch"]
@@ -80,6 +80,7 @@ class ImagesBatch(Batch):
     components = "images", "labels", "masks"
     apply_defaults: ClassVar[dict[str, Any]] = dict(Batch.apply_defaults, src="images")
 
+    @action
     def load(self, *args: Any, src: Any = None, fmt: str | None = None, dst: Any = None, **kwargs: Any) -> Any:
         """As `Batch.load`. With ``fmt="image"`` the images go to the component images; ``mode="L"`` converts them."""
         (src, fmt), rest = positional(args, src, fmt)
@@ -87,15 +88,12 @@ class ImagesBatch(Batch):
             dst = kwargs.pop("components", None) or "images"
         return super().load(*rest, src=src, fmt=fmt, dst=dst, **kwargs)
 
-    load.action = Batch.load.action  # type: ignore[attr-defined]
-
+    @action
     def dump(self, *args: Any, dst: Any = None, fmt: str | None = None, components: Any = None, **kwargs: Any) -> Any:
         """As `Batch.dump`. With ``fmt="image"`` it writes the component images, as png or in another `format`."""
         (dst, fmt), rest = positional(args, dst, fmt)
         components = "images" if fmt == "image" and components is None else components
         return super().dump(*rest, dst=dst, fmt=fmt, components=components, **kwargs)
-
-    dump.action = Batch.dump.action  # type: ignore[attr-defined]
 
     @apply_parallel
     def rotate(

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
 from ...engine.checks import no_keywords
-from .apply import APPLY_OPTIONS, apply_to_items
-from .inbatch import run_inbatch
+from .apply import APPLY_OPTIONS, apply_to_items, run_inbatch
 from .parallel import full_target_name
 
 __all__ = ["Action", "action", "action_info", "apply_parallel", "inbatch_parallel"]
@@ -104,15 +103,15 @@ def action(
     return locked
 
 
-def action_info(method: Any) -> Action | None:
+def action_info(method: object) -> Action | None:
     """The `Action` of a method; None if it is not a step."""
     info = getattr(method, "action", None)
     return info if isinstance(info, Action) else None
 
 
 def inbatch_parallel(
-    init: Any,
-    post: Any = None,
+    init: str | Callable[..., Any],
+    post: str | Callable[..., Any] | None = None,
     target: str = "threads",
     debug: bool = False,
     n_workers: int | None = None,

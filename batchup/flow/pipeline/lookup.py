@@ -23,10 +23,11 @@ def find_function(name: str, namespaces: Sequence[Any], dataset: Any) -> Callabl
     return None
 
 
-def functions_of(spec: Any) -> dict[str, Callable[..., Any]]:
+def functions_of(pipeline: Any) -> dict[str, Callable[..., Any]]:
     """The functions that the steps of a pipeline name."""
+    spec, dataset = pipeline.spec, pipeline.dataset
     names = set(step_names((*spec.before, *spec.steps, *spec.after)))
-    found = {name: find_function(name, spec.namespaces, spec.dataset) for name in names}
+    found = {name: find_function(name, spec.namespaces, dataset) for name in names}
     return {name: fn for name, fn in found.items() if fn is not None}
 
 

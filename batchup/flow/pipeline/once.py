@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from ..data.baseset import Baseset
+from ..expr.expressions import Expr, Target
+from ..expr.named import V
 from ..items.seeds import seed_path
 from .lookup import find_function, functions_of
 from .steps import CallStep, ModelStep, NamedStep, Step, StepContext, UpdateStep, perform
 
 __all__ = ["CommonSteps", "OncePipeline"]
+
+# What a pipeline declares, and does not do for each batch.
+DECLARATIONS = (
+    "add_namespace", "import_model", "init_lock", "init_model", "init_variable", "init_variables", "load_model",
+)  # fmt: skip
 
 
 class CommonSteps:
@@ -20,33 +29,44 @@ class CommonSteps:
         """Add a step."""
         raise NotImplementedError
 
-    def call(self, fn: Callable[..., Any], *args: Any, save_to: Any = None, **kwargs: Any) -> Self:
+    def call(self, fn: Callable[..., Any], *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
         """Call a function, and write the result to `save_to`."""
         return self._then(CallStep("call", (fn, *args), kwargs, save_to))
 
-    def print(self, *args: Any, **kwargs: Any) -> Self:
+    def print(self, *args: object, **kwargs: Any) -> Self:
         """Print values."""
         return self._then(CallStep("print", (print, *args), kwargs))
 
-    def update(self, where: Any, value: Any = None) -> Self:
+    def save_model(self, name: str | Expr, *args: Any, **kwargs: Any) -> Self:
+        """Save a model to a file: for each batch, or once, with ``pipeline.after.save_model(name, path)``."""
+        return self._then(ModelStep("save_model", (name, *args), kwargs))
+
+    def update(self, expr: Target, value: object = None) -> Self:
         """Write a value to a variable or another place; in a run, also to a component of the batch.
 
         Parameters
         ----------
-        where : expression, or list or dict of expressions
+        expr : expression, or list or dict of expressions
             Where to write, such as ``B.images`` or ``V("losses", mode="a")``.
         value : object or expression
         """
-        return self._then(UpdateStep("update", (value,), save_to=where))
+        return self._then(UpdateStep("update", (value,), save_to=expr))
 
-    save_to = update
+    def save_to(self, dst: Target, value: object = None) -> Self:
+        """Another name of `update`."""
+        return self.update(dst, value)
+
+    def update_variable(self, name: str | Expr, value: object = None, mode: str = "w") -> Self:
+        """Write a value to a variable: ``update(V(name, mode), value)``."""
+        return self.update(V(name, mode), value)
 
 
 class OncePipeline(CommonSteps):
     """`Pipeline.before` or `Pipeline.after`: what is called here is a step of the pipeline that runs once.
 
-    Steps are functions, models and variables; there is no batch. Each call returns this object, so that calls can be
-    chained; `main` is the pipeline.
+    Steps are functions, models and variables; there is no batch. Declarations, such as `init_variable` and
+    `load_model`, are those of the pipeline. Each call returns this object, so that calls can be chained; `main` is the
+    pipeline.
 
     Examples
     --------
@@ -65,76 +85,46 @@ class OncePipeline(CommonSteps):
 
     def _then(self, step: Step) -> Self:
         spec = self.main.spec
-        self.main.spec = dataclasses.replace(spec, **{self._when: (*getattr(spec, self._when), step)})
+        changed: dict[str, Any] = {self._when: (*getattr(spec, self._when), step)}
+        self.main.spec = dataclasses.replace(spec, **changed)
         return self
 
     def __getattr__(self, name: str) -> Callable[..., OncePipeline]:
         if name.startswith("_") or "main" not in self.__dict__:
             raise AttributeError(name)
+        if name in DECLARATIONS:
+            return self._declaration(name)
         spec = self.main.spec
-        if find_function(name, spec.namespaces, spec.dataset) is None:
+        if find_function(name, spec.namespaces, spec.known_dataset) is None:
             raise AttributeError(
                 f"there is no function {name!r}; before and after a run there is no batch with actions"
             )
 
-        def add(*args: Any, save_to: Any = None, **kwargs: Any) -> OncePipeline:
+        def add(*args: Any, save_to: Target | None = None, **kwargs: Any) -> OncePipeline:
             return self._then(NamedStep(name, args, kwargs, save_to))
 
         return add
 
-    def save_model(self, name: Any, *args: Any, **kwargs: Any) -> Self:
-        """Save a model to a file."""
-        return self._then(ModelStep("save_model", (name, *args), kwargs))
+    def _declaration(self, name: str) -> Callable[..., OncePipeline]:
+        @functools.wraps(getattr(self.main, name))
+        def declare(*args: Any, **kwargs: Any) -> OncePipeline:
+            getattr(self.main, name)(*args, **kwargs)
+            return self
 
-    def load_model(
-        self, name: str, model_class: Any = None, mode: str = "dynamic", *args: Any, path: Any = None, **kwargs: Any
-    ) -> Self:
-        """Load a model from a file; see `Pipeline.load_model`."""
-        self.main.load_model(name, model_class, mode, *args, path=path, **kwargs)
-        return self
-
-    def init_variable(self, name: str, default: Any = None, **kwargs: Any) -> Self:
-        """Declare a variable of the pipeline."""
-        self.main.init_variable(name, default, **kwargs)
-        return self
-
-    def init_variables(self, *variables: Any) -> Self:
-        """Declare variables of the pipeline."""
-        self.main.init_variables(*variables)
-        return self
-
-    def init_lock(self, name: str = "lock") -> Self:
-        """Declare a lock of the pipeline."""
-        self.main.init_lock(name)
-        return self
-
-    def init_model(self, name: str, model_class: Any = None, *args: Any, **kwargs: Any) -> Self:
-        """Declare a model of the pipeline."""
-        self.main.init_model(name, model_class, *args, **kwargs)
-        return self
-
-    def import_model(self, name: str, source: Any) -> Self:
-        """Use a model of another pipeline."""
-        self.main.import_model(name, source)
-        return self
-
-    def add_namespace(self, *namespaces: Any) -> Self:
-        """Use the functions of these modules, objects or dicts as steps."""
-        self.main.add_namespace(*namespaces)
-        return self
+        return declare
 
     def run(self) -> Self:
         """Do the steps now."""
         pipeline = self.main
         pipeline.state.begin(pipeline, pipeline.spec.variables)
         steps = getattr(pipeline.spec, self._when)
-        perform(None, steps, StepContext(pipeline, functions_of(pipeline.spec), seed_path(0), (0,)))
+        perform(None, steps, StepContext(pipeline, functions_of(pipeline), seed_path(0), (0,)))
         return self
 
-    def __add__(self, other: Any) -> Any:
+    def __add__(self, other: CommonSteps) -> Any:
         return self.main + other
 
-    def __lshift__(self, other: Any) -> Any:
+    def __lshift__(self, other: Baseset | Mapping[str, Any] | Expr) -> Any:
         return self.main << other
 
     def __repr__(self) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from ..expr.expressions import evaluate
-from ..extras.profile import profile_table, step_totals
+from ...engine.checks import Indices
+from ...engine.shuffle import Shuffle
+from ..data.baseset import Baseset, IndexLike
+from ..data.batch import Batch
+from ..expr.expressions import Expr, evaluate
+from ..extras.profile import profile_table, step_durations, step_totals
 from ..items.seeds import seed_path
 from .lookup import functions_of
 from .order import warn_if_ahead
 from .plan import END_OPTIONS, PLAN_OPTIONS, NextBatch, PipelinePlan, PositionBuffer, check_option_names
-from .recipe import PipelineSpec, Recipe
+from .recipe import BatchSize, PipelineSpec, Recipe
 from .run import PipelineRun, RunOptions
 from .state import PipelineState, nested_config
 from .steps import RebatchStep, StepContext, perform
@@ -21,6 +25,7 @@ from .steps import RebatchStep, StepContext, perform
 __all__ = ["Pipeline"]
 
 RUN_OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
+OPTIONS = frozenset((*PLAN_OPTIONS, *RUN_OPTIONS, "reset"))
 
 
 class Pipeline(Recipe):
@@ -50,7 +55,7 @@ class Pipeline(Recipe):
     [10, 50]
     """
 
-    def __init__(self, dataset: Any = None, config: Any = None) -> None:
+    def __init__(self, dataset: Baseset | Expr | None = None, config: Mapping[str, Any] | None = None) -> None:
         self.spec = PipelineSpec(dataset=dataset, config=nested_config(config))
         self._begin()
 
@@ -64,7 +69,7 @@ class Pipeline(Recipe):
         self.state.begin(self, self.spec.variables)
         return self.state
 
-    def get_variable(self, name: str, default: Any = None, create: bool = False, **kwargs: Any) -> Any:
+    def get_variable(self, name: str, default: object = None, create: bool = False, **kwargs: Any) -> Any:
         """The value of a variable.
 
         Parameters
@@ -73,20 +78,20 @@ class Pipeline(Recipe):
         default, **kwargs
             As for `init_variable`, if the variable is created.
         create : bool, default False
-            Whether to create the variable if there is none.
+            Whether to create the variable if there is none. A `default` also creates it.
 
         Raises
         ------
         KeyError
             If there is no such variable.
         """
-        if create and not self.has_variable(name):
+        if (create or default is not None or kwargs) and not self.has_variable(name):
             self.init_variable(name, default, **kwargs)
         return self._started().variable(name)
 
     v = get_variable
 
-    def set_variable(self, name: str, value: Any, mode: str = "w", batch: Any = None) -> None:
+    def set_variable(self, name: str, value: object, mode: str = "w", batch: Batch | None = None) -> None:
         """Set a variable now; or append to it (``mode="a"``), extend it (``"e"``) or update it (``"u"``)."""
         warn_if_ahead(f"the variable {name!r}")
         self._started().write(name, evaluate(value, batch, self), mode)
@@ -113,7 +118,7 @@ class Pipeline(Recipe):
         """The lock of this name, a context manager."""
         return self.state.lock(name)
 
-    def get_model_by_name(self, name: str, batch: Any = None) -> Any:
+    def get_model_by_name(self, name: str, batch: Batch | None = None) -> Any:
         """A model, which is built at first use.
 
         Raises
@@ -132,11 +137,13 @@ class Pipeline(Recipe):
         names = {each.name for each in self.spec.models}
         if len(names) != 1:
             raise TypeError(f"model needs a pipeline with one model, not {len(names)}; use m(name)")
-        return self.get_model_by_name(*names)
+        return self.get_model_by_name(names.pop())
 
     # ---- runs
 
-    def gen_batch(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Iterator[Any]:
+    def gen_batch(
+        self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: Any
+    ) -> Iterator[Any]:
         """The batches of a run, after all steps: one epoch, unless `n_epochs` or `n_iters` is given.
 
         All options may be expressions, such as ``C("batch_size")``.
@@ -163,21 +170,25 @@ class Pipeline(Recipe):
         return self._batches(*self._prepare(batch_size, shuffle=shuffle, **options))
 
     def _batches(
-        self, plan: PipelinePlan, given: RunOptions, kwargs: dict[str, Any], positions: Any = None
+        self, plan: PipelinePlan, given: RunOptions, kwargs: dict[str, Any], positions: Iterable[Indices] | None = None
     ) -> Iterator[Any]:
         return iter(PipelineRun(self, plan, plan if positions is None else positions, given, kwargs))
 
-    def _prepare(self, batch_size: Any, **options: Any) -> tuple[PipelinePlan, RunOptions, dict[str, Any]]:
-        if self.spec.dataset is None:
+    def _bound_dataset(self) -> Any:
+        dataset = self.dataset
+        if dataset is None:
             raise ValueError("the pipeline has no dataset: bind it to one with pipeline << dataset")
-        known = {*PLAN_OPTIONS, *RUN_OPTIONS, "reset"}
-        passed = {name: value for name, value in options.items() if value is not None or name not in known}
+        return dataset
+
+    def _prepare(self, batch_size: BatchSize, **options: Any) -> tuple[PipelinePlan, RunOptions, dict[str, Any]]:
+        dataset = self._bound_dataset()
+        passed = {name: value for name, value in options.items() if value is not None or name not in OPTIONS}
         later = dict(self.spec.later or {})
         if not passed.keys().isdisjoint(END_OPTIONS):  # a new end replaces the old one
             later = {name: value for name, value in later.items() if name not in END_OPTIONS}
         options = evaluate({**later, **passed}, None, self)
         batch_size = evaluate(batch_size, None, self)
-        size = options.pop("batch_size", None) if batch_size is None else batch_size
+        size: Any = options.pop("batch_size", None) if batch_size is None else batch_size
         options.pop("batch_size", None)
         if size is None:
             raise ValueError("batch_size should be given, to the run or to run_later() before")
@@ -185,12 +196,10 @@ class Pipeline(Recipe):
             self.reset(part)
         plan = {name: options.pop(name) for name in PLAN_OPTIONS if name in options}
         given = {name: options.pop(name) for name in RUN_OPTIONS if name in options}
-        check_option_names(options, (*RUN_OPTIONS, "reset"), self.spec.dataset.batch_class)
-        if given.get("profile") and self.state.profile is None:
-            self.state.profile = []
-        return PipelinePlan(len(self.spec.dataset), size, **plan), RunOptions(**given), options
+        check_option_names(options, OPTIONS, dataset.batch_class)
+        return PipelinePlan(len(dataset), size, **plan), RunOptions(**given), options
 
-    def next_batch(self, batch_size: Any = None, *, shuffle: Any = None, **options: Any) -> Any:
+    def next_batch(self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: Any) -> Any:
         """The next batch, after all steps. With other options than in the last call it starts again.
 
         `batch_size` and the arguments of the constructor of batches may change from call to call. With `prefetch`,
@@ -213,7 +222,9 @@ class Pipeline(Recipe):
         decisive = {**vars(given), **(kwargs if given.prefetch else {})}  # prefetched batches are made with them
         return self._next(plan, decisive, kwargs, begin)
 
-    def run(self, batch_size: Any = None, *, shuffle: Any = None, lazy: bool = False, **options: Any) -> Self:
+    def run(
+        self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, lazy: bool = False, **options: Any
+    ) -> Self:
         """Take all batches of `gen_batch` through all steps.
 
         Parameters
@@ -230,15 +241,17 @@ class Pipeline(Recipe):
         """
         if lazy:
             return self.run_later(batch_size, shuffle=shuffle, **options)
-        if self.state.profile is not None and options.get("profile"):
-            self.state.profile = None  # start the profile of this run
         for _ in self.gen_batch(batch_size, shuffle=shuffle, **options):
             pass
         return self
 
     run_now = run
 
-    def execute_for(self, batch: Any) -> Any:
+    def create_batch(self, index: IndexLike, *args: Any, **kwargs: Any) -> Any:
+        """Make a batch of the items with these ids, as `Dataset.create_batch` does, and take it through all steps."""
+        return self.execute_for(self._bound_dataset().create_batch(index, *args, **kwargs))
+
+    def execute_for(self, batch: Batch) -> Any:
         """Take one batch through all steps and return it."""
         for step in self.spec.steps:
             if isinstance(step, RebatchStep):
@@ -246,10 +259,10 @@ class Pipeline(Recipe):
         self._started()
         batch.pipeline = self
         return perform(
-            batch, self.spec.steps, StepContext(self, functions_of(self.spec), seed_path(batch.random_seed), (1, 0))
+            batch, self.spec.steps, StepContext(self, functions_of(self), seed_path(batch.random_seed), (1, 0))
         )
 
-    def reset(self, *what: Any) -> Self:
+    def reset(self, *what: str | Sequence[str] | bool | None) -> Self:
         """Forget ``'variables'``, ``'models'``, ``'iter'`` (the position of `next_batch`) or ``'all'``, the default."""
         for part in _parts_to_reset(what or "all"):
             self.state.forget(part)
@@ -259,18 +272,34 @@ class Pipeline(Recipe):
 
     @property
     def profile_info(self) -> Any:
-        """The duration of each step for each batch of the profiled runs, a data frame."""
+        """The durations in all profiled runs in seconds, a data frame with a row for each batch and step.
+
+        Its columns: ``iter``, the number of the batch, counted on from run to run; ``outer_iter``, its number in its
+        run; ``batch_id``, Python's ``id`` of the batch; ``total_time``, the duration of the step; and ``action_time``,
+        the part in which its arguments were evaluated.
+        """
         return profile_table(self._profile())
 
-    def show_profile_info(self, per_iter: bool = False) -> Any:
+    def show_profile_info(
+        self, per_iter: bool = False, columns: Sequence[str] | None = None, sortby: str | tuple[str, str] | None = None
+    ) -> Any:
         """The durations of the steps in seconds, a data frame: sum, mean and maximum; or the duration for each batch.
+
+        Parameters
+        ----------
+        per_iter : bool, default False
+            Whether to show each batch.
+        columns : sequence of str, optional
+            Columns of `profile_info` to show; by default ``total_time``, and ``batch_id`` with `per_iter`.
+        sortby : optional
+            The column to sort by, such as ``("total_time", "max")``; the largest value comes first.
 
         Raises
         ------
         ValueError
             If no run was profiled.
         """
-        return profile_table(self._profile()) if per_iter else step_totals(self._profile())
+        return (step_durations if per_iter else step_totals)(self._profile(), columns, sortby)
 
     def _profile(self) -> list[dict[str, Any]]:
         if self.state.profile is None:
@@ -280,7 +309,7 @@ class Pipeline(Recipe):
     def __copy__(self) -> Self:
         return self._with()
 
-    def __deepcopy__(self, memo: Any) -> Self:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         new = self._with()
         new.state = copy.deepcopy(self.state, memo)
         return new

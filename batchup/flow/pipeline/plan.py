@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -61,8 +61,8 @@ class PipelinePlan:
     n_iters: int | None = None
     n_epochs: int | None = None
     drop_last: bool = False
-    sampler: Any = None
-    seed: Any = None
+    sampler: AbstractSampler | None = None
+    seed: int | np.random.SeedSequence | None = None
 
     def __post_init__(self) -> None:
         whole("batch_size", self.batch_size)
@@ -143,7 +143,7 @@ PLAN_OPTIONS = tuple(field.name for field in dataclasses.fields(PipelinePlan))[2
 END_OPTIONS = ("n_iters", "n_epochs")
 
 
-def check_option_names(names: Iterable[str], known: Iterable[str], batch_class: Any) -> None:
+def check_option_names(names: Collection[str], known: Iterable[str], batch_class: type[Any]) -> None:
     """Check that the constructor of batches names these keywords, which are not options of a run.
 
     Raises
@@ -151,7 +151,11 @@ def check_option_names(names: Iterable[str], known: Iterable[str], batch_class: 
     TypeError
         It suggests the option that is meant.
     """
-    taken = set().union(*(accepts(each.__init__).names for each in batch_class.__mro__ if "__init__" in vars(each)))
+    if not names:
+        return
+    taken = set().union(
+        *(accepts(vars(each)["__init__"]).names for each in batch_class.__mro__ if "__init__" in vars(each))
+    )
     for name in names:
         if name not in taken - {"self"}:
             close = difflib.get_close_matches(name, (*PLAN_OPTIONS, "batch_size", *known, *taken), n=1, cutoff=0.75)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
+from ..data.baseset import Baseset
+from ..data.batch import Batch
+from ..data.columns import Components
+from ..expr.expressions import Expr, Target, evaluate
 from .lookup import check_steps, is_step_name, unknown_name_error
 from .once import CommonSteps, OncePipeline
 from .state import ModelDeclaration, PipelineState, VariableDeclaration, nested_config
@@ -22,7 +26,12 @@ from .steps import (
     Step,
 )  # fmt: skip
 
-__all__ = ["PipelineSpec", "Recipe"]
+__all__ = ["BatchSize", "PipelineSpec", "Recipe"]
+
+BatchSize: TypeAlias = int | Expr | None
+MergeFunction: TypeAlias = Callable[..., Any] | None
+ModelClass: TypeAlias = Callable[..., Any] | Expr | None
+ModelConfig: TypeAlias = Mapping[str, Any] | Expr | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,8 +45,13 @@ class PipelineSpec:
     after: tuple[Step, ...] = ()
     namespaces: tuple[Any, ...] = ()
     dataset: Any = None
-    config: Any = dataclasses.field(default_factory=dict)
-    later: Any = None  # the options of run_later
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    later: dict[str, Any] | None = None  # the options of run_later
+
+    @property
+    def known_dataset(self) -> Any:
+        """The dataset; None if it is an expression, which has a value only when the pipeline runs."""
+        return None if isinstance(self.dataset, Expr) else self.dataset
 
     def __add__(self, other: PipelineSpec) -> PipelineSpec:
         if None not in (self.dataset, other.dataset) and self.dataset is not other.dataset:
@@ -70,9 +84,10 @@ class Recipe(CommonSteps):
         new = object.__new__(type(self))
         new.spec = dataclasses.replace(self.spec, **changes)
         new._begin()
-        if new.spec.dataset is not None and ("steps" in changes or "dataset" in changes or "namespaces" in changes):
-            unchecked = new.spec.steps[len(self.spec.steps) - 1 if self.spec.dataset is new.spec.dataset else 0 :]
-            check_steps(unchecked, new.spec.namespaces, new.spec.dataset)
+        dataset = new.spec.known_dataset
+        if dataset is not None and not changes.keys().isdisjoint(("steps", "dataset", "namespaces")):
+            unchecked = new.spec.steps[len(self.spec.steps) - 1 if self.spec.dataset is dataset else 0 :]
+            check_steps(unchecked, new.spec.namespaces, dataset)
         return new
 
     def _declare(self, **changes: Any) -> Self:
@@ -88,25 +103,37 @@ class Recipe(CommonSteps):
     def __getattr__(self, name: str) -> Callable[..., Self]:
         if name.startswith("_") or "spec" not in self.__dict__:
             raise AttributeError(f"{name!r} is private: steps have public names")
-        if not is_step_name(name, self.spec.namespaces, self.spec.dataset):
+        if not is_step_name(name, self.spec.namespaces, self.spec.known_dataset):
             raise unknown_name_error(name, type(self), self.spec.namespaces)
 
-        def add(*args: Any, save_to: Any = None, **kwargs: Any) -> Any:
+        def add(*args: Any, save_to: Target | None = None, **kwargs: Any) -> Any:
             return self._then(NamedStep(name, args, kwargs, save_to))
 
         return add
 
-    def join(self, *pipelines: Any) -> Self:
+    def join(self, *pipelines: Recipe) -> Self:
         """Pass the batches of other pipelines, with the same items, to the next action, before its own arguments."""
         return self._then(JoinStep("join", pipelines))
 
-    def merge(self, *pipelines: Any, fn: Any = None, components: Any = None, batch_class: Any = None) -> Self:
+    def merge(
+        self,
+        *pipelines: Recipe,
+        fn: MergeFunction = None,
+        components: Components = None,
+        batch_class: type[Batch] | None = None,
+    ) -> Self:
         """Merge each batch with the next batches of other pipelines, with `fn` of their list or `Batch.merge`."""
         return self._then(
             MergeStep("merge", pipelines, {"fn": fn, "components": components, "batch_class": batch_class})
         )
 
-    def rebatch(self, batch_size: Any, merge: Any = None, components: Any = None, batch_class: Any = None) -> Self:
+    def rebatch(
+        self,
+        batch_size: int | Expr,
+        merge: MergeFunction = None,
+        components: Components = None,
+        batch_class: type[Batch] | None = None,
+    ) -> Self:
         """Change the batch size for the steps that follow."""
         options = {"merge": merge, "components": components, "batch_class": batch_class}
         return self._then(RebatchStep("rebatch", (batch_size,), options))
@@ -139,16 +166,16 @@ class Recipe(CommonSteps):
 
     # ---- pipelines from pipelines
 
-    def __add__(self, other: Any) -> Self:
+    def __add__(self, other: Recipe) -> Self:
         if not isinstance(other, Recipe):
             return NotImplemented
         spec = self.spec + other.spec
         return self._with(**{field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)})
 
-    def __mul__(self, n: Any) -> Self:
+    def __mul__(self, n: int | Expr) -> Self:
         return self._nested(RepeatStep("repeat", (n,), steps=self.spec.steps))
 
-    def __matmul__(self, p: Any) -> Self:
+    def __matmul__(self, p: float | Expr) -> Self:
         return self._nested(SometimesStep("sometimes", (p,), steps=self.spec.steps))
 
     def _nested(self, step: RepeatStep) -> Self:
@@ -156,7 +183,7 @@ class Recipe(CommonSteps):
             raise ValueError(f"{step.name} cannot hold a rebatch: call rebatch() after it")
         return self._with(steps=(step,))
 
-    def __lshift__(self, other: Any) -> Self:
+    def __lshift__(self, other: Baseset | Mapping[str, Any] | Expr) -> Self:
         if isinstance(other, Mapping):
             return self._with(config=nested_config(other, self.spec.config))
         if isinstance(other, Recipe) or not hasattr(other, "create_batch"):
@@ -166,16 +193,17 @@ class Recipe(CommonSteps):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: Any) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         pass
 
     @property
     def dataset(self) -> Any:
-        """The dataset, or None."""
-        return self.spec.dataset
+        """The dataset, or None; an expression, such as ``dataset.CV(C("fold"))``, is evaluated."""
+        dataset = self.spec.dataset
+        return evaluate(dataset, None, self) if isinstance(dataset, Expr) else dataset
 
     @property
-    def config(self) -> Any:
+    def config(self) -> dict[str, Any]:
         """The config, a dict."""
         return self.spec.config
 
@@ -185,25 +213,26 @@ class Recipe(CommonSteps):
 
     # ---- what steps need
 
-    def set_config(self, config: Any, clear: bool = False) -> Self:
+    def set_config(self, config: Mapping[str, Any], clear: bool = False) -> Self:
         """Add to the config of this pipeline; or replace it, with ``clear=True``."""
         return self._declare(config=nested_config(config, {} if clear else self.spec.config))
 
-    def update_config(self, config: Any) -> Self:
+    def update_config(self, config: Mapping[str, Any]) -> Self:
         """Add to the config of this pipeline."""
         return self.set_config(config)
 
-    def set_dataset(self, dataset: Any) -> Self:
+    def set_dataset(self, dataset: Baseset | Expr) -> Self:
         """Bind this pipeline itself to a dataset."""
-        check_steps(self.spec.steps, self.spec.namespaces, dataset)
-        return self._declare(dataset=dataset)
+        self._declare(dataset=dataset)
+        check_steps(self.spec.steps, self.spec.namespaces, self.spec.known_dataset)
+        return self
 
     def init_lock(self, name: str = "lock") -> Self:
         """Declare a lock, for `acquire_lock` and `release_lock`. They do not need it: a lock is made at first use."""
         self.state.lock(name)
         return self
 
-    def init_variable(self, name: str, default: Any = None, init_on_each_run: Any = None, **kwargs: Any) -> Self:
+    def init_variable(self, name: str, default: object = None, init_on_each_run: object = None, **kwargs: Any) -> Self:
         """Declare a variable.
 
         Parameters
@@ -236,7 +265,12 @@ class Recipe(CommonSteps):
         return self
 
     def init_model(
-        self, name: str, model_class: Any = None, mode: str = "dynamic", config: Any = None, source: Any = None
+        self,
+        name: str,
+        model_class: ModelClass = None,
+        mode: str = "dynamic",
+        config: ModelConfig = None,
+        source: Any = None,
     ) -> Self:
         """Declare a model.
 
@@ -271,11 +305,11 @@ class Recipe(CommonSteps):
     def load_model(
         self,
         name: str,
-        model_class: Any = None,
+        model_class: ModelClass = None,
         mode: str = "dynamic",
         *args: Any,
         path: Any = None,
-        config: Any = None,
+        config: ModelConfig = None,
         source: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -297,28 +331,24 @@ class Recipe(CommonSteps):
         return self
 
     def load_model_now(
-        self, name: str, model_class: Any = None, mode: str = "static", *args: Any, **kwargs: Any
+        self, name: str, model_class: ModelClass = None, mode: str = "static", *args: Any, **kwargs: Any
     ) -> Self:
         """Read a model from a file now; see `load_model`."""
         return self.load_model(name, model_class, "static", *args, **kwargs)
 
-    def load_model_once(self, name: str, model_class: Any = None, *args: Any, **kwargs: Any) -> Self:
+    def load_model_once(self, name: str, model_class: ModelClass = None, *args: Any, **kwargs: Any) -> Self:
         """Another name of `load_model`, which reads the file once."""
         return self.load_model(name, model_class, *args, **kwargs)
 
-    def train_model(self, name: Any, *args: Any, save_to: Any = None, **kwargs: Any) -> Self:
+    def train_model(self, name: str | Expr, *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
         """Train a model with each batch, and write what `train` returns to `save_to`."""
         return self._then(ModelStep("train_model", (name, *args), kwargs, save_to))
 
-    def predict_model(self, name: Any, *args: Any, save_to: Any = None, **kwargs: Any) -> Self:
+    def predict_model(self, name: str | Expr, *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
         """Predict with a model for each batch, and write what `predict` returns to `save_to`."""
         return self._then(ModelStep("predict_model", (name, *args), kwargs, save_to))
 
-    def save_model(self, name: Any, *args: Any, **kwargs: Any) -> Self:
-        """Save a model to a file for each batch; or once, with ``pipeline.after.save_model(name, path)``."""
-        return self._then(ModelStep("save_model", (name, *args), kwargs))
-
-    def save_model_once(self, name: Any, *args: Any, **kwargs: Any) -> Self:
+    def save_model_once(self, name: str | Expr, *args: Any, **kwargs: Any) -> Self:
         """Save a model to a file after the last batch."""
         self.after.save_model(name, *args, **kwargs)
         return self
@@ -328,6 +358,6 @@ class Recipe(CommonSteps):
         self.state.model(name, self.spec.models, None, self).save(*args, **kwargs)
         return self
 
-    def run_later(self, batch_size: Any = None, **options: Any) -> Self:
+    def run_later(self, batch_size: BatchSize = None, **options: Any) -> Self:
         """Set default options for `run`, `gen_batch` and `next_batch`."""
         return self._declare(later={**options, "batch_size": batch_size})

@@ -8,33 +8,35 @@ that the loop has, and no other. The results do not depend on the workers or on 
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import itertools
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ...engine.checks import Indices, whole
 from ...engine.pools import Pool, cores
+from ...engine.rng import SeedPath
 from ...engine.stream import WorkStream
 from ...errors import noted
 from ..expr.expressions import evaluate
 from ..items.parallel import full_target_name, make_pool
+from ..items.seeds import ItemSeed
 from .lookup import functions_of, step_names
 from .order import BatchTurns, order_plan
 from .plan import PipelinePlan
-from .prepare import PreparedBatch, PrepareJob
 from .steps import (
+    PipelineStandIn,
     RebatchStep,
     SkipBatchException,
     Step,
     StepContext,
+    StepTime,
     StopPipeline,
     perform,
 )
 
-__all__ = ["EmptyBatchSequence", "PipelineRun", "RunOptions"]
+__all__ = ["EmptyBatchSequence", "PipelineRun", "PrepareJob", "PreparedBatch", "RunOptions"]
 
 
 KINDS_OF_BARS = ("n", "t", "a", "notebook", "tqdm", "auto", "text", "telegram")
@@ -104,20 +106,23 @@ class PipelineRun:
         self.total = plan.total
         self.plan_error: Exception | None = None  # no batch comes after it
         self.cuts = cuts
+        self.profiled_before = 0  # batches, in the profiles of earlier runs
         steps = spec.steps[: cuts[0]] if cuts else spec.steps
-        functions = functions_of(spec)
+        functions, dataset = functions_of(pipeline), pipeline.dataset
         n_iters = None if cuts else self.total
         in_process = full_target_name(options.target) == "mpc" and options.prefetch > 0
         self.job = PrepareJob(
-            spec.dataset, steps, functions, spec.config, plan.root(), n_iters, kwargs, options.profile, in_process
+            dataset, steps, functions, spec.config, plan.root(), n_iters, kwargs, options.profile, in_process
         )
-        touches = [step.touches(spec.dataset.batch_class, functions) for step in spec.steps]
+        touches = [step.touches(dataset.batch_class, functions) for step in spec.steps]
         self.order = order_plan(touches[: len(steps)], set().union(*(each.changes for each in touches[len(steps) :])))
         self.upto = self.order.in_processes if in_process else self.order.in_threads
 
     def __iter__(self) -> Iterator[Any]:
         pipeline, given = self.pipeline, 0
         pipeline.state.begin(pipeline, pipeline.spec.variables, new_run=True)
+        if self.options.profile:
+            self.profiled_before = pipeline.state.begin_profile()
         for step in pipeline.spec.steps:
             step.begin()
         self._do_once(pipeline.spec.before)
@@ -159,22 +164,32 @@ class PipelineRun:
         with contextlib.ExitStack() as stack:
             in_flight: dict[int, Indices] = {}  # the positions of these batches, by number
             source = self._prepared(stack, in_flight)
-            while True:
-                try:
-                    prepared = next(source, None)
-                    if prepared is None:
-                        return
-                    positions = in_flight.pop(prepared.number)
-                    batch = None if prepared.skipped else self._finish(prepared, positions)
-                except SkipBatchException:
-                    continue
-                except StopPipeline:
-                    return
-                except Exception as error:
-                    self._raise_or_warn(error)
-                    continue
-                if batch is not None:
-                    yield batch
+
+            def finished() -> Any:
+                prepared = next(source, None)
+                if prepared is None:
+                    raise StopPipeline
+                positions = in_flight.pop(prepared.number)
+                return None if prepared.skipped else self._finish(prepared, positions)
+
+            yield from self._until_stopped(finished)
+
+    def _until_stopped(self, finished: Callable[[], Any]) -> Iterator[Any]:
+        """The batches that `finished` gives, without those that are left out, until it raises `StopPipeline`."""
+        while True:
+            try:
+                batch = finished()
+            except SkipBatchException:
+                continue
+            except StopPipeline:
+                return
+            except Exception as error:
+                if not self.options.ignore_exceptions or error is self.plan_error:
+                    raise
+                warnings.warn(f"a batch is left out: {error!r}", RuntimeWarning, stacklevel=2)
+                continue
+            if batch is not None:
+                yield batch
 
     def _prepared(self, stack: contextlib.ExitStack, in_flight: dict[int, Indices]) -> Iterator[PreparedBatch]:
         """The batches after the prefetched steps; an error is raised in the place of its batch."""
@@ -202,10 +217,9 @@ class PipelineRun:
 
     def _prefetch_job(self) -> PrepareJob:
         """The job with the prefetched steps only: what later steps hold, such as a model, may not pickle."""
-        job = copy.copy(self.job)
-        job.steps = job.steps[: self.upto]
-        job.functions = {name: job.functions[name] for name in step_names(job.steps) if name in job.functions}
-        return job
+        steps, functions = self.job.steps[: self.upto], self.job.functions
+        named = {name: functions[name] for name in step_names(steps) if name in functions}
+        return dataclasses.replace(self.job, steps=steps, functions=named)
 
     def _finish(self, prepared: PreparedBatch, positions: Indices) -> Any:
         """The batch after all steps of the first segment: do those that were not prefetched."""
@@ -217,7 +231,7 @@ class PipelineRun:
         if context.times is not None:
             context.times.extend(prepared.times)
         batch = perform(batch, job.steps[begun:], context, begun)
-        self._record_times(number, context)
+        self._record_times(number, context, batch)
         return batch
 
     def _received(self, prepared: PreparedBatch) -> Any:
@@ -233,38 +247,33 @@ class PipelineRun:
             batch.pipeline = self.pipeline
         return batch
 
-    def _raise_or_warn(self, error: Exception) -> None:
-        if not self.options.ignore_exceptions or error is self.plan_error:
-            raise error
-        warnings.warn(f"a batch is left out: {error!r}", RuntimeWarning, stacklevel=2)
-
-    def _record_times(self, number: int, context: StepContext, first: int = 0) -> None:
-        if context.times is not None:
-            rows = [
-                {"iter": number + 1, "action": f"{name} #{step}", "total_time": s}
-                for step, (name, s) in enumerate(context.times, first)
-            ]
-            self.pipeline.state.profile.extend(rows)
+    def _record_times(self, number: int, context: StepContext, batch: Any, first: int = 0) -> None:
+        if context.times is None:
+            return
+        which = {"iter": self.profiled_before + number + 1, "outer_iter": number + 1, "batch_id": id(batch)}
+        self.pipeline.state.profile.extend(
+            {"action": f"{name} #{step}", **which, "total_time": total, "action_time": evaluating}
+            for step, (name, total, evaluating) in enumerate(context.times, first)
+        )
 
     # ---- after a rebatch
 
     def _later_segment(self, batches: Iterator[Any], first: int, end: int) -> Iterator[Any]:
-        steps = self.pipeline.spec.steps[first:end]
+        steps, numbers = self.pipeline.spec.steps[first:end], itertools.count()
+
+        def finished() -> Any:
+            batch = next(batches, None)
+            if batch is None:
+                raise StopPipeline
+            number = next(numbers)
+            batch.iteration, batch.n_iters, batch.pipeline = number + 1, None, self.pipeline
+            context = self.job.context(number, self.pipeline, first)
+            batch = perform(batch, steps, context, first)
+            self._record_times(number, context, batch, first)
+            return batch
+
         with contextlib.closing(batches):  # type: ignore[type-var]
-            for number, batch in enumerate(batches):
-                batch.iteration, batch.n_iters, batch.pipeline = number + 1, None, self.pipeline
-                context = self.job.context(number, self.pipeline, first)
-                try:
-                    batch = perform(batch, steps, context, first)
-                except SkipBatchException:
-                    continue
-                except StopPipeline:
-                    return
-                except Exception as error:
-                    self._raise_or_warn(error)
-                    continue
-                self._record_times(number, context, first)
-                yield batch
+            yield from self._until_stopped(finished)
 
 
 def _note_batch(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseException:
@@ -282,7 +291,7 @@ def _rebatched(batches: Iterator[Any], rebatch: Step, run: PipelineRun) -> Itera
         waiting[:] = [] if rest is None else [rest]
         return made
 
-    with contextlib.closing(batches):  # type: ignore[type-var]
+    try:
         for batch in batches:
             waiting.append(batch)
             size = whole("batch_size", evaluate(rebatch.args[0], batch, run.pipeline))
@@ -290,3 +299,72 @@ def _rebatched(batches: Iterator[Any], rebatch: Step, run: PipelineRun) -> Itera
                 yield cut()
         if waiting:
             yield cut()
+    except Exception as error:
+        run.plan_error = error
+        raise
+    finally:
+        batches.close()  # type: ignore[attr-defined]
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedBatch:
+    """A batch after its first steps; or no batch, if it is skipped."""
+
+    number: int
+    done: int = 0  # steps
+    batch: Any = None
+    kind: Any = None  # the class of a batch from another process, if it is not the class of the dataset
+    times: tuple[StepTime, ...] = ()
+    skipped: bool = False
+
+
+@dataclasses.dataclass(eq=False)
+class PrepareJob:
+    """Makes a batch and takes it through its first steps. The result depends on its number and its items alone."""
+
+    dataset: Any
+    steps: tuple[Step, ...]
+    functions: Mapping[str, Callable[..., Any]]
+    config: Any
+    root: SeedPath
+    n_iters: int | None
+    kwargs: dict[str, Any]
+    profile: bool = False
+    in_process: bool = False  # whether it runs in another process
+    here: tuple[Any, BatchTurns, bool] | None = None  # for threads: pipeline, turns, and whether errors are left out
+
+    def batch(self, number: int, positions: Indices, pipeline: Any) -> Any:
+        """The batch, before its first step."""
+        batch = self.dataset.create_batch(positions, pos=True, pipeline=pipeline, **self.kwargs)
+        batch.iteration, batch.n_iters = number + 1, self.n_iters
+        batch._item_seed = ItemSeed(self.root, (1, number))
+        return batch
+
+    def context(self, number: int, pipeline: Any, segment: int = 0) -> StepContext:
+        """The context of a batch before its first step."""
+        times: list[StepTime] | None = [] if self.profile else None
+        return StepContext(pipeline, self.functions, self.root, (1 + segment, number), times)
+
+    def __call__(self, number: int, positions: Indices, upto: int) -> PreparedBatch:
+        pipeline, turns, ignore_exceptions = self.here or (PipelineStandIn(self.dataset, self.config), None, False)
+        context = self.context(number, pipeline)
+        context.turns = turns
+        try:
+            batch = perform(self.batch(number, positions, pipeline), self.steps[:upto], context)
+        except SkipBatchException:
+            return PreparedBatch(number, skipped=True)
+        except BaseException as error:
+            if turns is not None and not (ignore_exceptions and isinstance(error, Exception)):
+                turns.end(number)  # as the run ends here, too
+            raise
+        finally:
+            if turns is not None:
+                turns.leave(number)
+        times = tuple(context.times or ())
+        if not self.in_process:
+            return PreparedBatch(number, upto, batch, None, times)
+        kind = None if type(batch) is self.dataset.batch_class else type(batch)
+        state = batch.__getstate__()
+        if batch.dataset is not self.dataset:  # it has a dataset of its own
+            state["dataset"] = batch.dataset
+        return PreparedBatch(number, upto, state, kind, times)

@@ -8,8 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ..expr.expressions import evaluate
-from ..expr.modes import written_value
+from ..expr.expressions import evaluate, written_value
 from ..extras.models import as_model, build_model
 
 __all__ = ["ModelDeclaration", "PipelineState", "VariableDeclaration", "nested_config"]
@@ -119,6 +118,11 @@ class PipelineState:
                 if variable.name not in self.variables or (new_run and variable.each_run):
                     self.variables[variable.name] = variable.begin(pipeline)
 
+    def begin_profile(self) -> int:
+        """Begin to profile a run, if that has not been done; return the number of batches in earlier profiles."""
+        self.profile = self.profile or []
+        return max((row["iter"] for row in self.profile), default=0)
+
     def forget(self, what: str) -> None:
         """Forget ``'variables'`` or ``'models'``."""
         if what == "variables":
@@ -148,7 +152,7 @@ class PipelineState:
                 f"there is no variable {name!r}; there are {have}: declare it with init_variable()"
             ) from None
 
-    def write(self, name: str, value: Any, mode: str = "w") -> None:
+    def write(self, name: str, value: object, mode: str = "w") -> None:
         """Set, append to, extend or update a variable, while holding its lock."""
         with self.lock(f"variable {name}"):
             self.variables[name] = written_value(self.variables.get(name), mode, value)

@@ -6,7 +6,7 @@ import dataclasses
 import time
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ...engine.stream import presentable
 from ...errors import noted
 from ..data.batch import Batch
 from ..data.ids import id_list
-from ..expr.expressions import Expr, assign, evaluate, evaluate_arguments, has_expression
+from ..expr.expressions import Expr, Target, assign, evaluate, evaluate_arguments, has_expression
 from ..expr.named import function_key, things_read, things_written
 from ..items.actions import action_info
 from ..items.seeds import ItemSeed
@@ -24,8 +24,8 @@ from .order import ANYTHING, BatchTurns, Section, Touches, action_ahead
 
 __all__ = [
     "CallStep", "DiscardStep", "JoinStep", "LockStep", "MergeStep", "ModelStep", "NamedStep", "PipelineStandIn",
-    "RebatchStep", "RepeatStep", "SkipBatchException", "SometimesStep", "Step", "StepContext", "StopPipeline",
-    "UpdateStep", "perform", "unknown_step_error",
+    "RebatchStep", "RepeatStep", "SkipBatchException", "SometimesStep", "Step", "StepContext", "StepTime",
+    "StopPipeline", "UpdateStep", "perform", "unknown_step_error",
 ]  # fmt: skip
 
 
@@ -53,6 +53,9 @@ class PipelineStandIn:
         )
 
 
+StepTime: TypeAlias = tuple[str, float, float]  # name, duration, and the part in which arguments were evaluated
+
+
 @dataclasses.dataclass
 class StepContext:
     """What the steps need to know about the run, while a batch goes through them."""
@@ -61,7 +64,8 @@ class StepContext:
     functions: Mapping[str, Callable[..., Any]]  # steps that are not actions of the batch
     root: SeedPath  # the seed of the run
     address: tuple[int, ...]  # of the batch or the step, below the root
-    times: list[tuple[str, float]] | None = None  # the duration of each step, if the run is profiled
+    times: list[StepTime] | None = None  # if the run is profiled
+    evaluating: float = 0.0  # seconds, in this step
     turns: BatchTurns | None = None  # of the sections, if several batches are in flight
     section: Section | None = None  # which the batch is in
     joined: tuple[Any, ...] = ()  # batches for the next action
@@ -82,9 +86,12 @@ class StepContext:
         self.turns.done(section, self.address[1])
         self.section = None
 
-    def value(self, obj: Any, batch: Any) -> Any:
+    def value(self, obj: object, batch: Any) -> Any:
         """The value of `obj` for a batch."""
-        return evaluate(obj, batch, self.pipeline)
+        begun = time.perf_counter()
+        value = evaluate(obj, batch, self.pipeline)
+        self.evaluating += time.perf_counter() - begun
+        return value
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +101,7 @@ class Step:
     name: str
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = dataclasses.field(default_factory=dict)
-    save_to: Any = None
+    save_to: Target | None = None
     is_lazy: bool = dataclasses.field(init=False, default=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -104,7 +111,7 @@ class Step:
         """Do the step and return the batch to go on with."""
         raise NotImplementedError
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         """What the step shares with other batches."""
         reads, changes = things_read((self.args, self.kwargs))
         written = things_written(self.save_to)
@@ -120,13 +127,15 @@ class Step:
         args, kwargs = self.args, dict(self.kwargs)
         if self.is_lazy:
             kept = {name: kwargs.pop(name) for name in no_eval if name in kwargs}
+            begun = time.perf_counter()
             args, kwargs = evaluate_arguments(args, kwargs, batch, context.pipeline)
+            context.evaluating += time.perf_counter() - begun
             kwargs.update(kept)
         if context.joined:
             args, context.joined = (*context.joined, *args), ()
         return args, kwargs
 
-    def save(self, value: Any, batch: Any, context: StepContext) -> None:
+    def save(self, value: object, batch: Any, context: StepContext) -> None:
         """Write a result to `save_to`."""
         if self.save_to is not None:
             assign(self.save_to, value, batch, context.pipeline)
@@ -168,7 +177,7 @@ class NamedStep(Step):
             result.follow(batch)
         return result
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         touches = super().touches(batch_class, functions)
         info = action_info(getattr(batch_class, self.name, None))
         if info is not None and info.in_order:
@@ -183,7 +192,7 @@ class NamedStep(Step):
         return touches
 
 
-def _changed_by(fn: Any, save_to: Any) -> set[Any]:
+def _changed_by(fn: object, save_to: Target | None) -> set[Any]:
     """What a call of a function may change: without a result it is called for its effects; an object may remember."""
     remembers = not isinstance(fn, (type, types.FunctionType, np.ufunc, Expr))
     remembers = remembers and not isinstance(getattr(fn, "__self__", None), (types.ModuleType, type))
@@ -198,7 +207,7 @@ class CallStep(Step):
         self.save(fn(*args, **kwargs), batch, context)
         return batch
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         touches = super().touches(batch_class, functions)
         touches.changes |= _changed_by(self.args[0], self.save_to)
         return dataclasses.replace(touches, in_body=True)
@@ -221,7 +230,7 @@ class ModelStep(Step):
         self.save(method(*args, **kwargs), batch, context)
         return batch
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         touches = super().touches(batch_class, functions)
         return Touches(touches.reads, touches.changes | {"models"})
 
@@ -242,7 +251,7 @@ class RepeatStep(Step):
         for step in self.steps:
             step.begin()
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         every = [
             super().touches(batch_class, functions),
             *(step.touches(batch_class, functions) for step in self.steps),
@@ -273,7 +282,7 @@ class JoinStep(Step):
         context.joined = (*context.joined, *done)
         return batch
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         return Touches(changes={("object", id(each)) for each in self.args})
 
 
@@ -301,7 +310,7 @@ class MergeStep(Step):
         for each in self.args:
             each.reset("iter")
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         return Touches(changes={("object", id(each)) for each in self.args})
 
 
@@ -323,7 +332,7 @@ class LockStep(Step):
         getattr(context.pipeline.lock(name), self.name.removesuffix("_lock"))(**kwargs)
         return batch
 
-    def touches(self, batch_class: Any, functions: Mapping[str, Any]) -> Touches:
+    def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
         return Touches(changes={("lock", self.args[0])})
 
 
@@ -361,7 +370,8 @@ def perform(batch: Any, steps: Sequence[Step], context: StepContext, first: int 
                 raise
             raise shown from error
         if context.times is not None:
-            context.times.append((step.name, time.perf_counter() - begun))
+            context.times.append((step.name, time.perf_counter() - begun, context.evaluating))
+            context.evaluating = 0.0
         if context.section is not None:
             context.end(number)
     context.address = outer
@@ -375,7 +385,7 @@ def _batch_text(batch: Any) -> str:
     return f", with batch {batch.iteration} (items {some}{', …' if batch.size > 8 else ''})"
 
 
-def unknown_step_error(name: str, batch_class: Any) -> Exception:
+def unknown_step_error(name: str, batch_class: type) -> Exception:
     """The error for a step that is neither an action nor a function."""
     if batch_class is type(None):
         return AttributeError(f"there is no function {name!r}; before and after a run there is no batch with actions")

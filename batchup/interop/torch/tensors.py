@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ...engine.closing import Closing
+from ..converted import Converted
 from ..prefetch import Prefetched
 
 __all__ = ["TensorLoader", "as_tensors", "pinned", "to_torch"]
@@ -162,15 +163,15 @@ class TensorLoader(Closing):
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of one epoch: of the one whose state was loaded, from there on, or else of the next."""
-        return map(self._converted, self.loader)
+        return Converted(self._converted, iter(self.loader))
 
     def steps(self, n: int) -> Iterator[Any]:
         """The next `n` batches, from where the loader is, across the ends of epochs."""
-        return map(self._converted, self.loader.steps(n))
+        return Converted(self._converted, self.loader.steps(n))
 
     def resume(self) -> Iterator[Any]:
         """The rest of the current epoch, where a loop was interrupted."""
-        return map(self._converted, self.loader.resume())
+        return Converted(self._converted, self.loader.resume())
 
     def batch(self, epoch: int, step: int) -> Any:
         """One batch of the run, fetched here and now. The loader stays where it is."""
@@ -254,7 +255,7 @@ class _OnGpu(Prefetched):
         return _arrived_on_gpu(super().batch(epoch, step))
 
     def _over(self, loop: Iterator[Any]) -> Iterator[Any]:
-        return map(_arrived_on_gpu, super()._over(loop))
+        return Converted(_arrived_on_gpu, super()._over(loop))
 
 
 def _arrived_on_gpu(batch: Any) -> Any:

@@ -173,16 +173,24 @@ def test_noise_is_different_in_every_batch(pool, shuffle):
     assert 100 == len(set(drawn(pool, shuffle)))
 
 
+@pytest.fixture(scope="module")
+def fewer_and_more():
+    """Pools of one worker and of four."""
+    with WorkerProcessPool(1) as one, WorkerProcessPool(4) as four:
+        yield one, four
+
+
 @pytest.mark.parametrize("shuffle", [7, np.random.SeedSequence(7), np.random.RandomState, np.random.default_rng])
-def test_noise_depends_on_the_seed_alone(pool, shuffle):
+def test_noise_depends_on_the_seed_alone(pool, fewer_and_more, shuffle):
     """Not on the number of workers, nor on one that dies."""
 
     def fresh():
         return shuffle(5) if callable(shuffle) else shuffle
 
-    with WorkerProcessPool(1) as one, WorkerProcessPool(4) as four:
-        expected = drawn(one, fresh())
-        assert expected == drawn(four, fresh())
+    one, four = fewer_and_more
+    expected = drawn(one, fresh())
+
+    assert expected == drawn(four, fresh())
     assert expected == drawn(pool, fresh(), kill_at=20)
 
 

@@ -65,10 +65,10 @@ def test_copies_of_a_dataset():
     dataset = Dataset(4, Images, preloaded=(np.arange(4), np.arange(4)), name="four")
     dataset.split(0.5)
 
-    copy, part = dataset.copy(), Dataset.from_dataset(dataset, DatasetIndex([1, 3]))
+    copy, part = dataset.copy(), Dataset.from_dataset(dataset, DatasetIndex([1, 3]), kind="part")
 
     assert ("four", None, [0, 1, 2, 3]) == (copy.name, copy.train, copy.indices.tolist())
-    assert ("four", [1, 3]) == (part.name, part.next_batch(2).images.tolist())
+    assert ("four", "part", [1, 3]) == (part.name, part.kind, part.next_batch(2).images.tolist())
 
 
 def test_parts_of_data_without_components():

@@ -3,6 +3,7 @@
 import collections
 import copy
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -214,6 +215,8 @@ def test_expressions_have_no_value_yet(misuse):
         (V("v")[0], 7, V("v")[0]),
         ([B.new, V("w")], (7, 8), B.new),
         ({"a": B.new}, {"a": 7}, B.new),
+        (L("x"), [7, 8, 9], B.x[0]),
+        (L(B.new), 7, B.new),
     ],
 )
 def test_where_values_can_be_put(batch, where, value, read):
@@ -223,9 +226,13 @@ def test_where_values_can_be_put(batch, where, value, read):
     assert 7 == read.get(batch)
 
 
-@pytest.mark.parametrize(("where", "error"), [(B.x + 1, TypeError), (5, TypeError), ([B.a], ValueError)])
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [(each, TypeError) for each in (B.x + 1, 5, I("c"), R("normal"), F(len), M("m"), W(B.x), P(B.x), L([1, 2]), B())]
+    + [([B.a], ValueError)],
+)
 def test_where_no_value_can_be_put(batch, where, error):
-    """A sum, a number and a wrong number of places are errors."""
+    """A sum, a number, an expression that names no place, and a wrong number of places are errors."""
     with pytest.raises(error):
         assign(where, [1, 2], batch)
     with pytest.raises(ValueError, match="mode should be"):
@@ -263,3 +270,78 @@ def test_the_config_by_paths():
     assert [("a", 1)] == list(C.path.items().get(pipeline=pipeline))
     with pytest.raises(KeyError, match="the config has no 'model/rate'"):
         C.model.rate.get(pipeline=pipeline)
+
+
+@pytest.mark.parametrize(
+    ("where", "written"),
+    [
+        (L("things").level, lambda thing: thing.level),
+        (L(B.things).level, lambda thing: thing.level),
+        (L("things").found["k"], lambda thing: thing.found["k"]),
+        (L(L("things").found)["k"], lambda thing: thing.found["k"]),
+    ],
+)
+@pytest.mark.parametrize("step", ["update", "save_to", "call"])
+def test_a_value_for_each_thing_in_a_list(where, written, step):
+    """Each thing gets its own: its attribute, or the item of its attribute."""
+
+    class Things(Batch):
+        components = "things", "y"
+
+    things = [SimpleNamespace(found={}) for _ in range(4)]
+    pipeline = Dataset(4, Things, preloaded=(things, np.arange(4))).p
+    steps = {
+        "update": lambda: pipeline.update(where, B.y * 2),
+        "save_to": lambda: pipeline.save_to(where, value=B.y * 2),
+        "call": lambda: pipeline.call(np.multiply, B.y, 2, save_to=where),
+    }
+    steps[step]().next_batch(3)
+
+    assert [0, 2, 4] == [written(thing) for thing in things[:3]]
+    assert not things[3].found
+
+
+@pytest.mark.parametrize(
+    ("where", "read"),
+    [
+        (B("names", mode="a"), B.names),
+        (D("names", mode="a"), D.names),
+        (C("names", mode="a"), C.names),
+        (V("names", mode="a"), V("names")),
+    ],
+)
+def test_modes_of_all_places(where, read):
+    """A component, an attribute of the dataset, a value of the config and a variable can all be appended to."""
+    dataset = Dataset(4, names=[])
+    pipeline = dataset.pipeline({"names": []}).init_variable("names", []).update(B.names, [])
+
+    last = pipeline.update(where, B.size).next_batch(2)
+
+    assert [2] == read.get(last, last.pipeline)
+
+
+def test_a_value_is_set_by_hand(batch, pipeline):
+    """`set` evaluates the value, and may have another mode."""
+    V("n").set(B.size, batch=batch, pipeline=pipeline)
+    B("names").set([], batch=batch)
+    B("names").set(B.size, "a", batch)
+
+    assert (3, [3]) == (pipeline.v("n"), batch.names)
+
+
+def test_a_batch_that_has_itself_is_copied(batch):
+    """`B(copy=True)` copies a batch whose attribute is the batch itself."""
+    batch.me = batch
+    twin = B(copy=True).get(batch)
+
+    assert twin.me is twin
+    assert twin is not batch
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["B", "B('x')", "V('n')[0]", "C('model/lr')", "R('normal')", "P(R('uniform'))", "L(B('x'))", "B('x')[0].real"],
+)
+def test_an_expression_is_shown_as_it_is_written(text):
+    """Errors name the expression as users write it."""
+    assert text == repr(eval(text))

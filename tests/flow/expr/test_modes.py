@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchup.flow.expr.modes import mode_letter, written_value
+from batchup.flow.expr.expressions import mode_letter, written_value
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,8 @@ def test_an_unknown_mode_is_refused():
         ([1], "w", 2, 2),
         (None, "a", 2, [2]),
         ([1], "a", [2], [1, [2]]),
+        ({"x": 1}, "a", {"y": 2}, {"x": 1, "y": 2}),
+        ({1}, "a", [2], {1, 2}),
         (None, "e", [2], [2]),
         ([1], "e", [2, 3], [1, 2, 3]),
         (None, "u", {"x": 1}, {"x": 1}),
@@ -36,5 +38,5 @@ def test_an_unknown_mode_is_refused():
     ],
 )
 def test_what_each_mode_writes(old, mode, value, expected):
-    """Nothing there is an empty list, or an empty dict for an update."""
+    """Nothing there is an empty list, or an empty dict for an update; what has no `append` is updated."""
     assert expected == written_value(old, mode, value)

@@ -214,7 +214,8 @@ def test_variables_by_hand():
     """They can be created, assigned and deleted."""
     pipeline = rows().p
 
-    assert 5 == pipeline.get_variable("n", 5, create=True)
+    assert None is pipeline.get_variable("empty", create=True)
+    assert 5 == pipeline.get_variable("n", 5)
     pipeline.assign_variable("n", 6)
     assert 6 == pipeline.v("n")
     assert not pipeline.delete_variable("n").has_variable("n")
@@ -273,3 +274,27 @@ def test_a_run_without_actions_is_seeded_too(pipeline):
         return [(batch.size, batch.random.random()) for batch in pipeline.gen_batch(3, n_epochs=2, seed=seed)]
 
     assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_a_batch_of_these_items():
+    """`create_batch` takes items by id through all steps."""
+    assert [4, 6] == rows().p.add(1).create_batch([3, 5]).x.tolist()
+
+
+def test_a_variable_by_its_name():
+    """`update_variable` is an `update` of a variable."""
+    pipeline = rows().p.init_variable("sizes", []).update_variable("sizes", B.size, mode="a")
+
+    assert [4, 4, 2] == pipeline.run(4).v("sizes")
+
+
+def test_the_dataset_may_be_an_expression():
+    """A pipeline over a fold that the config names."""
+    dataset = rows()
+    dataset.cv_split(n_splits=5)
+    template = Pipeline().add(1) << dataset.CV(C("fold")).train
+
+    assert [[1, 2, 5], [6, 7, 8], [9, 10]] == values((template << {"fold": 1}).gen_batch(3))
+    assert [[2, 3]] == values((Pipeline().add(0) << dataset.CV(C("fold")).test << {"fold": 1}).gen_batch(3))
+    with pytest.raises(KeyError, match="fold"):
+        list(template.gen_batch(3))

@@ -747,7 +747,7 @@ def test_a_state_of_an_iterable_dataset_with_other_workers_is_refused():
 
 def test_the_state_does_not_count_what_is_pinned_ahead(monkeypatch):
     """Batches that were copied to pinned memory, and not delivered, are not in the state."""
-    from batchup.interop.torch import loader as module
+    from batchup.interop.torch import epochs as module
 
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     pinned, third = [], threading.Event()

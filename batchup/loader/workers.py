@@ -1,0 +1,114 @@
+"""What makes the batches of a loader: the loop itself, the workers of a pool, or what `pool="auto"` takes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..data_source import AbstractDataSource, BatchIterator
+from ..engine.pools import cores
+from ..engine.rng import entropy_of
+from ..engine.stream import DEPTH_PER_WORKER, WorkStream
+from ..work_pool import AbstractWorkerPool
+from .arguments import choose_pool
+from .auto import AutoPool, Choice, Measured
+from .fetch import FetchJob, FetchResult, at_item, at_task
+from .plan import Item, Seed
+
+__all__ = ["LoaderWorkers"]
+
+
+class LoaderWorkers:
+    """The workers of a loader, which may be none.
+
+    Parameters
+    ----------
+    source : data source
+    shard : (int, int) or None
+    skips : bool
+        Whether samples that cannot be fetched are left out.
+    pool : object
+        As for `Loader`.
+    workers : int or None
+    worker_init : callable or None
+    depth : int or None
+        How many batches may be in flight.
+    timeout : float or None
+        In seconds, for each batch.
+
+    Attributes
+    ----------
+    pool : AbstractWorkerPool or None
+    auto : AutoPool or None
+        What was measured, and what was chosen; only with ``pool="auto"``.
+    depth : int or None
+    """
+
+    def __init__(
+        self,
+        source: AbstractDataSource,
+        shard: tuple[int, int] | None,
+        skips: bool,
+        pool: Any,
+        workers: int | None,
+        worker_init: Callable[[], Any] | None,
+        depth: int | None,
+        timeout: float | None,
+    ) -> None:
+        self.depth = depth
+        self.auto = AutoPool(cores(), workers) if isinstance(pool, str) and pool == "auto" else None
+        self.pool, self._owns_pool = choose_pool(None if self.auto else pool, workers, worker_init)
+        self._source, self._shard, self._skips, self._timeout = source, shard or (0, 1), skips, timeout
+        self._shared: Any = None  # the token of the job that is shared with the workers
+
+    def __str__(self) -> str:
+        if self.auto is not None and self.auto.choice is None:
+            return 'pool="auto"'
+        return "no pool" if self.pool is None else repr(self.pool).strip("<>")
+
+    @property
+    def draws(self) -> bool:
+        """Whether fetches may draw from global generators that the workers have of their own."""
+        isolated = self.pool is not None and self.pool.engine.isolated
+        return (isolated or (self.auto is not None and self.auto.draws)) and self._source.traits.may_use_global_rng
+
+    def job(self, seed: Seed) -> FetchJob:
+        """What fetches one batch. Global generators in workers are seeded by the seed of the run."""
+        return FetchJob(self._source, entropy_of(seed) if self.draws else None, self._shard, self._skips)
+
+    def results(self, items: Iterator[Item], seed: Seed) -> Iterator[FetchResult]:
+        """What the fetch returns for each item, in their order."""
+        if self.auto is None or self.auto.choice is not None:
+            return self._results_in(self.pool, items, seed)
+
+        def results(pool: AbstractWorkerPool | None, some: Iterator[Item]) -> Iterator[FetchResult]:
+            return self._results_in(pool, some, seed)
+
+        return Measured(self.auto, items, results, self._take, len(self._source._stages))
+
+    def close(self) -> None:
+        """End the workers, unless the pool is the user's own."""
+        if self.pool is not None and self._owns_pool:
+            self.pool.close()
+        if self.auto is not None:
+            self.auto.close()
+
+    def _take(self, choice: Choice) -> AbstractWorkerPool | None:
+        """Go on with what ``pool="auto"`` has chosen."""
+        if self.pool is not None:  # a pool that could not be used
+            self.pool.close()
+        self._shared = None
+        self.pool, self._owns_pool = choose_pool(choice.pool, choice.workers)
+        return self.pool
+
+    def _results_in(self, pool: AbstractWorkerPool | None, items: Iterator[Item], seed: Seed) -> Iterator[FetchResult]:
+        job = self.job(seed)
+        if pool is None:
+            fetch = self.auto.noticing(job) if self.auto and self.auto.draws else job
+            return BatchIterator(fetch, items, located=at_item)
+        engine = pool.engine
+        token = engine.share(job, self._shared)
+        self._shared = token if pool is self.pool else None
+        tasks = zip(itertools.repeat(token), zip(items, strict=False), strict=False)  # unlike a generator, it can go on
+        return WorkStream(engine, tasks, self.depth or DEPTH_PER_WORKER * engine.workers, self._timeout, at_task)

@@ -1,0 +1,60 @@
+"""The run of PyTorch's loader with our workers: where it is, and what it keeps between two epochs."""
+
+import gc
+import weakref
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from batchup.interop.torch import DataLoader  # noqa: E402
+from batchup.interop.torch.epochs import Epochs  # noqa: E402
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Squares(torch.utils.data.Dataset):
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        return index**2
+
+
+def test_a_loop_is_over_the_next_epoch():
+    """A loop that was left after its first batch has begun its epoch, so the next loop is over the one after it."""
+    loader = DataLoader(Squares(), batch_size=2)
+    epochs = Epochs(loader)
+    places = []
+    for n in (3, 1, 3):
+        for _ in zip(range(n), epochs.begin(), strict=False):
+            places.append((epochs.run.epoch, epochs.run.step))
+
+    assert [(0, 1), (0, 2), (0, 3), (1, 1), (2, 1), (2, 2), (2, 3)] == places
+
+
+def test_workers_stay_for_the_next_epoch():
+    """They end with `close`; the next epoch begins new ones, and gives the same."""
+    loader = DataLoader(Squares(), batch_size=2, num_workers=1)
+    epochs = Epochs(loader)
+    try:
+        first = [batch.tolist() for batch in epochs.begin()]
+        pools = list(epochs.pools)
+        second = [batch.tolist() for batch in epochs.begin()]
+
+        assert pools == epochs.pools
+        epochs.close()
+        assert [] == epochs.pools
+        assert [[0, 1], [4, 9], [16]] == first == second == [batch.tolist() for batch in epochs.begin()]
+    finally:
+        epochs.close()
+
+
+def test_the_run_does_not_keep_its_loader():
+    """Otherwise the workers of a loader that nobody has any more would stay."""
+    loader = DataLoader(Squares(), batch_size=2)
+    gone = weakref.ref(loader)
+    del loader
+    gc.collect()
+
+    assert gone() is None
