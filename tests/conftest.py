@@ -54,7 +54,7 @@ SLOW_FILES = [
     "testing/test_contracts.py",
     "testing/test_determinism.py",
 ]
-SLOW_CASES = re.compile(r"[Pp]rocess|torch|noise|\bmpc\b|[Ll]oky|[Dd]ask|TestRay|TestMPI|scikit_learn")
+SLOW_CASES = re.compile(r"[Pp]rocess|torch|noise|\bmpc\b|[Ll]oky|[Dd]ask|scikit_learn|TestRay|TestMPI")
 
 
 @functools.cache

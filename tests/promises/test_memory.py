@@ -7,7 +7,10 @@ import psutil
 import pytest
 from programs import Ended, private_shm, quiet, run
 
+from batchup.engine.process.platforms import is_portable
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+needs_shared_memory = pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory")
 
 WARNED = """
 import warnings
@@ -56,6 +59,7 @@ with WorkerProcessPool(2) as pool:
     assert quiet("16\n16\n40\n[]\nleft:\n") == ended
 
 
+@needs_shared_memory
 @pytest.mark.parametrize(
     "refuse",
     [
@@ -95,6 +99,7 @@ with WorkerProcessPool(2) as pool:
     assert quiet("16 0\n16\n['RuntimeWarning']\nTrue\nTrue\n") == ended
 
 
+@needs_shared_memory
 def test_the_warning_may_be_an_error(tmp_path):
     """Of the loop's; none of the batches is lost by it."""
     ended = run(
@@ -121,6 +126,7 @@ with WorkerProcessPool(2) as pool:
     assert quiet("True\n16 0\n") == ended
 
 
+@needs_shared_memory
 @pytest.mark.parametrize(
     "refuse",
     ["os.pwrite = none", "os.memfd_create = none", "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))"],
@@ -152,6 +158,7 @@ with WorkerProcessPool(1) as pool:
     assert quiet("True True\n10\n") == ended
 
 
+@needs_shared_memory
 @pytest.mark.parametrize("columns", [1000, 750], ids=["large", "several to a slot"])
 def test_memory_that_the_parent_cannot_map_costs_time_only(tmp_path, columns):
     """What a worker has put there comes through the pipe: no error, no restart, one warning."""
@@ -230,6 +237,7 @@ with {kind}(2) as pool:
     assert quiet("True\nTrue\n") == ended
 
 
+@needs_shared_memory
 def test_shared_memory_is_used_again(tmp_path):
     """For a consumer that keeps nothing, a worker has two slots more than the buffer is deep, at most, however long."""
     ended = run(
@@ -251,6 +259,7 @@ for depth in [1, 4, 20]:
     assert quiet("400 True\nTrue\n" * 3) == ended
 
 
+@needs_shared_memory
 def test_slots_are_bounded_whatever_happens(tmp_path):
     """Two loops in turns, workers that are killed, loops that are left: as many for a worker as both buffers are deep,
     and two more."""

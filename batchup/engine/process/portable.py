@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import threading
 import time
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from .blocking_pipes import Receiver, Sender, pieces_of
 from .constants import Constant
 from .group import WorkerGroup, WorkerProcess
 from .protocol import BEGUN, CONSTANT, DROP, END, FORGET, KIND
-from .starting import start_process
+from .starting import new_pipe, start_process
 
 __all__ = ["PortableGroup", "PortableProcess"]
 
@@ -29,14 +28,38 @@ SETTLE = 0.05  # seconds to wait until a worker has been sent what to drop; one 
 JOIN = 1.0  # seconds for the threads of workers that have ended
 
 
+class News:
+    """Whether something has come, for one thread that waits for it. Made of one lock, so that Ctrl-C does no harm.
+
+    >>> news = News()
+    >>> news.tell(), news.tell()
+    (None, None)
+    >>> news.wait(10.0), news.wait(0.0)
+    (True, False)
+    """
+
+    def __init__(self) -> None:
+        self._nothing = threading.Lock()  # held while there is nothing
+        self._nothing.acquire()
+
+    def tell(self) -> None:
+        """Something has come."""
+        with contextlib.suppress(RuntimeError):  # nobody has looked since the last time
+            self._nothing.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until something comes. Whether it has, since the last call."""
+        return self._nothing.acquire(timeout=seconds)
+
+
 class PortableProcess(WorkerProcess):
     """A worker process whose results come through a pipe.
 
     Parameters
     ----------
     index : int
-    news : SimpleQueue
-        Gets something with each message.
+    news : News
+        Told of each message.
     environment : dict
     path : list of str
 
@@ -46,7 +69,7 @@ class PortableProcess(WorkerProcess):
         The number of the task that it runs; 0 for none.
     """
 
-    def __init__(self, index: int, news: queue.SimpleQueue[None], environment: dict[str, str], path: list[str]) -> None:
+    def __init__(self, index: int, news: News, environment: dict[str, str], path: list[str]) -> None:
         super().__init__(index)
         self.running = 0
         self._known: set[int] = set()  # serial numbers of the constants that it has
@@ -55,7 +78,7 @@ class PortableProcess(WorkerProcess):
         opened: list[int] = []
         try:
             for _ in range(2):
-                opened += os.pipe()
+                opened += new_pipe()
             tasks_out, tasks_in, results_out, results_in = opened
             self.process = start_process(PROGRAM, [tasks_out, results_in], [index], environment, path)
         except BaseException:
@@ -64,7 +87,7 @@ class PortableProcess(WorkerProcess):
             raise
         os.close(tasks_out)
         os.close(results_in)
-        self.receiver = Receiver(results_out, lambda _: news.put(None))
+        self.receiver = Receiver(results_out, lambda _: news.tell())
         self.sender = Sender(tasks_in)
 
     def send(self, message: tuple[Any, ...]) -> None:
@@ -144,7 +167,7 @@ class PortableGroup(WorkerGroup):
     workers: list[PortableProcess]  # type: ignore[assignment]
 
     def __init__(self, n: int, initializer: Constant | None = None) -> None:
-        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._news = News()
         super().__init__(n, initializer)
 
     def _started(self, index: int, path: list[str]) -> PortableProcess:
@@ -158,15 +181,12 @@ class PortableGroup(WorkerGroup):
         seconds = most if timeout is None else min(most, timeout)
         found = self._with_news()
         if not found and seconds > 0:
-            with contextlib.suppress(queue.Empty):
-                self._news.get(timeout=seconds)
+            self._news.wait(seconds)
             found = self._with_news()
         return found
 
     def _with_news(self) -> list[WorkerProcess]:
-        with contextlib.suppress(queue.Empty):  # first, so that what comes while we look is not missed
-            while True:
-                self._news.get_nowait()
+        self._news.wait(0.0)  # first, so that what comes while we look is not missed
         return [worker for worker in self.workers if worker.has_news()]
 
     def mark(self, worker: WorkerProcess) -> int:

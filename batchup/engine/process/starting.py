@@ -13,7 +13,7 @@ from typing import Any
 
 from ..pools import cores
 
-__all__ = ["descriptor_of", "environment_for", "python", "search_path", "start_process"]
+__all__ = ["descriptor_of", "environment_for", "new_pipe", "python", "search_path", "start_process"]
 
 PROGRAM = (
     "import sys; n = int(sys.argv[2]); sys.path[:] = sys.argv[3 : 3 + n]; "
@@ -45,6 +45,21 @@ def start_process(
     with _passed(fds) as (names, keywords), _interrupts_blocked():
         command = [python(), *options, "-c", PROGRAM, main, str(len(path)), *path, *map(str, [*names, *arguments])]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **keywords)
+
+
+def new_pipe() -> list[int]:
+    """The two ends of a pipe: where to read, and where to write. Neither is that of a standard stream, which may be
+    closed in this program, and is replaced in the worker."""
+    ends, low = list(os.pipe()), []
+    try:
+        for i in (0, 1):
+            while ends[i] <= 2:
+                low.append(ends[i])
+                ends[i] = os.dup(ends[i])
+    finally:
+        for fd in low:
+            os.close(fd)
+    return ends
 
 
 @contextlib.contextmanager

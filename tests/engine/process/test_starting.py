@@ -92,3 +92,20 @@ def test_the_program_of_a_worker_gets_its_path_and_its_arguments(tmp_path):
     said, fd = done.stdout.splitlines()
 
     assert f"('{fd}', '5', 'x y') ['{folder}']" == said
+
+
+def test_a_pipe_is_not_taken_for_a_standard_stream():
+    """Where a program has closed its own, a pipe would get their numbers, and be replaced in the worker."""
+    code = """
+import os
+from batchup.engine.process.starting import new_pipe
+
+os.close(0), os.close(1)
+before = set(os.listdir("/dev/fd"))
+out, into = new_pipe()
+os.write(into, b"through")
+print(min(out, into) > 2, os.read(out, 10), len(set(os.listdir("/dev/fd")) - before), file=__import__("sys").stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
+
+    assert "True b'through' 2\n" == done.stderr
