@@ -3,8 +3,8 @@
 Two equal networks get the same number of batches of the same size. In a plain shuffle, most batches have no sample of
 the rare class, or one. `ClassCountSampler` puts eight into each batch, so that fewer batches are enough (with many
 more, plain shuffling comes close, and for some seeds it is as good). Prints how well both find the rare class in
-held-out data (average precision), for several tables and on average, and plots precision against recall for the first
-table. To run it::
+held-out data (average precision), for several tables and on average, and plots precision against recall, averaged over
+the tables. To run it::
 
     pip install 'batchup[examples]'
     python imbalanced.py
@@ -15,8 +15,8 @@ one in a hundred is of the rare class.
 
 import argparse
 from pathlib import Path
-from statistics import mean
 
+import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import make_classification
 from sklearn.metrics import average_precision_score, precision_recall_curve
@@ -57,13 +57,15 @@ def compared(seed, batches):
     }
 
 
-def draw(path, y, found):
+def draw(path, tables):
+    """Save a plot of precision against recall, on average over the tables."""
     figure = Figure(figsize=(5, 4), layout="constrained")  # a Figure without pyplot needs no display
     axes = figure.subplots()
-    for name, p in found.items():
-        precision, recall, _ = precision_recall_curve(y, p)
-        axes.plot(recall, precision, label=f"{name}, average {average_precision_score(y, p):.2f}")
-    axes.set(xlabel="recall of the rare class", ylabel="precision")
+    recall = np.linspace(0, 1, 201)
+    for name in tables[0][1]:
+        curves = [precision_recall_curve(y, found[name]) for y, found in tables]
+        axes.plot(recall, np.mean([np.interp(recall, r[::-1], p[::-1]) for p, r, _ in curves], axis=0), label=name)
+    axes.set(xlabel="recall of the rare class", ylabel=f"precision, mean of {len(tables)} tables")
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=100)
@@ -76,16 +78,12 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("imbalanced.png"), help="file for the plot (%(default)s)")
     args = parser.parse_args()
 
-    precisions = {"plain shuffling": [], "class counts": []}
     with threadpool_limits(1):
-        for seed in range(args.seeds):
-            y, found = compared(seed, args.batches)
-            for name, p in found.items():
-                precisions[name].append(average_precision_score(y, p))
-            if seed == 0:
-                draw(args.out, y, found)
-    for name, each in precisions.items():
-        print(f"{name}: average precision {mean(each):.2f}; of each table {', '.join(f'{p:.2f}' for p in each)}")
+        tables = [compared(seed, args.batches) for seed in range(args.seeds)]
+    for name in tables[0][1]:
+        each = [average_precision_score(y, found[name]) for y, found in tables]
+        print(f"{name}: average precision {np.mean(each):.2f}; of each table {', '.join(f'{p:.2f}' for p in each)}")
+    draw(args.out, tables)
     print(f"saved {args.out}")
 
 

@@ -54,7 +54,7 @@ SLOW_FILES = [
     "testing/test_contracts.py",
     "testing/test_determinism.py",
 ]
-SLOW_CASES = re.compile(r"[Pp]rocess|torch|noise|\bmpc\b|[Ll]oky|[Dd]ask|scikit_learn")
+SLOW_CASES = re.compile(r"[Pp]rocess|torch|noise|\bmpc\b|[Ll]oky|[Dd]ask|TestRay|TestMPI|scikit_learn")
 
 
 @functools.cache
@@ -88,9 +88,9 @@ def slow_files() -> list[str]:
 
 
 def ends(process: psutil.Process) -> bool:
-    """Whether it should end with its pool: the resource trackers of Python and loky end with the program."""
+    """Whether it should end with its pool: resource trackers of Python and loky, and MPI, end with the program."""
     try:
-        return "resource_tracker" not in " ".join(process.cmdline())
+        return not any(name in " ".join(process.cmdline()) for name in ("resource_tracker", "mpiexec", "hydra_pmi"))
     except psutil.Error:
         return False
 

@@ -17,6 +17,7 @@ ROOT = Path(batchup.__file__).parent.parent
 WRONG = """\
 import numpy as np
 from batchup import ArrayDataSource, Loader, WorkerThreadPool, batch_map_concat, num_batches
+from batchup.flow import Batch, Dataset, Pipeline
 from batchup.sampling import StandardSampler, SubsetSampler
 
 source = ArrayDataSource([np.zeros(8)])
@@ -41,6 +42,17 @@ StandardSampler([1, 2])  # arg-type
 StandardSampler(8).in_order_indices_batch_iterator()  # call-arg
 SubsetSampler()  # call-arg
 num_batches(8)  # call-arg
+Dataset(8, batch_class=3)  # arg-type
+Dataset(8).split("most")  # arg-type
+Dataset(8).gen_batch("4")  # arg-type
+Dataset(8).p.run("4")  # arg-type
+Dataset(8).p.gen_batch(4, shuffle="yes")  # arg-type
+Dataset(8).p.update(5, 1)  # arg-type
+Dataset(8).p.init_model("m", "resnet")  # arg-type
+Pipeline() << 5  # operator
+Pipeline().rebatch("4")  # arg-type
+Batch(3).load(src=np.zeros(3), dst=0)  # arg-type
+Batch(3).apply_parallel("negative")  # arg-type
 """
 
 

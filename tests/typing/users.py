@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, assert_type
+from typing import Any, Self, assert_type
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ from batchup.data_source import (
     Pick,
     RandomMapDataSource,
 )
+from batchup.flow import B, C, Dataset, DatasetIndex, Pipeline, R, V, action
+from batchup.flow import Batch as FlowBatch
 from batchup.loader import LoaderStats, Skipped
 from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler
 from batchup.work_pool import ParallelDataSource
@@ -126,3 +128,38 @@ def results() -> None:
     assert_type(source.batch_map_concat(double, 4, shuffle=7), tuple[npt.NDArray[Any], ...] | None)
     assert_type(batch_map_mean(double, batches, sum_axis=0), tuple[Any, ...] | None)
     assert_type(source.batch_map_mean(double, batch_size=4, sum_axis=(0, 1)), tuple[Any, ...] | None)
+
+
+class Scans(FlowBatch):
+    components = "images", "labels"
+    images: npt.NDArray[Any]
+
+    @action
+    def scale(self, by: float) -> Self:
+        self.images = self.images * by
+        return self
+
+
+def pipelines() -> None:
+    dataset = Dataset(8, Scans, preloaded=(np.zeros((8, 4)), np.arange(8)), name="scans")
+    dataset.split([0.5, 0.25], shuffle=7)
+    dataset.cv_split(n_splits=4)
+    assert_type(dataset.create_subset([1, 2]), Dataset)
+    assert_type(dataset.p, Pipeline)
+    assert_type(dataset.indices, npt.NDArray[Any])
+    assert_type(DatasetIndex(["a", "b"]).create_subset(np.array(["b"])), DatasetIndex)
+
+    template = Pipeline().init_variable("means", []).scale(by=R("uniform", 1, 2))
+    template = template.update(V("means", mode="a"), B.images.mean()).call(len, B.labels, save_to=[B.n, V("n")])
+    template.before.init_variable("n", 0).print("begin")
+    assert_type(template << dataset << {"batch_size": 4}, Pipeline)
+    pipeline: Pipeline = template << dataset.CV(C("fold")).train << {"fold": 1, "batch_size": 4}
+    assert_type((pipeline + Pipeline().rebatch(C("batch_size"))) * 2 @ 0.5, Pipeline)
+    assert_type(pipeline.run(C("batch_size"), shuffle=7, n_epochs=1, prefetch=2), Pipeline)
+    for batch in pipeline.gen_batch(4, drop_last=True):
+        assert_type(batch.scale(2.0).images, Any)
+
+    batch = Scans([1, 2], preloaded=dataset.preloaded)
+    assert_type(batch.scale(2.0), Scans)
+    assert_type(batch.load(src=np.zeros((8, 4)), dst="images"), Scans)
+    assert_type(Scans.from_data([1], (np.zeros((8, 4)), np.arange(8))), Scans)

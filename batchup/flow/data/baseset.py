@@ -125,6 +125,10 @@ class Baseset:
         """Whether `split` was called."""
         return self.train is not None
 
+    def calc_split(self, shares: float | Sequence[float] = 0.8) -> tuple[int, int, int]:
+        """How many items `split` puts into train, test and validation."""
+        return split_sizes(shares, len(self))
+
     def split(self, shares: float | Sequence[float] = 0.8, shuffle: Shuffle = False) -> None:
         """Split the items into `train`, `test` and `validation`, which become attributes. Old parts are removed.
 
@@ -144,7 +148,7 @@ class Baseset:
         (array([0, 1]), array([2, 3, 4]), array([5, 6, 7, 8, 9]))
         """
         order = self.shuffle(shuffle)
-        _, n_test, n_validation = split_sizes(shares, len(self))
+        _, n_test, n_validation = self.calc_split(shares)
         last = n_validation + n_test
         parts = {"validation": order[:n_validation], "test": order[n_validation:last], "train": order[last:]}
         for name, positions in parts.items():

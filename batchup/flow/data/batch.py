@@ -14,11 +14,11 @@ from ..expr.expressions import Expr
 from ..extras.formats import find_format
 from ..items.actions import action
 from ..items.actions import apply_parallel as for_each_item
-from ..items.apply import apply_to_items, store_results
-from ..items.seeds import ItemSeed, current_item_seed, seed_path
+from ..items.apply import apply_to_items, raise_if_failed, store_results
+from ..items.seeds import ItemSeed, seed_in_use, seed_path
 from .baseset import Baseset, IndexLike
 from .batch_data import BatchData
-from .columns import ItemsById, put_items, split_by_component
+from .columns import Components, ItemsById, put_items, split_by_component
 from .merging import merge_batches, merge_columns
 
 __all__ = ["Batch", "positional"]
@@ -78,8 +78,8 @@ class Batch(BatchData):
         *args: Any,
         src: Any = None,
         fmt: str | None = None,
-        dst: str | Sequence[str] | None = None,
-        components: str | Sequence[str] | None = None,
+        dst: Components = None,
+        components: Components = None,
         **kwargs: Any,
     ) -> Self:
         """Take data from a container by the ids of the items, or read them from a file.
@@ -123,7 +123,7 @@ class Batch(BatchData):
         *args: Any,
         dst: Any = None,
         fmt: str | None = None,
-        components: str | Sequence[str] | None = None,
+        components: Components = None,
         **kwargs: Any,
     ) -> Self:
         """Write the data into a container by the ids of the items, or to a file.
@@ -177,7 +177,7 @@ class Batch(BatchData):
 
         In a run it depends on the seed, the batch, the step and the item, and not on which worker draws.
         """
-        return (current_item_seed() or self._own_seed()).rng
+        return (seed_in_use.get() or self._own_seed()).rng
 
     @property
     def random_seed(self) -> np.random.SeedSequence:
@@ -196,7 +196,7 @@ class Batch(BatchData):
 
     def new_seed_path(self) -> SeedPath:
         """The seed path of a parallel call; each call gets another one."""
-        return (current_item_seed() or self._own_seed()).next_path()
+        return (seed_in_use.get() or self._own_seed()).next_path()
 
     # ---- in parallel
 
@@ -271,10 +271,10 @@ class Batch(BatchData):
         self,
         results: Sequence[Any],
         *args: object,
-        src: str | Sequence[str] | None = None,
-        dst: str | Sequence[str] | None = None,
-        src_default: str | Sequence[str] | None = None,
-        dst_default: str | Sequence[str] | None = "src",
+        src: Components = None,
+        dst: Components = None,
+        src_default: Components = None,
+        dst_default: Components = "src",
         **kwargs: object,
     ) -> Self:
         """Store the results in `dst`, else in `src`, in all components, or in those that `dst_default` names."""
@@ -282,6 +282,7 @@ class Batch(BatchData):
         if dst is None:
             dst = src if dst_default == "src" else self.components if dst_default == "components" else dst_default
         if dst is None and self.components:
+            raise_if_failed(self, results)
             raise TypeError(
                 "dst or src should name the components for the results, such as "
                 f"{self.components[0]!r}: pass one to inbatch_parallel or to the action"
@@ -380,7 +381,7 @@ class Batch(BatchData):
         cls,
         batches: Sequence[Batch],
         batch_size: int | None = None,
-        components: str | Sequence[str] | None = None,
+        components: Components = None,
         batch_class: type[Batch] | None = None,
     ) -> tuple[Any, Any]:
         """Merge several batches into one of `batch_size` items and one with the rest. In both the ids are 0, 1, 2, …

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...engine.tree import leaf_length
 from .baseset import Baseset, IndexLike
-from .columns import items_at, split_by_component, take_items
+from .columns import Components, items_at, split_by_component, take_items
 from .ids import id_list
 from .index import DatasetIndex
 from .record import Record
@@ -157,7 +157,7 @@ class BatchData:
         self._pending = False
         self.put_into_data(value)
 
-    def put_into_data(self, data: Any, components: str | Sequence[str] | None = None) -> None:
+    def put_into_data(self, data: Any, components: Components = None) -> None:
         """Store data for the items of the batch, in its order.
 
         Parameters
@@ -271,12 +271,12 @@ class BatchData:
 
     # ---- by the ids of the dataset
 
-    def take_from(self, src: Any, dst: str | Sequence[str] | None = None) -> None:
+    def take_from(self, src: Any, dst: Components = None) -> None:
         """Take the items of the batch from a container by their ids."""
         for name, column in self._taken(src, dst):
             self.set_column(name, column)
 
-    def _taken(self, src: Any, dst: str | Sequence[str] | None) -> Iterator[tuple[str | None, Any]]:
+    def _taken(self, src: Any, dst: Components) -> Iterator[tuple[str | None, Any]]:
         if dst is None and not self.components:
             yield None, self._copied(self._taken_parts(src))
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from ...engine.stacking import UnlikeKindsError, as_array, object_array, stack
 from .ids import id_list
 
 __all__ = [
+    "Components",
     "ItemsById",
     "column_items",
     "has_named_parts",
@@ -27,6 +28,8 @@ __all__ = [
     "stack_items",
     "take_items",
 ]
+
+Components: TypeAlias = str | Sequence[str] | None  # names of components
 
 VALUES = (bool, int, float, complex, str, bytes, np.generic)  # what arrays have as items, beside other arrays
 

@@ -11,7 +11,7 @@ from ...engine.checks import whole
 from ...engine.stacking import UnlikeKindsError, concatenate
 from ...errors import noted
 from .batch_data import BatchData
-from .columns import items_at
+from .columns import Components, items_at
 from .index import DatasetIndex
 
 __all__ = ["merge_batches", "merge_columns"]
@@ -22,7 +22,7 @@ Columns = dict[str | None, Any]
 def merge_batches(
     batches: Sequence[BatchData],
     batch_size: int | None,
-    components: str | Sequence[str] | None,
+    components: Components,
     batch_class: type[BatchData] | None,
 ) -> tuple[Any, Any]:
     """A batch of the first items, and one of the rest or None; see `Batch.merge`."""

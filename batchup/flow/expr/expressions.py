@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
-    "WRITERS", "EvalContext", "Expr", "ItemValues", "NamedExpression", "Raw", "Root", "Target", "assign",
+    "LETTERS", "WRITERS", "EvalContext", "Expr", "ItemValues", "NamedExpression", "Raw", "Root", "Target", "assign",
     "call_function", "eval_expr", "evaluate", "evaluate_arguments", "evaluate_in", "expressions_in", "has_expression",
     "mode_letter", "restore_expression", "save_data_to", "value_for_item", "written_value",
 ]  # fmt: skip
@@ -128,7 +128,12 @@ class Expr:
     __hash__ = object.__hash__
 
     def __repr__(self) -> Any:
-        return f"Expr({getattr(self._fn, '__name__', self._fn)}, {', '.join(map(repr, self._operands))})"
+        letter, shown = LETTERS.get(self._fn), list(map(repr, self._operands))
+        if self._fn in (getattr, operator.getitem):
+            return f"{shown[0]}.{self._operands[1]}" if self._fn is getattr else f"{shown[0]}[{shown[1]}]"
+        if letter is not None:
+            return letter if not shown else f"{letter}({shown[0]})"
+        return f"{getattr(self._fn, '__name__', self._fn)}({', '.join(shown)})"
 
     def __reduce__(self) -> Any:
         return restore_expression, (type(self), self._fn, self._operands, self._mode)
@@ -305,6 +310,9 @@ def assign(where: Target, value: Any, batch: Any = None, pipeline: Any = None) -
         where[...] = value
     elif isinstance(where, Expr):
         context = _context(batch, pipeline)
+        if where._fn is list:  # L(B.x) is the place B.x
+            assign(where._operands[0], value, batch, pipeline)
+            return
         if where._fn not in WRITERS:
             raise TypeError(f"save_to should name a component, a variable, an attribute or an item, not {where!r}")
         WRITERS[where._fn](context, [evaluate_in(each, context) for each in where._operands], where._mode, value)
@@ -330,6 +338,8 @@ def _into_attribute(context: EvalContext, operands: list[Any], mode: str, value:
 def _into_item(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
     operands[0][operands[1]] = value
 
+
+LETTERS: dict[Callable[..., Any], str] = {list: "L"}  # what an expression begins with, by its function
 
 # How to write a value, by the function that reads it.
 WRITERS: dict[Callable[..., Any], Callable[[EvalContext, list[Any], str, Any], None]] = {

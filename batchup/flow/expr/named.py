@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ...engine.rng import rng_at
 from .expressions import (
+    LETTERS,
     WRITERS,
     EvalContext,
     Expr,
@@ -349,4 +350,6 @@ def _into_each_item(context: EvalContext, operands: list[Any], mode: str, value:
 
 
 WRITERS.update({_batch: _into_batch, _config: _into_config, _dataset: _into_dataset, _variable: _into_variable})
+LETTERS.update({_batch: "B", _config: "C", _dataset: "D", _iteration: "I", _model: "M", _variable: "V", _random: "R"})
+LETTERS.update({_per_item: "P", _item_by_item: "PP", _itself: "W"})
 WRITERS.update({_each_attribute: _into_each_attribute, _each_item: _into_each_item})

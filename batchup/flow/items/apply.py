@@ -50,7 +50,7 @@ def apply_to_items(
         own = {**kwargs, **accepted.select({"src": src, "dst": dst})}
         results = _results(func, items, mask, seeds, args, own, options)
         post = getattr(batch, options["post"]) if isinstance(options["post"], str) else options["post"]
-        more = args if accepts(post).n_positional == float("inf") else ()
+        more = args if args and accepts(post).n_positional == float("inf") else ()
         result = call_with_accepted(post, (results, *more), {**kwargs, "src": src, "dst": dst})
     return result
 
@@ -215,8 +215,8 @@ def store_results(batch: Any, results: Sequence[Any], dst: Any) -> Any:
         batch.set_column(dst, stack_items(results))
         return batch
     for result in results:
-        if not isinstance(result, (tuple, list)) or len(result) != len(dst):
-            what = f"{len(result)}" if isinstance(result, (tuple, list)) else f"a {type(result).__name__}"
+        if not isinstance(result, (tuple, list, np.ndarray)) or len(result) != len(dst):
+            what = f"{len(result)}" if isinstance(result, (tuple, list, np.ndarray)) else f"a {type(result).__name__}"
             raise ValueError(f"the function should return {len(dst)} values, for {', '.join(dst)}, not {what}")
     for name, column in zip(dst, zip(*results, strict=True), strict=True):
         batch.set_column(name, stack_items(column))

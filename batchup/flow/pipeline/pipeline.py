@@ -17,7 +17,7 @@ from ..items.seeds import seed_path
 from .lookup import functions_of
 from .order import warn_if_ahead
 from .plan import END_OPTIONS, PLAN_OPTIONS, NextBatch, PipelinePlan, PositionBuffer, check_option_names
-from .recipe import PipelineSpec, Recipe
+from .recipe import BatchSize, PipelineSpec, Recipe
 from .run import PipelineRun, RunOptions
 from .state import PipelineState, nested_config
 from .steps import RebatchStep, StepContext, perform
@@ -25,6 +25,7 @@ from .steps import RebatchStep, StepContext, perform
 __all__ = ["Pipeline"]
 
 RUN_OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
+OPTIONS = frozenset((*PLAN_OPTIONS, *RUN_OPTIONS, "reset"))
 
 
 class Pipeline(Recipe):
@@ -141,7 +142,7 @@ class Pipeline(Recipe):
     # ---- runs
 
     def gen_batch(
-        self, batch_size: int | Expr | None = None, *, shuffle: Shuffle | Expr = None, **options: Any
+        self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: Any
     ) -> Iterator[Any]:
         """The batches of a run, after all steps: one epoch, unless `n_epochs` or `n_iters` is given.
 
@@ -174,16 +175,14 @@ class Pipeline(Recipe):
         return iter(PipelineRun(self, plan, plan if positions is None else positions, given, kwargs))
 
     def _bound_dataset(self) -> Any:
-        if self.dataset is None:
+        dataset = self.dataset
+        if dataset is None:
             raise ValueError("the pipeline has no dataset: bind it to one with pipeline << dataset")
-        return self.dataset
+        return dataset
 
-    def _prepare(
-        self, batch_size: int | Expr | None, **options: Any
-    ) -> tuple[PipelinePlan, RunOptions, dict[str, Any]]:
+    def _prepare(self, batch_size: BatchSize, **options: Any) -> tuple[PipelinePlan, RunOptions, dict[str, Any]]:
         dataset = self._bound_dataset()
-        known = {*PLAN_OPTIONS, *RUN_OPTIONS, "reset"}
-        passed = {name: value for name, value in options.items() if value is not None or name not in known}
+        passed = {name: value for name, value in options.items() if value is not None or name not in OPTIONS}
         later = dict(self.spec.later or {})
         if not passed.keys().isdisjoint(END_OPTIONS):  # a new end replaces the old one
             later = {name: value for name, value in later.items() if name not in END_OPTIONS}
@@ -197,12 +196,10 @@ class Pipeline(Recipe):
             self.reset(part)
         plan = {name: options.pop(name) for name in PLAN_OPTIONS if name in options}
         given = {name: options.pop(name) for name in RUN_OPTIONS if name in options}
-        check_option_names(options, (*RUN_OPTIONS, "reset"), dataset.batch_class)
+        check_option_names(options, OPTIONS, dataset.batch_class)
         return PipelinePlan(len(dataset), size, **plan), RunOptions(**given), options
 
-    def next_batch(
-        self, batch_size: int | Expr | None = None, *, shuffle: Shuffle | Expr = None, **options: Any
-    ) -> Any:
+    def next_batch(self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: Any) -> Any:
         """The next batch, after all steps. With other options than in the last call it starts again.
 
         `batch_size` and the arguments of the constructor of batches may change from call to call. With `prefetch`,
@@ -226,12 +223,7 @@ class Pipeline(Recipe):
         return self._next(plan, decisive, kwargs, begin)
 
     def run(
-        self,
-        batch_size: int | Expr | None = None,
-        *,
-        shuffle: Shuffle | Expr = None,
-        lazy: bool = False,
-        **options: Any,
+        self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, lazy: bool = False, **options: Any
     ) -> Self:
         """Take all batches of `gen_batch` through all steps.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeAlias
 
 from ..data.baseset import Baseset
 from ..data.batch import Batch
+from ..data.columns import Components
 from ..expr.expressions import Expr, Target, evaluate
 from .lookup import check_steps, is_step_name, unknown_name_error
 from .once import CommonSteps, OncePipeline
@@ -26,7 +26,12 @@ from .steps import (
     Step,
 )  # fmt: skip
 
-__all__ = ["PipelineSpec", "Recipe"]
+__all__ = ["BatchSize", "PipelineSpec", "Recipe"]
+
+BatchSize: TypeAlias = int | Expr | None
+MergeFunction: TypeAlias = Callable[..., Any] | None
+ModelClass: TypeAlias = Callable[..., Any] | Expr | None
+ModelConfig: TypeAlias = Mapping[str, Any] | Expr | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,8 +118,8 @@ class Recipe(CommonSteps):
     def merge(
         self,
         *pipelines: Recipe,
-        fn: Callable[..., Any] | None = None,
-        components: str | Sequence[str] | None = None,
+        fn: MergeFunction = None,
+        components: Components = None,
         batch_class: type[Batch] | None = None,
     ) -> Self:
         """Merge each batch with the next batches of other pipelines, with `fn` of their list or `Batch.merge`."""
@@ -125,8 +130,8 @@ class Recipe(CommonSteps):
     def rebatch(
         self,
         batch_size: int | Expr,
-        merge: Callable[..., Any] | None = None,
-        components: str | Sequence[str] | None = None,
+        merge: MergeFunction = None,
+        components: Components = None,
         batch_class: type[Batch] | None = None,
     ) -> Self:
         """Change the batch size for the steps that follow."""
@@ -262,9 +267,9 @@ class Recipe(CommonSteps):
     def init_model(
         self,
         name: str,
-        model_class: Callable[..., Any] | Expr | None = None,
+        model_class: ModelClass = None,
         mode: str = "dynamic",
-        config: Mapping[str, Any] | Expr | None = None,
+        config: ModelConfig = None,
         source: Any = None,
     ) -> Self:
         """Declare a model.
@@ -300,11 +305,11 @@ class Recipe(CommonSteps):
     def load_model(
         self,
         name: str,
-        model_class: Callable[..., Any] | Expr | None = None,
+        model_class: ModelClass = None,
         mode: str = "dynamic",
         *args: Any,
-        path: str | os.PathLike[str] | Expr | None = None,
-        config: Mapping[str, Any] | Expr | None = None,
+        path: Any = None,
+        config: ModelConfig = None,
         source: Any = None,
         **kwargs: Any,
     ) -> Self:
@@ -326,19 +331,12 @@ class Recipe(CommonSteps):
         return self
 
     def load_model_now(
-        self,
-        name: str,
-        model_class: Callable[..., Any] | Expr | None = None,
-        mode: str = "static",
-        *args: Any,
-        **kwargs: Any,
+        self, name: str, model_class: ModelClass = None, mode: str = "static", *args: Any, **kwargs: Any
     ) -> Self:
         """Read a model from a file now; see `load_model`."""
         return self.load_model(name, model_class, "static", *args, **kwargs)
 
-    def load_model_once(
-        self, name: str, model_class: Callable[..., Any] | Expr | None = None, *args: Any, **kwargs: Any
-    ) -> Self:
+    def load_model_once(self, name: str, model_class: ModelClass = None, *args: Any, **kwargs: Any) -> Self:
         """Another name of `load_model`, which reads the file once."""
         return self.load_model(name, model_class, *args, **kwargs)
 
@@ -360,6 +358,6 @@ class Recipe(CommonSteps):
         self.state.model(name, self.spec.models, None, self).save(*args, **kwargs)
         return self
 
-    def run_later(self, batch_size: int | Expr | None = None, **options: Any) -> Self:
+    def run_later(self, batch_size: BatchSize = None, **options: Any) -> Self:
         """Set default options for `run`, `gen_batch` and `next_batch`."""
         return self._declare(later={**options, "batch_size": batch_size})

@@ -23,9 +23,11 @@ from launcher import begun
 import batchup
 from batchup import ArrayDataSource, WorkerProcessPool
 from batchup.engine.process.constants import Constant
+from batchup.engine.process.platforms import is_portable
 from batchup.errors import DataSourcePicklingError, PoolClosedError
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+pytestmark = pytest.mark.timeout(60)
+needs_shared_memory = pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,7 @@ def test_memory_is_used_again(pool):
     fresh.close()
 
 
+@needs_shared_memory
 def test_memory_that_is_not_needed_any_more_is_given_back():
     """A pool that had large batches, and has small ones now."""
     with WorkerProcessPool(2) as pool:
@@ -92,6 +95,7 @@ def test_what_a_worker_holds_on_to_stays_as_it_is():
             x[:] = -1
 
 
+@needs_shared_memory
 def test_a_function_makes_its_batch_where_it_is_sent_from(tmp_path):
     """`empty` finds room in the slot, though the samples that the function was given lie there too."""
 

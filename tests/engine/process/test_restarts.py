@@ -144,6 +144,6 @@ def wait_until_there(path):
 
 def test_workers_that_cannot_begin_are_an_error(monkeypatch):
     """Not a loop that starts processes for ever."""
-    monkeypatch.setattr("batchup.engine.process.group.PROGRAM", "import sys; sys.exit(3)")
+    monkeypatch.setattr("batchup.engine.process.starting.PROGRAM", "import sys; sys.exit(3)")
     with ProcessPool(1) as pool, pytest.raises(WorkerDiedError, match="exit code 3"):
         pool.submit(pow, 2, 3).result()

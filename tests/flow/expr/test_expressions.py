@@ -215,6 +215,8 @@ def test_expressions_have_no_value_yet(misuse):
         (V("v")[0], 7, V("v")[0]),
         ([B.new, V("w")], (7, 8), B.new),
         ({"a": B.new}, {"a": 7}, B.new),
+        (L("x"), [7, 8, 9], B.x[0]),
+        (L(B.new), 7, B.new),
     ],
 )
 def test_where_values_can_be_put(batch, where, value, read):
@@ -226,7 +228,7 @@ def test_where_values_can_be_put(batch, where, value, read):
 
 @pytest.mark.parametrize(
     ("where", "error"),
-    [(each, TypeError) for each in (B.x + 1, 5, I("c"), R("normal"), F(len), M("m"), W(B.x), P(B.x), L("x"), B())]
+    [(each, TypeError) for each in (B.x + 1, 5, I("c"), R("normal"), F(len), M("m"), W(B.x), P(B.x), L([1, 2]), B())]
     + [([B.a], ValueError)],
 )
 def test_where_no_value_can_be_put(batch, where, error):
@@ -334,3 +336,12 @@ def test_a_batch_that_has_itself_is_copied(batch):
 
     assert twin.me is twin
     assert twin is not batch
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["B", "B('x')", "V('n')[0]", "C('model/lr')", "R('normal')", "P(R('uniform'))", "L(B('x'))", "B('x')[0].real"],
+)
+def test_an_expression_is_shown_as_it_is_written(text):
+    """Errors name the expression as users write it."""
+    assert text == repr(eval(text))

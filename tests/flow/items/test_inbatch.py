@@ -177,7 +177,7 @@ class Assembled(Batch):
 
     @inbatch_parallel(init="x", post="_assemble", dst_default="components")
     def to_components(self, x):
-        return x, -x
+        return np.array([x, -x])
 
     @inbatch_parallel(init="x", post="_assemble", src_default="y")
     def to_default(self, x):
@@ -206,6 +206,8 @@ def test_results_need_a_place():
 
     with pytest.raises(TypeError, match="dst or src should name the components .* such as 'x'"):
         batch.nowhere(5)
+    with pytest.raises(RuntimeError, match="could not assemble the batch: item 1 failed"):
+        batch._assemble([0, ValueError("no such item")])
 
 
 @pytest.mark.parametrize("target", ["gpu", None])
