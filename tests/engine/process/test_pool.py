@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from launcher import begun
 
 import batchup
 from batchup import ArrayDataSource, WorkerProcessPool
@@ -273,9 +274,11 @@ def written(body: str, tmp_path: Path) -> list[str]:
     return [sys.executable, str(path)]
 
 
-def run(body: str, tmp_path: Path, **kwargs: object) -> subprocess.CompletedProcess[str]:
-    """What such a program said, and how it ended."""
-    return subprocess.run(written(body, tmp_path), capture_output=True, text=True, timeout=30, **kwargs)
+def run(body: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """What such a program said, and how it ended; it is a fork of one that has batchup (see `launcher`)."""
+    program = begun(["batchup.engine.process.pool"], PROGRAM.format(body=textwrap.dedent(body)), folder=tmp_path)
+    stdout, stderr = program.communicate(timeout=30)
+    return subprocess.CompletedProcess([], program.returncode, stdout, stderr)
 
 
 def test_a_program_ends_with_pools_and_iterators_open(tmp_path):
@@ -374,7 +377,6 @@ def test_a_caught_ctrl_c_leaves_the_pool_usable(tmp_path):
         print(got == list(range(200)))
         """,
         tmp_path,
-        start_new_session=True,
     )
 
     assert ("True\n", "") == (done.stdout, done.stderr)
