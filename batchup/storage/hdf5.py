@@ -238,15 +238,19 @@ def _chunked(dataset: Any, memory: Bytes, cache: Share) -> ScatteredRows | Block
 
     fill, dtype, chunks, shape = dataset.fillvalue, dataset.dtype, dataset.chunks, dataset.shape
     decode = _decoder(filters, dtype, chunks)
+    path = f"{dataset.file.filename} {dataset.name}"
 
     def load(number: int) -> npt.NDArray[Any]:
         first, end = spans.span(number)
         chunk = index.get((first, *[0] * (len(chunks) - 1)))
         if chunk is None:
             return np.full((end - first, *shape[1:]), fill, dtype)
-        return decode(memory[chunk.place : chunk.place + chunk.size], chunk.mask)[: end - first]
+        raw = memory[chunk.place : chunk.place + chunk.size]
+        try:
+            return decode(raw, chunk.mask)[: end - first]
+        except (ValueError, _deflate().error) as error:
+            raise OSError(f"rows {first} to {end - 1} of {path} are damaged: {error}") from error
 
-    path = f"{dataset.file.filename} {dataset.name}"
     return Blocks(shape, dtype, spans, load, cache, path, chunks, _some(dataset))
 
 
@@ -286,7 +290,7 @@ def _decoder(
 ) -> Callable[[Bytes, int], npt.NDArray[Any]]:
     """What makes an array of a chunk as it is in the file, without HDF5 and its lock."""
 
-    size, decompress = math.prod(shape) * dtype.itemsize, _decompress()
+    size, decompress = math.prod(shape) * dtype.itemsize, _deflate().decompress
 
     def decode(raw: Bytes, mask: int) -> npt.NDArray[Any]:
         data: Any = raw
@@ -302,13 +306,12 @@ def _decoder(
     return decode
 
 
-def _decompress() -> Callable[..., bytes]:
-    """`zlib.decompress`; where zlib-ng is installed its own, which gives the same bytes in a third of the time."""
+def _deflate() -> Any:
+    """`zlib`; where zlib-ng is installed its own, which gives the same bytes in a third of the time."""
     try:
-        decompress: Callable[..., bytes] = importlib.import_module("zlib_ng.zlib_ng").decompress
+        return importlib.import_module("zlib_ng.zlib_ng")
     except ImportError:
-        return zlib.decompress
-    return decompress
+        return zlib
 
 
 def _by_library(dataset: Any, cache: Share) -> Blocks:

@@ -1,6 +1,7 @@
 """Data sets of HDF5 files, of all kinds and layouts, and bad ones."""
 
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -195,3 +196,23 @@ def test_gzip_with_and_without_zlib_ng(tmp_path, monkeypatch, shuffle):
             found.append(array[np.arange(39, -1, -3)])
 
     assert x[::-3].tolist() == found[0].tolist() == found[1].tolist()
+
+
+@pytest.mark.parametrize("without", [{}, {"zlib_ng": None, "zlib_ng.zlib_ng": None}], ids=["zlib-ng", "zlib"])
+@pytest.mark.parametrize("chunk", [b"\xff" * 9, zlib.compress(b"too short")], ids=["no gzip", "too short"])
+def test_a_damaged_chunk_with_gzip(tmp_path, monkeypatch, without, chunk):
+    """The error names the rows and the data set, with zlib-ng or without. Other chunks can be read."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(40), chunks=(10,), compression="gzip")
+        place = file["x"].id.get_chunk_info(1).byte_offset
+    with open(tmp_path / "x.h5", "r+b") as raw:
+        raw.seek(place)
+        raw.write(chunk)
+    for name in without:
+        monkeypatch.setitem(sys.modules, name, None)
+
+    with HDF5Array(tmp_path / "x.h5", "x") as array:
+        assert [0, 25] == array[[0, 25]].tolist()
+        with pytest.raises(OSError, match=r"rows 10 to 19 of .*x\.h5 /x are damaged: "):
+            array[[3, 12]]
