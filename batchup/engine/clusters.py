@@ -194,6 +194,8 @@ def cluster_of(executor: Any) -> Cluster:
         return RayCluster(executor)
     if type(executor).__module__.startswith("distributed.") and hasattr(executor, "get_executor"):
         return DaskCluster(executor)
+    if isinstance(executor, type):
+        raise TypeError(f"an executor should be made first, as {executor.__name__}(2), and this is the class itself")
     if not callable(getattr(executor, "submit", None)):
         raise TypeError(f"an executor should have a method submit(fn, *args), but {kind_of(executor)} has not")
     return Executor(executor)

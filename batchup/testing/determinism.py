@@ -129,6 +129,8 @@ def _pools(processes: int) -> Iterator[tuple[str, AbstractWorkerPool]]:
 
 def _chosen(pools: Iterable[Any], own: contextlib.ExitStack) -> Iterator[AbstractWorkerPool]:
     """The pools; those that are made here are closed with `own`."""
+    if isinstance(pools, str) or not isinstance(pools, Iterable):
+        raise TypeError(f"pools should be several pools, as [{pools!r}], not {pools!r}")
     for given in pools:
         pool, is_own = choose_pool(given)
         if pool is not None:

@@ -51,6 +51,12 @@ def _with_submit(client):
     return client
 
 
+def test_a_class_is_no_executor():
+    """It has to be made first."""
+    with pytest.raises(TypeError, match=r"as ThreadPoolExecutor\(2\)"):
+        clusters.cluster_of(ThreadPoolExecutor)
+
+
 def test_ray_has_to_be_connected():
     """Before it is given; any other module is no executor."""
     ray = ModuleType("ray")

@@ -109,3 +109,10 @@ def test_values_of_another_kind_are_found(once, again):
 def test_samples_of_mixed_kinds_pass():
     """Tuples of words and numbers, and NaN in them."""
     check_determinism([[("a", 1, float("nan"))] * 8], processes=0)
+
+
+@pytest.mark.parametrize("pools", ["threads", 2])
+def test_one_pool_is_given_in_a_list(pools):
+    """A name is no sequence of pools."""
+    with pytest.raises(TypeError, match=r"pools should be several pools, as \["):
+        check_determinism(DS, pools=pools)
