@@ -71,11 +71,27 @@ class Epochs:
         self.trace.pause()
         made = self._made_in_turns(loaded) if self._order is None else self._made(self._order, loaded)
         if not self._loader.pin_memory or not torch.accelerator.is_available():
-            return Loop(self.run, made, epoch)
+            return Loop(self.run, made, epoch, self._left(step))
         ahead = self._run_at(epoch, step)  # of what was pinned; `run` says what was delivered
         self._pinning = self._pinning or ThreadPool(1)
         where = functools.partial(_place, ahead)
-        return Ahead(self._pinning, Loop(ahead, made, epoch), where, pinned, 2, functools.partial(_move_to, self.run))
+        return Ahead(
+            self._pinning,
+            Loop(ahead, made, epoch, self._left(step)),
+            where,
+            pinned,
+            2,
+            functools.partial(_move_to, self.run),
+        )
+
+    def _left(self, step: int) -> int | None:
+        """How many batches are left of an epoch; None where nobody says."""
+        if self._order is None:
+            return None
+        try:
+            return max(0, len(self._loader) - step)
+        except (TypeError, NotImplementedError):  # a sampler without a length
+            return None
 
     def _run_at(self, epoch: int, step: int) -> RunState:
         run = RunState(self.trace, 0)

@@ -58,3 +58,16 @@ def test_the_run_does_not_keep_its_loader():
     gc.collect()
 
     assert gone() is None
+
+
+def test_a_loop_knows_how_many_batches_are_left():
+    """Also after a state was loaded; not where the sampler has no length."""
+    loader = DataLoader(Squares(), batch_size=2)
+    loop = iter(loader)
+    before, _, after = len(loop), next(loop), len(loop)
+    loader.load_state_dict(loader.state_dict())
+    endless = iter(DataLoader(Squares(), batch_sampler=iter([[0, 1], [2]])))
+
+    assert (3, 2, 2) == (before, after, len(iter(loader)))
+    with pytest.raises(TypeError, match="this loop has no len"):
+        len(endless)
