@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import sys
 from typing import Any
 
 from . import constants, worker
@@ -109,5 +108,4 @@ def portable_main(tasks: str, results: str, index: str) -> None:
     worker.keep_freed_memory()
     link = PortableLink(descriptor_of(tasks, os.O_RDONLY), descriptor_of(results, os.O_WRONLY))
     worker.Worker(link).serve()
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    worker.flush_output()

@@ -13,6 +13,7 @@ from .starting import python
 
 __all__ = ["Restarts"]
 
+INTERRUPTS = 10  # how often Ctrl-C may end the workers that have one task; more often, the task itself does
 LIKELY_CAUSES = {  # by exit code
     -9: "-9 is often the system's answer to too little memory",
     -11: "-11 is that of code in C that reads or writes where it may not",
@@ -71,9 +72,10 @@ class Restarts:
     def _blame(self, dead: WorkerProcess, running: Answer | None, exit_code: int | None) -> None:
         if not dead.has_started:
             self._failed_starts += 1
-        if running is not None and exit_code != -signal.SIGINT:  # Ctrl-C is no fault of the data
+        if running is not None:
             running.exit_codes += (exit_code,)
-            if len(running.exit_codes) > self._retries:
+            interrupts = running.exit_codes.count(-signal.SIGINT)  # Ctrl-C is no fault of the data
+            if interrupts > INTERRUPTS or len(running.exit_codes) - interrupts > self._retries:
                 self._schedule.fail(dead.answers.pop(running.number), _died(running))
 
     def _fail_all(self, dead: WorkerProcess, exit_code: int | None) -> None:

@@ -47,7 +47,7 @@ try:
 except ImportError:  # not on Windows, where `portable_worker` is used
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Link", "PipeLink", "Worker", "keep_freed_memory", "main"]
+__all__ = ["Link", "PipeLink", "Worker", "flush_output", "keep_freed_memory", "main"]
 
 SMALL = 1 << 12  # results of up to so many bytes go through the pipe
 NO_ARENA = contextlib.nullcontext()
@@ -164,7 +164,7 @@ class Worker:
             if link.ended:
                 return
         link.send((0, 0.0, HELLO, None, None, None))
-        now = 0.0
+        now, me = 0.0, os.getpid()
         while True:
             if not self.queues or link.has_news(now):
                 self.read_messages()
@@ -174,6 +174,8 @@ class Worker:
             link.begin(number)
             begun = time.perf_counter()
             result = self.run(*task)
+            if os.getpid() != me:  # a fork that the task has made, and not ended
+                os._exit(0)
             now = time.perf_counter()
             seconds = now - begun
             try:
@@ -332,6 +334,13 @@ def keep_freed_memory() -> None:
             mallopt(trim_threshold, 2 * KEPT)  # set alone, it would lower the other one
 
 
+def flush_output() -> None:
+    """Write what was printed, unless a task has closed the output."""
+    if sys.stdout is not None:
+        with contextlib.suppress(ValueError):
+            sys.stdout.flush()
+
+
 def main(tasks: str, results: str, lifeline: str, size: str, index: str, marks: str) -> None:
     """Work until the parent closes the pipe of tasks, or has ended.
 
@@ -371,5 +380,4 @@ def main(tasks: str, results: str, lifeline: str, size: str, index: str, marks: 
         Worker(PipeLink(*fds, mark)).serve()
     except BrokenPipeError:  # the parent is gone
         os._exit(0)
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    flush_output()

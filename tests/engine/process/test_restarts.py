@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from batchup import ArrayDataSource, WorkerProcessPool, WorkStream
+from batchup.engine.process import restarts
 from batchup.engine.process.pool import ProcessPool
 from batchup.errors import BatchTimeoutError, WorkerDiedError
 
@@ -147,3 +148,13 @@ def test_workers_that_cannot_begin_are_an_error(monkeypatch):
     monkeypatch.setattr("batchup.engine.process.starting.PROGRAM", "import sys; sys.exit(3)")
     with ProcessPool(1) as pool, pytest.raises(WorkerDiedError, match="exit code 3"):
         pool.submit(pow, 2, 3).result()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["", "portable"])
+def test_a_task_that_interrupts_its_worker_is_no_endless_loop(monkeypatch, kind):
+    """Ctrl-C is no fault of a task, unless it comes each time."""
+    monkeypatch.setenv("BATCHUP_PROCESSES", kind)
+    monkeypatch.setattr(restarts, "INTERRUPTS", 3)
+    with WorkerProcessPool(1) as pool, pytest.raises(WorkerDiedError, match="exit codes -2, -2, -2, -2"):
+        list(pool.work_stream([(signal.raise_signal, (signal.SIGINT,))]))

@@ -157,3 +157,33 @@ def test_dropped_tasks_are_not_run(worker):
     worker.drop({2, 4, 9})
 
     assert {b"f": deque([(1, ()), (3, ())])} == worker.queues
+
+
+def in_two_processes(n):
+    """A fork that is not ended, and goes on as if it were the worker."""
+    os.fork()
+    return n, os.getpid()
+
+
+@pytest.mark.parametrize("kind", ["", "portable"])
+def test_a_fork_that_comes_back_from_a_task_ends(monkeypatch, kind):
+    """Only the worker answers, and nothing is left when the pool is closed."""
+    monkeypatch.setenv("BATCHUP_PROCESSES", kind)
+    with WorkerProcessPool(1) as pool:
+        pid = next(pool.work_stream([(os.getpid,)]))
+        answers = list(pool.work_stream((in_two_processes, (n,)) for n in range(5)))
+        forks = psutil.Process(pid).children()
+        _, alive = psutil.wait_procs([fork for fork in forks if fork.status() != psutil.STATUS_ZOMBIE], timeout=10)
+
+    assert [(n, pid) for n in range(5)] == answers
+    assert [] == [fork for fork in alive if fork.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("kind", ["", "portable"])
+def test_a_worker_whose_output_was_closed_ends_in_silence(monkeypatch, capfd, kind):
+    """By a task, or an initializer."""
+    monkeypatch.setenv("BATCHUP_PROCESSES", kind)
+    with WorkerProcessPool(1) as pool:
+        list(pool.work_stream([(exec, ("import sys; sys.stdout.close()",))]))
+
+    assert ("", "") == capfd.readouterr()
