@@ -35,6 +35,8 @@ from .process.failures import failure_of, raised_in_worker
 __all__ = ["ExecutorPool", "SharedObject"]
 
 DONE, FAILED, MISSING = range(3)  # what became of a task
+LOSSES = 3  # how often a task is submitted again since what was sent with it was lost; as often as Dask itself does
+LOOK = 1.0  # seconds after which to look whether it was lost
 KEPT = 8  # shared objects that a worker keeps
 
 
@@ -170,7 +172,13 @@ class ExecutorReply:
         self._ended = False
         self._result: Any = None
         self._error: BaseException | None = None
-        self._future = pool.send(task, tuple(each for each in shared if each.times_sent < pool.workers))
+        self._sent: list[Any] = []  # what stood for the shared objects that were sent with it
+        self._losses = 0  # how often these were lost
+        self._submit(tuple(each for each in shared if each.times_sent < pool.workers))
+
+    def _submit(self, shared: tuple[SharedObject, ...]) -> None:
+        self._future = self._pool.send(self._task, shared)
+        self._sent = [each.sent for each in shared]
 
     def done(self) -> bool:
         if not self._ended and self._future.done():
@@ -180,7 +188,12 @@ class ExecutorReply:
     def exception(self, timeout: float | None = None) -> BaseException | None:
         until = None if timeout is None else time.monotonic() + timeout
         while not self._ended:
-            self._look(None if until is None else max(0.0, until - time.monotonic()))
+            left = LOOK if until is None else max(0.0, until - time.monotonic())
+            try:
+                self._look(min(left, LOOK))
+            except TimeoutError:
+                if until is not None and left <= LOOK:
+                    raise
         return self._error
 
     def result(self, timeout: float | None = None) -> Any:
@@ -206,11 +219,14 @@ class ExecutorReply:
         try:
             outcome = future.result(timeout)
         except CancelledError:
-            self._end(None, self._pool.why_cancelled())
+            self._cancelled(future)
             return
         except TimeoutError:
             if not future.done():
-                raise
+                if self._pool.holds(self._sent):
+                    raise
+                self._cancelled(future)  # Dask may cancel a task, and not the future
+                return
             self._end(None, WorkerError("the executor ended this task with a TimeoutError"))
             return
         except Exception as error:
@@ -220,12 +236,31 @@ class ExecutorReply:
             if self._ended or self._future is not future:
                 return
             if outcome[0] == MISSING:
-                self._future = self._pool.send(self._task, self._shared)
+                self._resubmit()
             elif outcome[0] == FAILED:
                 self._end(None, _of_worker(raised_in_worker(*outcome[1]), *outcome[2:]))
             else:
                 _, self.seconds, header, buffers = outcome
                 self._end(pickling.result_loads(header, [bytearray(buffer) for buffer in buffers]), None)
+
+    def _cancelled(self, future: Any) -> None:
+        """The executor has cancelled the task. Submit it again if what was sent with it was lost with a worker."""
+        with self._lock:
+            if self._ended or self._future is not future:
+                return
+            if self._pool.holds(self._sent):
+                self._end(None, self._pool.why_cancelled())
+            elif self._losses == LOSSES:
+                self._end(None, WorkerDiedError(f"the workers that had this task died {LOSSES + 1} times"))
+            else:
+                self._losses += 1
+                self._resubmit()
+
+    def _resubmit(self) -> None:
+        try:
+            self._submit(self._shared)
+        except Exception as error:
+            self._end(None, error)
 
     def _end(self, result: Any, error: BaseException | None) -> None:
         with self._lock:
@@ -306,6 +341,10 @@ class ExecutorPool(Pool):
         if shared.sent_by is not self.cluster or not self.cluster.has(shared.sent):
             shared.sent, shared.sent_by = self.cluster.put(shared.pickled), self.cluster
         return shared.sent
+
+    def holds(self, sent: list[Any]) -> bool:
+        """Whether the executor still has what was sent with a task."""
+        return self._closed or all(map(self.cluster.has, sent))
 
     def why_cancelled(self) -> BaseException:
         """What a task that the executor has cancelled is an error of."""

@@ -12,6 +12,8 @@ import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -422,3 +424,48 @@ def test_a_timeout_holds_over_threads():
             next(stream)
         assert not gate.is_set()
         gate.set()
+
+
+class Loses:
+    """A cluster whose workers die, and what was put with them. Its futures are cancelled, or are never done."""
+
+    name = "losing cluster"
+
+    def __init__(self, times, tells):
+        self.times, self.tells = times, tells
+        self.lost = set()
+
+    def submit(self, fn, *args):
+        future = Future()
+        if self.times:
+            self.times -= 1
+            self.lost.update(args[3:])
+            if self.tells:
+                future.cancel()
+        else:
+            future.set_result(fn(*args[:3], *map(self.puts.get, args[3:])))
+        return future
+
+    puts: ClassVar = {}
+
+    def put(self, pickled):
+        self.puts[len(self.puts)] = pickled
+        return len(self.puts) - 1
+
+    def has(self, stand_in):
+        return stand_in not in self.lost
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_what_is_lost_with_a_worker_is_sent_again(monkeypatch, tells):
+    """A few times; then the error says that workers died."""
+    monkeypatch.setattr(executors, "LOOK", 0.01)
+    found = []
+    for times in (2, 9):
+        pool = executors.ExecutorPool(SimpleNamespace(submit=max), 1)
+        pool.cluster = Loses(times, tells)
+        found.append(pool.submit(sum, pool.share([1, 2])).exception())
+
+    assert found[0] is None
+    assert isinstance(found[1], WorkerDiedError)
+    assert "died 4 times" in str(found[1])
