@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from ..errors import PoolClosedError
 from .checks import kind_of
 from .pools import cores
 
@@ -84,6 +85,8 @@ class DaskCluster:
 
     Raises
     ------
+    PoolClosedError
+        If the client is closed.
     TimeoutError
         If there is no worker after `WAIT` seconds.
     """
@@ -91,6 +94,8 @@ class DaskCluster:
     def __init__(self, client: Any) -> None:
         self.client = client
         self.name = "Dask client"
+        if client.status in ("closing", "closed"):
+            raise PoolClosedError("the Dask client is closed; give one that is open until the loop has ended")
         if not client.nthreads():
             try:
                 client.wait_for_workers(1, timeout=WAIT)
@@ -103,11 +108,15 @@ class DaskCluster:
         self._executor = client.get_executor(pure=False)
 
     def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
-        if self.client.status in ("closing", "closed"):
-            raise RuntimeError("cannot submit to a Dask client after shutdown")
+        self._should_be_open()
         return self._executor.submit(fn, *args)
 
+    def _should_be_open(self) -> None:
+        if self.client.status in ("closing", "closed"):
+            raise PoolClosedError("the Dask client was shut down before this task was submitted")
+
     def put(self, pickled: Any) -> Any:
+        self._should_be_open()
         return self.client.scatter([pickled], broadcast=True, hash=False)[0]
 
     def has(self, stand_in: Any) -> bool:
