@@ -2,6 +2,7 @@
 # make test      every test, docstring and documented example
 # make test-fast the tests to run while editing: under a minute
 # make test-strict  the fast tests, where warnings of any kind and overflows in NumPy are errors, in workers as well
+# make test-portable  the laws and dying workers, with worker processes as on macOS and Windows
 # make coverage  every test, with the lines that none reaches; worker processes are counted too
 # make check     ruff, codespell, mypy --strict, the layers, the names and the types that users see
 # make docs      the documentation, into docs/_build/html
@@ -25,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # One worker per core, up to four; those that are done take tests from the others.
 PYTEST := $(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: help train test test-fast test-strict coverage check docs figures bench dist clean
+.PHONY: help train test test-fast test-strict test-portable coverage check docs figures bench dist clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -41,6 +42,10 @@ test-fast: $(VENV)/has-test
 
 test-strict: $(VENV)/has-test
 	PYTHONDEVMODE=1 PYTHONWARNINGS=error NUMPY_ERRORS=raise $(PYTEST) -m "not slow" --hypothesis-profile=fast $(TEST_ARGS)
+
+test-portable: $(VENV)/has-test
+	BATCHUP_PROCESSES=portable $(PYTEST) --hypothesis-profile=fast tests/test_laws.py tests/promises/test_dying_workers.py \
+	  $(TEST_ARGS)
 
 coverage: $(VENV)/has-test
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html $(TEST_ARGS)

@@ -205,7 +205,7 @@ class WorkerProcessPool(AbstractWorkerPool):
 
 
 class WorkerPool(AbstractWorkerPool):
-    """A pool over an executor of yours: ``concurrent.futures``, loky, ``mpi4py.futures``, or a Dask client.
+    """A pool over an executor of yours: ``concurrent.futures``, loky, ``mpi4py.futures``, a Dask client, or Ray.
 
     Batches are the same as with any other pool. Workers may be on other hosts: they get the source once, and send
     batches back by plain pickles, without shared memory. Closing the pool cancels its tasks, and leaves the executor
@@ -213,7 +213,7 @@ class WorkerPool(AbstractWorkerPool):
 
     Parameters
     ----------
-    executor : concurrent.futures.Executor or dask.distributed.Client
+    executor : concurrent.futures.Executor, dask.distributed.Client or the module ray
         Or any object with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`.
     workers : int, optional
         How many workers the executor has, where it does not say so itself.
@@ -237,7 +237,7 @@ class WorkerPool(AbstractWorkerPool):
         return cls(executor, workers)
 
     def __repr__(self) -> str:
-        return f"<WorkerPool over {type(self._engine.executor).__name__} of {self._engine.workers} workers>"
+        return f"<WorkerPool over {self._engine.cluster.name} of {self._engine.workers} workers>"
 
     @property
     def engine(self) -> Pool:

@@ -54,7 +54,7 @@ SLOW_FILES = [
     "testing/test_contracts.py",
     "testing/test_determinism.py",
 ]
-SLOW_CASES = re.compile(r"[Pp]rocess|torch|noise|\bmpc\b|[Ll]oky|[Dd]ask|scikit_learn")
+SLOW_CASES = re.compile(r"[Pp]rocess|torch|noise|\bmpc\b|[Ll]oky|[Dd]ask|scikit_learn|TestRay|TestMPI")
 
 
 @functools.cache
@@ -88,9 +88,9 @@ def slow_files() -> list[str]:
 
 
 def ends(process: psutil.Process) -> bool:
-    """Whether it should end with its pool: the resource trackers of Python and loky end with the program."""
+    """Whether it should end with its pool: resource trackers of Python and loky, and MPI, end with the program."""
     try:
-        return "resource_tracker" not in " ".join(process.cmdline())
+        return not any(name in " ".join(process.cmdline()) for name in ("resource_tracker", "mpiexec", "hydra_pmi"))
     except psutil.Error:
         return False
 
@@ -144,9 +144,28 @@ def nothing_is_left_behind() -> Iterator[None]:
     assert {} == leftovers(before)
 
 
+@pytest.fixture(scope="session")
+def _two_processes() -> Iterator[WorkerProcessPool]:
+    with WorkerProcessPool(2) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def two_processes(_two_processes: WorkerProcessPool) -> Iterator[WorkerProcessPool]:
+    """Two worker processes that all modules share; each leaves them at rest. They are not to be closed."""
+    yield _two_processes
+    waiting, until = _two_processes.engine._schedule.waiting, time.monotonic() + 30
+    while waiting and time.monotonic() < until:
+        _two_processes.engine.glance()
+        time.sleep(0.001)
+    assert {} == waiting
+
+
 @pytest.fixture(scope="module", params=["threads", "processes"])
 def pool(request: pytest.FixtureRequest) -> Iterator[WorkerThreadPool | WorkerProcessPool]:
-    """A pool of two workers of each kind; one for all tests of a module."""
-    kind = WorkerThreadPool if request.param == "threads" else WorkerProcessPool
-    with kind(2) as made:
+    """A pool of two workers of each kind."""
+    if request.param == "processes":
+        yield request.getfixturevalue("two_processes")
+        return
+    with WorkerThreadPool(2) as made:
         yield made

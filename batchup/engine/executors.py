@@ -1,4 +1,5 @@
-"""Pools over executors of others: anything with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`.
+"""Pools over executors of others: anything with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`, a
+Dask client, or Ray (`clusters`).
 
 Workers of an executor may be processes on other hosts. So what they get and give goes by plain pickles, without shared
 memory. A shared object, such as the fetch of a source, is not sent with each task: tasks name it by a key. A worker
@@ -13,6 +14,7 @@ import hashlib
 import os
 import pickle
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -21,9 +23,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from typing import Any
 
+import numpy as np
+
 from ..errors import PoolClosedError, WorkerDiedError, WorkerError, noted
-from .checks import kind_of, whole
-from .pools import Pool, cores
+from .checks import whole
+from .clusters import cluster_of, has_threads_of_ours
+from .pools import Pool
 from .process import pickling
 from .process.failures import failure_of, raised_in_worker
 
@@ -48,6 +53,7 @@ class SharedObject:
         self.key = uuid.uuid4().hex
         self.times_sent = 0  # at first it goes with a task for each worker
         self.sent: Any = None  # what stands for the pickle in a cluster that has a place of its own for it
+        self.sent_by: Any = None  # the cluster
 
     def holds(self, obj: Any) -> bool:
         """Whether `obj` is as it was when this was made."""
@@ -96,11 +102,28 @@ def _keep(objects: Mapping[str, tuple[bytes, list[bytes]]]) -> None:
                 del _kept[old]  # the oldest first, but none of this task
 
 
-def run_task(task: bytes, keys: tuple[str, ...], *sent: Any) -> tuple[Any, ...]:
+def _versions() -> dict[str, str]:
+    """What has to be the same here and in workers. Releases of NumPy that differ in the last number alone are."""
+    return {"batchup": sys.modules["batchup"].__version__, "NumPy": ".".join(np.__version__.split(".")[:2])}
+
+
+def _should_be_of(versions: dict[str, str], where: str) -> None:
+    """Refuse to work with other versions than those of the program."""
+    for name, here in _versions().items():
+        if here != versions[name]:
+            raise RuntimeError(
+                f"the program has {name} {versions[name]}, and a worker {where} has {name} {here}: install the same "
+                "version on all hosts"
+            )
+
+
+def run_task(versions: dict[str, str], task: bytes, keys: tuple[str, ...], *sent: Any) -> tuple[Any, ...]:
     """In a worker: do a task, and say what became of it.
 
     Parameters
     ----------
+    versions : dict
+        Those of the program.
     task : bytes
         The pickle of a function and its arguments.
     keys : tuple of str
@@ -109,29 +132,30 @@ def run_task(task: bytes, keys: tuple[str, ...], *sent: Any) -> tuple[Any, ...]:
         Their pickles, in the same order.
     """
     begun = time.perf_counter()
+    host = socket.gethostname()
     try:
+        _should_be_of(versions, f"on host {host}")
         _keep(dict(zip(keys, sent, strict=True)))
         fn, args, kwargs = pickle.loads(task)
     except _MissingError as error:
         return MISSING, str(error)
     except BaseException as error:
-        where = f"on host {socket.gethostname()}, pid {os.getpid()}"
-        return FAILED, failure_of(_cannot_be_loaded(error, where)), where
+        return FAILED, failure_of(error), host, os.getpid()
     try:
         header, buffers = pickling.result_dumps(fn(*args, **kwargs))
         return DONE, time.perf_counter() - begun, header, [bytes(buffer) for buffer in buffers]
     except BaseException as error:
-        return FAILED, failure_of(error), f"on host {socket.gethostname()}, pid {os.getpid()}"
+        return FAILED, failure_of(error), host, os.getpid()
 
 
-def _cannot_be_loaded(error: BaseException, where: str) -> BaseException:
+def _of_worker(error: Exception, host: str, pid: int) -> BaseException:
+    """The error of a worker, with what its host may lack."""
+    where = f"in a worker on host {host}, pid {pid}"
     if isinstance(error, ModuleNotFoundError):
-        return noted(error, f"a worker {where} lacks the module {error.name!r}, which the data or a function needs")
-    if isinstance(error, FileNotFoundError):
-        return noted(
-            error, f"a worker {where} does not have this file: give workers on other hosts paths that they have"
-        )
-    return error
+        where += f", which lacks the module {error.name!r}: install there what the data and the functions need"
+    if isinstance(error, FileNotFoundError) and host != socket.gethostname():
+        where += ", which does not have this file: give paths that exist on all hosts"
+    return noted(error, where)
 
 
 class ExecutorReply:
@@ -190,7 +214,7 @@ class ExecutorReply:
             self._end(None, WorkerError("the executor ended this task with a TimeoutError"))
             return
         except Exception as error:
-            self._end(None, _lost(error))
+            self._end(None, self._pool.lost(error))
             return
         with self._lock:
             if self._ended or self._future is not future:
@@ -198,7 +222,7 @@ class ExecutorReply:
             if outcome[0] == MISSING:
                 self._future = self._pool.send(self._task, self._shared)
             elif outcome[0] == FAILED:
-                self._end(None, noted(raised_in_worker(*outcome[1]), f"in a worker {outcome[2]}"))
+                self._end(None, _of_worker(raised_in_worker(*outcome[1]), *outcome[2:]))
             else:
                 _, self.seconds, header, buffers = outcome
                 self._end(pickling.result_loads(header, [bytearray(buffer) for buffer in buffers]), None)
@@ -209,30 +233,12 @@ class ExecutorReply:
                 self._result, self._error, self._shared, self._ended = result, error, (), True
 
 
-def _lost(error: Exception) -> BaseException:
-    """The error of an executor, as one of ours: it has lost a worker, or workers cannot run the task at all."""
-    if isinstance(error, concurrent.futures.BrokenExecutor):
-        died = WorkerDiedError(
-            "a worker of the executor died, and the executor cannot replace it; make a new one, or use a "
-            "WorkerProcessPool, which does"
-        )
-        died.__cause__ = error
-        return died
-    if type(error).__name__ == "KilledWorker":  # of dask.distributed
-        died = WorkerDiedError(f"the workers that had this task died each time: {error}")
-        died.__cause__ = error
-        return died
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("batchup"):
-        return noted(error, "the workers of the executor lack batchup: install the same version there")
-    return error
-
-
 class ExecutorPool(Pool):
     """The workers of an executor. Closing the pool cancels its tasks, and leaves the executor as it was.
 
     Parameters
     ----------
-    executor : concurrent.futures.Executor or dask.distributed.Client
+    executor : concurrent.futures.Executor, dask.distributed.Client or the module ray
         Or any object with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`.
     workers : int, optional
         How many workers it has. Found out where the executor says so.
@@ -250,14 +256,10 @@ class ExecutorPool(Pool):
     """
 
     def __init__(self, executor: Any, workers: int | None = None) -> None:
-        self._client = None
-        if type(executor).__module__.startswith("distributed.") and hasattr(executor, "get_executor"):
-            self._client, executor = executor, executor.get_executor(pure=False)
-        if not callable(getattr(executor, "submit", None)):
-            raise TypeError(f"an executor should have a method submit(fn, *args), but {kind_of(executor)} has not")
         self.executor = executor
-        self.isolated = not isinstance(executor, concurrent.futures.ThreadPoolExecutor)
-        self.workers = _workers_of(executor, self._client) if workers is None else whole("workers", workers)
+        self.cluster = cluster_of(executor)
+        self.isolated = not has_threads_of_ours(executor)
+        self.workers = self.cluster.workers() if workers is None else whole("workers", workers)
         self._closed = False
         self._replies: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -284,30 +286,54 @@ class ExecutorPool(Pool):
         """Submit a task, with shared objects beside it."""
         for each in shared:
             each.times_sent += 1
-        return self._submitted(run_task, task, tuple(each.key for each in shared), *map(self._sent, shared))
+        keys = tuple(each.key for each in shared)
+        return self._submitted(run_task, _versions(), task, keys, *map(self._sent, shared))
 
     def _submitted(self, fn: Callable[..., Any], *args: Any) -> Any:
         try:
-            return self.executor.submit(fn, *args)
+            return self.cluster.submit(fn, *args)
         except concurrent.futures.BrokenExecutor as error:
-            raise _lost(error) from error
+            raise self.lost(error) from error
         except RuntimeError as error:
             if "shutdown" in str(error):
-                raise PoolClosedError("the executor was shut down before this task was submitted") from error
+                raise PoolClosedError(
+                    f"the {self.cluster.name} was shut down before this task was submitted"
+                ) from error
             raise
 
     def _sent(self, shared: SharedObject) -> Any:
-        """What stands for the pickle of a shared object in a task: in a Dask cluster, it is scattered once."""
-        if self._client is None:
-            return shared.pickled
-        if shared.sent is None or shared.sent.status != "finished":
-            shared.sent = self._client.scatter([shared.pickled], broadcast=True, hash=False)[0]
+        """What stands for the pickle of a shared object in a task."""
+        if shared.sent_by is not self.cluster or not self.cluster.has(shared.sent):
+            shared.sent, shared.sent_by = self.cluster.put(shared.pickled), self.cluster
         return shared.sent
 
     def why_cancelled(self) -> BaseException:
         """What a task that the executor has cancelled is an error of."""
-        closed = self._closed
-        return PoolClosedError("the pool was closed before this task was done") if closed else CancelledError()
+        if self._closed:
+            return PoolClosedError("the pool was closed before this task was done")
+        return PoolClosedError(
+            f"the {self.cluster.name} has cancelled this task, as it does when it is shut down; keep it open until "
+            "the loop has ended"
+        )
+
+    def lost(self, error: Exception) -> BaseException:
+        """The error of an executor, as one of ours: it has lost a worker, or workers cannot run the task at all."""
+        kind = type(error).__name__
+        if _may_lack_batchup(error):
+            hosts = ", ".join(self.cluster.hosts_that_lack("batchup"))
+            where = f" on host {hosts}" if hosts else ""
+            return noted(error, f"the workers{where} lack the module 'batchup': install the same version there")
+        if isinstance(error, concurrent.futures.BrokenExecutor):
+            died = WorkerDiedError(
+                f"a worker of the {self.cluster.name} died, and it cannot be replaced; make a new executor, or use a "
+                "WorkerProcessPool, which replaces workers"
+            )
+        elif kind in ("KilledWorker", "WorkerCrashedError", "NodeDiedError"):  # of Dask and of Ray
+            died = WorkerDiedError(f"the workers that had this task died each time: {error}")
+        else:
+            return error
+        died.__cause__ = error
+        return died
 
     def close(self) -> None:
         self._closed = True
@@ -366,8 +392,7 @@ def _timed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         return None, time.perf_counter() - begun, error
 
 
-def _workers_of(executor: Any, client: Any) -> int:
-    if client is not None:
-        return sum(client.nthreads().values()) or 1
-    known = getattr(executor, "_max_workers", None)
-    return known if isinstance(known, int) and known > 0 else cores()
+def _may_lack_batchup(error: Exception) -> bool:
+    if isinstance(error, ModuleNotFoundError):
+        return (error.name or "").partition(".")[0] == "batchup"
+    return any("No module named 'batchup" in str(each) for each in (error, error.__cause__))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 import warnings
 from collections.abc import Callable
 from typing import Any, get_args
@@ -132,7 +133,7 @@ def choose_pool(
         return WorkerProcessPool(workers or cores(), initializer=worker_init), True
     if isinstance(pool, INTEGERS) and not isinstance(pool, bool):
         return WorkerThreadPool(whole("pool", pool)), True
-    if callable(getattr(pool, "submit", None)):
+    if callable(getattr(pool, "submit", None)) or isinstance(pool, types.ModuleType):  # ray
         return WorkerPool.over(pool), True  # closing it leaves the executor as it was
     raise TypeError(
         "pool should be None, 'threads', 'processes', 'auto', a number of threads, an executor, or a "

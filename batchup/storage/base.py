@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..engine.checks import INTEGERS, Indices, index_array, whole
 from ..engine.closing import Closing
 from ..engine.process import pickling
+from ..engine.process.platforms import is_portable
 from .cache import DEFAULT_LIMIT, CacheStats, ChunkCache, Share
 
 __all__ = ["RowReader", "Stamp", "StoredArray", "row_indices"]
@@ -177,7 +178,7 @@ class StoredArray(Closing):
     def _ring_for_workers(self) -> Any:
         """The cache of the workers that this array is sent to; None if each has to have its own, or needs none."""
         caches = self.whole_chunks and self.cache != 0 and self._stamp is not None
-        if self._ring is None and caches and not self.dtype.hasobject and os.name == "posix":
+        if self._ring is None and caches and not self.dtype.hasobject and not is_portable():
             from .shared import ring_of
 
             with contextlib.suppress(OSError):  # without memory for it, each has its own

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import os
 import stat
@@ -18,6 +17,11 @@ import numpy.typing as npt
 from ..engine.checks import Indices
 from ..engine.process.shared_memory import Segment, writable_memory, write_all
 from .cache import CacheStats, ChunkCache, Form, Load, Share
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where each worker has chunks of its own
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Ring", "RingReference", "RingShare", "SharedRing", "opened_ring", "ring_of"]
 

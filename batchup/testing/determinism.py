@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..data_source import Batch
 from ..engine import tree
 from ..engine.stacking import as_array
 from ..loader import Loader
+from ..loader.arguments import choose_pool
 from ..work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
 
 __all__ = ["check_determinism"]
@@ -27,6 +29,7 @@ def check_determinism(
     epochs: int = 2,
     n_batches: int = 25,
     processes: int = 3,
+    pools: Iterable[Any] | None = None,
     **loader: Any,
 ) -> None:
     """Compare the batches made serially, in 1 to 3 threads, in processes, and after resuming at several steps.
@@ -43,6 +46,9 @@ def check_determinism(
         The largest number of batches to compare in each epoch.
     processes : int, default 3
         The largest number of processes to try; 0 skips processes.
+    pools : iterable, optional
+        Use these instead: what the `pool` of a `Loader` may be, such as executors of yours, which stay open. Each is
+        also resumed where each other one was.
     **loader
         Further arguments of `Loader`, such as ``last="pad"``.
 
@@ -71,22 +77,41 @@ def check_determinism(
     def loaded(pool: AbstractWorkerPool | None = None) -> Loader:
         return Loader(source, batch_size, shuffle=shuffle, pool=pool, **loader)
 
-    first = loaded()
-    states = [first.state_dict()]
+    def compare(how: str, pool: AbstractWorkerPool | None) -> list[dict[str, Any]]:
+        """Compare a whole run. The states after its batches."""
+        loader, states = loaded(pool), []
+        for place, batch in _batches(loader, range(epochs), n_batches):
+            states.append(loader.state_dict())
+            if how == "serially":
+                expected[place] = tree.map_leaves(_copied, batch)
+            else:
+                _compare(expected, iter([(place, batch)]), how)
+        return states
+
+    def resume(how: str, pool: AbstractWorkerPool, states: list[dict[str, Any]], saved: str = "") -> None:
+        """Compare what comes after some of the states."""
+        for state in states[:: max(1, (len(states) + 1) // 3)]:
+            resumed = loaded(pool)
+            resumed.load_state_dict(state)
+            resumed_at = f"batch {state['step']} of epoch {state['epoch']}{saved}"
+            left = _batches(resumed, [state["epoch"]], n_batches - state["step"])
+            _compare(expected, left, f"{how}, resumed at {resumed_at}")
+
     expected: BatchesByStep = {}
-    for epoch_and_step, batch in _batches(first, range(epochs), n_batches):
-        expected[epoch_and_step] = tree.map_leaves(_copied, batch)
-        states.append(first.state_dict())
-    _compare(expected, _batches(loaded(), range(epochs), n_batches), "serially again")
-    for how, pool in _pools(processes):
-        with pool:
-            _compare(expected, _batches(loaded(pool), range(epochs), n_batches), how)
-            for state in states[1 :: max(1, len(states) // 3)]:
-                resumed = loaded(pool)
-                resumed.load_state_dict(state)
-                resumed_at = f"batch {state['step']} of epoch {state['epoch']}"
-                left = _batches(resumed, [state["epoch"]], n_batches - state["step"])
-                _compare(expected, left, f"{how}, resumed at {resumed_at}")
+    states = compare("serially", None)
+    compare("serially again", None)
+    if pools is None:
+        for how, pool in _pools(processes):
+            with pool:
+                compare(how, pool)
+                resume(how, pool, states)
+        return
+    with contextlib.ExitStack() as own:
+        chosen = [(f"on {pool!r}", pool) for pool in _chosen(pools, own)]
+        saved = [("serially", states), *((how, compare(how, pool)) for how, pool in chosen)]
+        for how, pool in chosen:
+            for by, states in saved:
+                resume(how, pool, states, f", saved {by}")
 
 
 def _batches(loader: Loader, epochs: Any, n_batches: int) -> Iterator[tuple[tuple[int, int], Batch]]:
@@ -100,6 +125,14 @@ def _pools(processes: int) -> Iterator[tuple[str, AbstractWorkerPool]]:
         yield f"in {n} {'threads' if n > 1 else 'thread'}", WorkerThreadPool(n)
     for n in range(1, processes + 1):
         yield f"in {n} {'processes' if n > 1 else 'process'}", WorkerProcessPool(n)
+
+
+def _chosen(pools: Iterable[Any], own: contextlib.ExitStack) -> Iterator[AbstractWorkerPool]:
+    """The pools; those that are made here are closed with `own`."""
+    for given in pools:
+        pool, is_own = choose_pool(given)
+        if pool is not None:
+            yield own.enter_context(pool) if is_own else pool
 
 
 def _copied(leaf: Any) -> Any:

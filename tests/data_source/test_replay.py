@@ -21,7 +21,7 @@ from batchup.data_source import (
 )
 from batchup.sampling import WeightedSampler
 from batchup.testing import batch_sizes, plain, shuffles, sources
-from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
+from batchup.work_pool import WorkerThreadPool
 
 pytestmark = pytest.mark.timeout(120)
 SOME = 12  # batches, where there may be no end
@@ -51,10 +51,10 @@ def with_noise(x, rng):
 
 
 @pytest.fixture(scope="module")
-def every_pool():
+def every_pool(two_processes):
     """None for the source itself, and pools."""
-    with WorkerThreadPool(2) as threads, WorkerProcessPool(2) as processes:
-        yield [None, threads, processes]
+    with WorkerThreadPool(2) as threads:
+        yield [None, threads, two_processes]
 
 
 def iterator(ds, pool, batch_size, shuffle, depth=3):

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
+import re
+import shutil
 import threading
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+import time
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from batchup import ArrayDataSource, Loader, WorkerPool
+import batchup
+from batchup import ArrayDataSource, Loader, WorkerPool, WorkerProcessPool
+from batchup.engine import executors
 from batchup.engine.executors import KEPT, ExecutorPool, SharedObject
+from batchup.engine.process.platforms import VARIABLE
 from batchup.engine.stream import WorkStream
 from batchup.errors import BatchTimeoutError, PoolClosedError, WorkerDiedError
-from batchup.testing import PoolContract, plain
+from batchup.testing import PoolContract, check_determinism, plain
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -47,6 +56,29 @@ def dask():
         distributed.Client(cluster) as client,
     ):
         yield client
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """Where Ray is installed: a cluster on this host."""
+    module = pytest.importorskip("ray")
+    path = str(Path(batchup.__file__).parents[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("PYTHONPATH", os.pathsep.join([path, os.environ.get("PYTHONPATH", "")]))
+        module.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield module
+        module.shutdown()
+
+
+@pytest.fixture(scope="module")
+def mpi():
+    """Where mpi4py and an MPI are installed. Without its launcher, MPI would end this process."""
+    if shutil.which("mpiexec") is None:
+        pytest.skip("there is no mpiexec")
+    futures = pytest.importorskip("mpi4py.futures")
+    with futures.MPIPoolExecutor(2) as executor:
+        yield executor
 
 
 class ExecutorContract(PoolContract):
@@ -85,11 +117,24 @@ class TestDask(ExecutorContract):
     name = "dask"
 
 
+@pytest.mark.filterwarnings("ignore")
+class TestRay(ExecutorContract):
+    name = "ray"
+
+
+@pytest.mark.filterwarnings("ignore")
+class TestMPI(ExecutorContract):
+    name = "mpi"
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("processes", "loky", "dask", "ray", "mpi")]
+
+
 def jittered(x, rng):
     return (x + rng.random(len(x)) + np.random.random(len(x)) * 0,)
 
 
-@pytest.mark.parametrize("name", ["threads", "processes", "loky", "dask"])
+@pytest.mark.parametrize("name", ["threads", *SLOW])
 @pytest.mark.filterwarnings("ignore")
 def test_a_loader_over_an_executor_gives_the_same_batches(name, request):
     """With random transforms, and resumed from a state that was made without it."""
@@ -153,8 +198,48 @@ def test_a_shared_object_that_has_not_changed_is_not_sent_again(processes):
     assert first is not pool.share(array, first)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_batches_are_the_same_on_all_pools(request, monkeypatch):
+    """With random transforms; and each goes on from where each other one has stopped."""
+    names = ["threads", "processes", "loky", "dask"] + [
+        name for name, module in (("ray", "ray"), ("mpi", "mpi4py")) if find_spec(module) and has_launcher(name)
+    ]
+    given = [request.getfixturevalue(name) for name in names]
+    monkeypatch.setenv(VARIABLE, "portable")
+    with WorkerProcessPool(2) as portable:
+        monkeypatch.delenv(VARIABLE)
+        ds = ArrayDataSource([np.arange(40.0)]).random_map(jittered)
+
+        check_determinism(ds, 8, n_batches=4, pools=["threads", "processes", portable, *given])
+
+
+def has_launcher(name):
+    return name != "mpi" or shutil.which("mpiexec") is not None
+
+
 def die():
     os._exit(3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["dask", "ray"])
+def test_a_cluster_replaces_workers_that_are_killed(name, request, tmp_path):
+    """The batches are all there, in order."""
+
+    def deadly(x):
+        flag = tmp_path / f"{x[0]:.0f}"
+        if x[0] in (8, 24) and not flag.exists():
+            flag.touch()
+            os._exit(3)
+        return (x,)
+
+    ds = ArrayDataSource([np.arange(40.0)])
+    with Loader(ds.map(deadly), 4, pool=request.getfixturevalue(name), depth=4) as loader:
+        found = [plain(batch) for batch in loader]
+
+    assert [plain(batch) for batch in ds.batch_iterator(4)] == found
 
 
 def test_an_executor_that_lost_a_worker_says_so():
@@ -171,8 +256,126 @@ def test_an_executor_that_is_shut_down_takes_no_work():
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
 
-    with pytest.raises(PoolClosedError, match="shut down"):
+    with pytest.raises(PoolClosedError, match="the ThreadPoolExecutor was shut down"):
         list(WorkerPool.over(executor).work_stream([(abs, (1,))]))
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_an_executor_that_is_shut_down_while_a_loop_runs_is_named(kind):
+    """Its tasks that had not begun are cancelled: an error that says who did it, and not the end of the loop."""
+    executor = ThreadPoolExecutor(1) if kind == "threads" else ProcessPoolExecutor(1, mp_context=SPAWN)
+    stream = WorkerPool.over(executor).work_stream(((time.sleep, (0.01,)) for _ in range(50)), 50)
+    next(stream)
+    executor.shutdown(cancel_futures=True)
+    found = outcomes(stream)
+
+    assert {True} == set(found) - {None}
+    with pytest.raises(PoolClosedError, match=f"the {type(executor).__name__} was shut down"):
+        next(WorkerPool.over(executor).work_stream([(abs, (1,))]))
+
+
+def outcomes(stream):
+    found = []
+    for _ in range(49):
+        try:
+            found.append(next(stream))
+        except PoolClosedError as error:
+            found.append("shut down" in str(error))
+    return found
+
+
+class GivesNoFuture:
+    def __init__(self, result):
+        self.result = result
+
+    def submit(self, fn, *args):
+        return self.result
+
+
+@pytest.mark.parametrize(("result", "kind"), [(None, "None"), (8, "a int")])
+def test_what_gives_no_futures_is_refused(result, kind):
+    """By the name of its class, and what it gave."""
+    pool = WorkerPool.over(GivesNoFuture(result))
+
+    message = rf"submit\(\) of a GivesNoFuture should return a concurrent.futures.Future, not {kind}"
+    with pytest.raises(TypeError, match=message):
+        next(pool.work_stream([(abs, (1,))]))
+
+
+class InOrder:
+    """Runs tasks at once, pickled, as if on another host, which has or lacks something."""
+
+    def __init__(self, change=lambda: None):
+        self.change = change
+
+    def submit(self, fn, *args):
+        future = Future()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("socket.gethostname", lambda: "far")
+            self.change()
+            try:
+                future.set_result(pickle.loads(pickle.dumps(fn(*args))))
+            except Exception as error:
+                future.set_exception(error)
+        return future
+
+
+@pytest.mark.parametrize("name", ["batchup", "NumPy"])
+def test_other_versions_are_refused(monkeypatch, name):
+    """With the host and both versions."""
+    here = executors._versions()
+    pool = WorkerPool.over(InOrder(lambda: monkeypatch.setattr(executors, "_versions", lambda: here | {name: "0.1"})))
+
+    message = f"the program has {name} {here[name]}, and a worker on host far has {name} 0.1: install the same"
+    with pytest.raises(RuntimeError, match=message):
+        next(pool.work_stream([(abs, (1,))]))
+
+
+class Unpickled:
+    """Raises an error where it is unpickled."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __reduce__(self):
+        return raised, (self.error,)
+
+
+def raised(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (ModuleNotFoundError("No module named 'zarr'", name="zarr"), "far.*lacks the module 'zarr'"),
+        (FileNotFoundError(2, "No such file", "/data/x.npy"), "far.*does not have this file: give paths"),
+    ],
+)
+def test_what_another_host_lacks_is_named(error, hint):
+    """With the host, whether the source cannot be loaded there, or fails when it is used."""
+    pool = WorkerPool.over(InOrder())
+    for task in [(len, (Unpickled(error),)), (raised, (error,))]:
+        with pytest.raises(type(error)) as caught:
+            next(pool.work_stream([task]))
+        assert re.search(hint, " ".join(caught.value.__notes__))
+
+
+def test_workers_without_batchup_are_named():
+    """With their host, if the executor can still be asked."""
+
+    class Lacks(InOrder):
+        def submit(self, fn, *args):
+            future = Future()
+            if fn is eval:
+                future.set_result((True, "far"))
+            else:
+                future.set_exception(ModuleNotFoundError("No module named 'batchup'", name="batchup"))
+            return future
+
+    with pytest.raises(ModuleNotFoundError) as caught:
+        next(WorkerPool.over(Lacks()).work_stream([(abs, (1,))]))
+    assert any("workers on host far lack the module 'batchup'" in note for note in caught.value.__notes__)
 
 
 @pytest.mark.parametrize("thing", [5, "cluster", object()])

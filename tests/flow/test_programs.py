@@ -1,11 +1,10 @@
 """Programs as users write them run as they stand, and print what they should."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from launcher import begun
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -38,13 +37,12 @@ def test_a_program_runs_as_it_stands(name, tmp_path):
     """From the command line, without a word on standard error, and it comes to its end."""
     pytest.importorskip(NEEDS.get(name, "numpy"))
 
-    ended = subprocess.run(
-        [sys.executable, PROGRAMS / name], capture_output=True, text=True, timeout=100, cwd=tmp_path, check=False
-    )
-    said = "".join(each for each in re.split(r"[\r\n]", ended.stderr) if "%|" not in each)  # but for a progress bar
+    program = begun(["batchup.flow"], PROGRAMS / name, folder=tmp_path)
+    out, err = program.communicate(timeout=100)
+    said = "".join(each for each in re.split(r"[\r\n]", err) if "%|" not in each)  # but for a progress bar
 
-    assert (0, "") == (ended.returncode, said)
-    assert re.fullmatch(OUTPUT[name], re.sub(r"np\.float64\(([^)]*)\)", r"\1", ended.stdout))
+    assert (0, "") == (program.returncode, said)
+    assert re.fullmatch(OUTPUT[name], re.sub(r"np\.float64\(([^)]*)\)", r"\1", out))
 
 
 def test_every_program_is_run():

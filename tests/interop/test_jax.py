@@ -1,5 +1,6 @@
 """Batches on JAX's devices. Programs of their own have eight of them, or several processes."""
 
+import importlib.util
 import socket
 import sys
 import textwrap
@@ -8,12 +9,13 @@ import launcher
 import numpy as np
 import pytest
 
-jax = pytest.importorskip("jax")
+from batchup import Loader
+from batchup.interop.jax import device_put
 
-from batchup import Loader  # noqa: E402
-from batchup.interop.jax import device_put  # noqa: E402
-
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX"),
+]
 
 BEGINNING = """
     import sys
@@ -47,6 +49,8 @@ def printed(process):
 
 def test_arrays_of_jax():
     """Numbers become arrays of JAX; strings and objects stay; tuples and dicts keep their shape."""
+    import jax
+
     batch = {"x": np.arange(6, dtype=np.float32), "name": np.array(list("abcdef")), "pair": (np.arange(6), np.ones(6))}
     with device_put(Loader([batch["x"]], 6)) as simple:
         ((x,),) = list(simple)

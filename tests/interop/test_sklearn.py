@@ -1,21 +1,29 @@
 """Estimators that learn batch by batch."""
 
+import importlib.util
 import io
 
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn")
-
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.decomposition import IncrementalPCA
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import SGDClassifier, SGDRegressor
-
 from batchup import ArrayDataSource, IteratorDataSource, Loader
 from batchup.interop.sklearn import partial_fit
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(importlib.util.find_spec("sklearn") is None, reason="needs scikit-learn"),
+]
+
+
+def late(module, name):
+    """A class of scikit-learn's, which takes seconds to import: at the first call, not when tests are collected."""
+    return lambda *args, **kwargs: getattr(importlib.import_module(module), name)(*args, **kwargs)
+
+
+MiniBatchKMeans = late("sklearn.cluster", "MiniBatchKMeans")
+IncrementalPCA = late("sklearn.decomposition", "IncrementalPCA")
+RandomForestClassifier = late("sklearn.ensemble", "RandomForestClassifier")
+SGDClassifier, SGDRegressor = (late("sklearn.linear_model", name) for name in ("SGDClassifier", "SGDRegressor"))
 
 X = np.random.RandomState(1).normal(size=(50, 3))
 y = np.arange(50) % 3

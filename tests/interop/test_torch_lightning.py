@@ -1,41 +1,53 @@
 """The DataLoader in a Trainer of Lightning's: a checkpoint within an epoch."""
 
+import functools
+import importlib.util
 import logging
+from types import SimpleNamespace
 
 import pytest
 
 torch = pytest.importorskip("torch")
-pl = pytest.importorskip("lightning.pytorch")
 
 from batchup.interop.torch import DataLoader  # noqa: E402
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.timeout(120),
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(importlib.util.find_spec("lightning") is None, reason="needs Lightning"),
+]
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
-class Model(pl.LightningModule):
-    def __init__(self):
-        super().__init__()
-        self.layer, self.seen = torch.nn.Linear(1, 1), []
+@functools.cache
+def lightning():
+    """Lightning, and classes of its; it takes seconds to import, which is not done where tests are only collected."""
+    import lightning.pytorch as pl
 
-    def training_step(self, batch, i):
-        self.seen.append(batch[0].tolist())
-        return self.layer(batch[0][:, None]).mean()
+    class Model(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.seen = torch.nn.Linear(1, 1), []
 
-    def validation_step(self, batch, i):
-        pass
+        def training_step(self, batch, i):
+            self.seen.append(batch[0].tolist())
+            return self.layer(batch[0][:, None]).mean()
 
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 0.01)
+        def validation_step(self, batch, i):
+            pass
 
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.01)
 
-class SaveAt(pl.Callback):
-    def __init__(self, step, path):
-        self.step, self.path = step, path
+    class SaveAt(pl.Callback):
+        def __init__(self, step, path):
+            self.step, self.path = step, path
 
-    def on_train_batch_end(self, trainer, *_):
-        if trainer.global_step == self.step:
-            trainer.save_checkpoint(self.path)
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == self.step:
+                trainer.save_checkpoint(self.path)
+
+    return SimpleNamespace(Trainer=pl.Trainer, Model=Model, SaveAt=SaveAt)
 
 
 def made(kind=DataLoader):
@@ -45,8 +57,8 @@ def made(kind=DataLoader):
 
 def fit(folder, resume=None, callbacks=(), kind=DataLoader, **kwargs):
     torch.manual_seed(0)
-    model = Model()
-    trainer = pl.Trainer(
+    model = lightning().Model()
+    trainer = lightning().Trainer(
         accelerator="cpu",
         logger=False,
         enable_progress_bar=False,
@@ -66,7 +78,7 @@ def test_a_checkpoint_within_an_epoch(step, tmp_path):
     """A run that was cut off goes on at the exact next batch, and ends with the same weights, to the bit."""
     path = tmp_path / "run.ckpt"
     expected = fit(tmp_path, max_epochs=2)
-    head = fit(tmp_path, max_steps=step, callbacks=[SaveAt(step, path)])
+    head = fit(tmp_path, max_steps=step, callbacks=[lightning().SaveAt(step, path)])
     rest = fit(tmp_path, resume=path, max_epochs=2)
 
     assert expected.seen == head.seen + rest.seen

@@ -70,11 +70,11 @@ def failing_on(*bad):
 
 @pytest.fixture(scope="module", params=["serial", "threads", "processes"])
 def any_pool(request):
-    if request.param == "serial":
-        yield None
-    else:
-        with {"threads": WorkerThreadPool, "processes": WorkerProcessPool}[request.param](2) as pool:
+    if request.param == "threads":
+        with WorkerThreadPool(2) as pool:
             yield pool
+    else:
+        yield None if request.param == "serial" else request.getfixturevalue("two_processes")
 
 
 def notes_of(loader):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from batchup import ArrayDataSource, CallableDataSource, Loader
-from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
+from batchup.work_pool import WorkerThreadPool
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -29,11 +29,11 @@ def gone(ref, seconds=30.0):
 
 @pytest.fixture(params=["serial", "threads", "processes"])
 def any_pool(request):
-    if request.param == "serial":
-        yield None
-    else:
-        with {"threads": WorkerThreadPool, "processes": WorkerProcessPool}[request.param](2) as pool:
+    if request.param == "threads":
+        with WorkerThreadPool(2) as pool:
             yield pool
+    else:
+        yield None if request.param == "serial" else request.getfixturevalue("two_processes")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from batchup import ArrayDataSource, Loader
-from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
+from batchup.work_pool import WorkerThreadPool
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -23,11 +23,11 @@ def crop(x):
 
 @pytest.fixture(scope="module", params=["serial", "threads", "processes"])
 def any_pool(request):
-    if request.param == "serial":
-        yield None
-    else:
-        with {"threads": WorkerThreadPool, "processes": WorkerProcessPool}[request.param](2) as pool:
+    if request.param == "threads":
+        with WorkerThreadPool(2) as pool:
             yield pool
+    else:
+        yield None if request.param == "serial" else request.getfixturevalue("two_processes")
 
 
 def test_a_picture_is_a_png(tmp_path, any_pool):

@@ -15,7 +15,7 @@ from batchup.data_source import ChoiceBatch, RandomAccessDataSource
 from batchup.errors import TooManySkipped
 from batchup.loader import Skipped
 from batchup.testing import plain
-from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
+from batchup.work_pool import WorkerThreadPool
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -49,11 +49,11 @@ def failing_on(*bad):
 
 @pytest.fixture(scope="module", params=["serial", "threads", "processes"])
 def any_pool(request):
-    if request.param == "serial":
-        yield None
-    else:
-        with {"threads": WorkerThreadPool, "processes": WorkerProcessPool}[request.param](2) as pool:
+    if request.param == "threads":
+        with WorkerThreadPool(2) as pool:
             yield pool
+    else:
+        yield None if request.param == "serial" else request.getfixturevalue("two_processes")
 
 
 def arrays(n=10, start=0):

@@ -112,7 +112,7 @@ class Launcher:
 
     def start(
         self,
-        program: Path,
+        program: Path | str,
         arguments: Sequence[str],
         folder: Path,
         environment: Mapping[str, str],
@@ -141,7 +141,7 @@ def launcher_of(modules: Sequence[str], options: Sequence[str], before: Mapping[
 
 def begun(
     modules: Sequence[str],
-    code: str,
+    code: str | Path,
     arguments: Sequence[object] = (),
     *,
     folder: Path,
@@ -149,7 +149,7 @@ def begun(
     before: Mapping[str, str] | None = None,
     **more: str,
 ) -> Forked:
-    """Begin a program, by its code; what it says goes to files in the folder.
+    """Begin a program, a file or the code of one; what it says goes to files in the folder.
 
     Parameters
     ----------
@@ -162,13 +162,16 @@ def begun(
     **more
         Those of this program.
     """
-    path, out, err = (tempfile.mkstemp(dir=folder, suffix=suffix) for suffix in (".py", ".out", ".err"))
-    with open(path[0], "w") as file:
-        file.write(code)
+    path: Path | str = code
+    if isinstance(code, str):
+        fd, path = tempfile.mkstemp(".py", dir=folder)
+        with open(fd, "w", encoding="utf-8") as file:
+            file.write(code)
+    out, err = (tempfile.mkstemp(dir=folder)[0] for _ in range(2))
     launcher = launcher_of(modules, options, before or {})
     around = {**environment(), **(before or {}), **more}
-    report = launcher.start(Path(path[1]), list(map(str, arguments)), folder, around, out[0], err[0])
-    return Forked(report, os.fdopen(out[0], encoding="utf-8"), os.fdopen(err[0], encoding="utf-8"))
+    report = launcher.start(path, list(map(str, arguments)), folder, around, out, err)
+    return Forked(report, os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8"))
 
 
 def installed(*modules: str) -> list[str]:

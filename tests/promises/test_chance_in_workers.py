@@ -24,22 +24,21 @@ def epochs(pool, n=1, shuffle=7):
 
 
 def test_noise_depends_on_the_seed_alone(tmp_path):
-    """200 of 200 batches differ, in epochs too; 1, 2 and 4 workers give the same, and so do replaced ones."""
+    """200 of 200 batches differ, in epochs too; 1 and 3 workers give the same, and so do replaced ones."""
     ended = run(
         NOISE
         + """
 found = {}
-for n in [1, 2, 4]:
+for n in [1, 3]:
     with WorkerProcessPool(n) as pool:
         found[n] = epochs(pool, 2)
 print([len(set(epoch)) for epoch in found[1]], len(set(found[1][0] + found[1][1])))
 print(len({each[0] for each in found[1][0]}), len({each[3] for each in found[1][0]}))
-print(found[1] == found[2] == found[4])
+print(found[1] == found[3])
 
 note("deadly")
 with WorkerProcessPool(2) as pool:
     print(epochs(pool, 2) == found[1], pool.engine.stats()["restarts"])
-with WorkerProcessPool(2) as pool:
     print(epochs(pool, 1, shuffle=8)[0] == found[1][0])
 """,
         tmp_path,

@@ -7,7 +7,10 @@ import psutil
 import pytest
 from programs import Ended, private_shm, quiet, run
 
+from batchup.engine.process.platforms import is_portable
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
+needs_shared_memory = pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory")
 
 WARNED = """
 import warnings
@@ -16,20 +19,22 @@ warned = warnings.catch_warnings(record=True).__enter__()
 warnings.simplefilter("always")
 """
 LARGE = """
+unit = 1 << 20
 sizes = np.array([1, 5, 20, 40, 2, 40, 10, 1] * 2)
 
 def sample(i, size):
-    return np.full(int(size[0]) << 20, int(i[0]) + 1, np.uint8), [int(i[0])]
+    return np.full(int(size[0]) * unit, int(i[0]) + 1, np.uint8), [int(i[0])]
 
 source = ArrayDataSource([np.arange(16), sizes])
 
 def exact(batches):
     n = 0
     for n, (x, [i]) in enumerate(batches, 1):
-        if i != n - 1 or len(x) != int(sizes[i]) << 20 or not (x == i + 1).all():
+        if i != n - 1 or len(x) != int(sizes[i]) * unit or not (x == i + 1).all():
             return i
     return n
 """
+SMALLER = LARGE.replace("1 << 20", "1 << 18")  # enough for shared memory, which is what is refused
 
 
 def test_a_small_dev_shm_does_not_matter(tmp_path):
@@ -54,6 +59,7 @@ with WorkerProcessPool(2) as pool:
     assert quiet("16\n16\n40\n[]\nleft:\n") == ended
 
 
+@needs_shared_memory
 @pytest.mark.parametrize(
     "refuse",
     [
@@ -67,7 +73,7 @@ def test_without_shared_memory_for_results_the_pipe_will_do(tmp_path, refuse):
     """A worker that gets no more of it, from the third batch on, sends its results another way: all exact, with one
     warning for a pool, in the loop, that says why."""
     ended = run(
-        LARGE
+        SMALLER
         + WARNED
         + f"""
 def refusing(i, size):
@@ -93,10 +99,11 @@ with WorkerProcessPool(2) as pool:
     assert quiet("16 0\n16\n['RuntimeWarning']\nTrue\nTrue\n") == ended
 
 
+@needs_shared_memory
 def test_the_warning_may_be_an_error(tmp_path):
     """Of the loop's; none of the batches is lost by it."""
     ended = run(
-        LARGE
+        SMALLER
         + """
 def refusing(i, size):
     import os
@@ -119,6 +126,7 @@ with WorkerProcessPool(2) as pool:
     assert quiet("True\n16 0\n") == ended
 
 
+@needs_shared_memory
 @pytest.mark.parametrize(
     "refuse",
     ["os.pwrite = none", "os.memfd_create = none", "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))"],
@@ -150,6 +158,7 @@ with WorkerProcessPool(1) as pool:
     assert quiet("True True\n10\n") == ended
 
 
+@needs_shared_memory
 @pytest.mark.parametrize("columns", [1000, 750], ids=["large", "several to a slot"])
 def test_memory_that_the_parent_cannot_map_costs_time_only(tmp_path, columns):
     """What a worker has put there comes through the pipe: no error, no restart, one warning."""
@@ -228,11 +237,12 @@ with {kind}(2) as pool:
     assert quiet("True\nTrue\n") == ended
 
 
+@needs_shared_memory
 def test_shared_memory_is_used_again(tmp_path):
     """For a consumer that keeps nothing, a worker has two slots more than the buffer is deep, at most, however long."""
     ended = run(
         """
-Y = np.zeros((4000, 1000))
+Y = np.zeros((2000, 1000))
 for depth in [1, 4, 20]:
     with WorkerProcessPool(2) as pool:
         slots = []
@@ -246,9 +256,10 @@ for depth in [1, 4, 20]:
         tmp_path,
     )
 
-    assert quiet("800 True\nTrue\n" * 3) == ended
+    assert quiet("400 True\nTrue\n" * 3) == ended
 
 
+@needs_shared_memory
 def test_slots_are_bounded_whatever_happens(tmp_path):
     """Two loops in turns, workers that are killed, loops that are left: as many for a worker as both buffers are deep,
     and two more."""
@@ -258,7 +269,7 @@ Y = np.zeros((4000, 1000))
 slots, depth = [], 10
 with WorkerProcessPool(2) as pool:
     par = pool.parallel_data_source(ArrayDataSource([Y]), depth)
-    for n in range(8):
+    for n in range(3):
         one, two = par.batch_iterator(10), par.batch_iterator(10)
         for k in range(100):
             next(one), next(random.choice([one, two]))

@@ -219,12 +219,12 @@ with WorkerProcessPool(2) as pool:
 
 
 def test_no_batch_is_stale(tmp_path):
-    """150 sources one after the other, some dropped in mid-epoch, and one changed in place: each gives its own."""
+    """60 sources one after the other, some dropped in mid-epoch, and one changed in place: each gives its own."""
     ended = run(
         """
 with WorkerProcessPool(2) as pool:
     wrong = []
-    for n in range(150):
+    for n in range(60):
         par = pool.parallel_data_source(ArrayDataSource([np.full(40, n)]).map(lambda x, n=n: (x * 1000 + n,)), 4)
         batches = par.batch_iterator(10)
         found = [next(batches)[0].tolist() for _ in range(2 if n % 3 else 4)]
@@ -264,7 +264,7 @@ with WorkerProcessPool(2) as pool:
 
 
 def test_workers_forget_what_was_dropped(tmp_path):
-    """100 sources of 5 MB, one after the other: neither the workers nor the shared memory grow with them."""
+    """40 sources of 5 MB, one after the other: neither the workers nor the shared memory grow with them."""
     ended = run(
         """
 def looked_at(x):
@@ -272,7 +272,7 @@ def looked_at(x):
 
 with WorkerProcessPool(2) as pool:
     rss, shared = [], []
-    for n in range(100):
+    for n in range(40):
         par = pool.parallel_data_source(ArrayDataSource([np.full((500, 1250), float(n))]).map(looked_at), 4)
         batches = par.batch_iterator(50)
         assert [x.tolist() for x, in batches] == [[1250.0 * n] * 50] * 10
@@ -294,10 +294,8 @@ def test_writes_in_place_stay_in_their_worker(tmp_path):
     pytest.importorskip("torch")
     ended = run(
         """
-import warnings
-import torch
-
 def halved(x):
+    import torch, warnings
     warnings.simplefilter("ignore")  # PyTorch says that the array is not writable
     torch.from_numpy(x.data).sub_(0.5)
     return float(x.data.sum()), os.getpid()
@@ -313,15 +311,15 @@ def refused(x):
         return True
 
 np.save(here / "x.npy", np.ones(1000))
-for data in np.ones(1000), np.load(here / "x.npy", mmap_mode="r"):
-    with WorkerProcessPool(2) as pool:
+with WorkerProcessPool(2) as pool:
+    for data in np.ones(1000), np.load(here / "x.npy", mmap_mode="r"):
         x = pool.shared_constant(Holder(data))
         print(list(pool.work_stream([(refused, (x,))])))
         found = {}
         for total, pid in pool.work_stream([(halved, (x,))] * 6, 1):
             found.setdefault(pid, []).append(total)
         print(all(totals == [1000 - 500 * (n + 1) for n in range(len(totals))] for totals in found.values()))
-    print(data.sum(), np.load(here / "x.npy").sum())
+        print(data.sum(), np.load(here / "x.npy").sum())
 """,
         tmp_path,
     )

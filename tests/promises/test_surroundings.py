@@ -64,8 +64,8 @@ def with_an_open_pool(x):
 
 with {outer}(2) as pool:
     for fn in [with_a_pool, with_an_open_pool]:
-        batches = pool.parallel_data_source(ArrayDataSource([X[:30]]).map(fn), 4).batch_iterator(10)
-        print([np.stack(rows).tolist() for rows in batches] == batches_of(ArrayDataSource([2 * X[:30]])))
+        batches = pool.parallel_data_source(ArrayDataSource([X[:20]]).map(fn), 4).batch_iterator(10)
+        print([np.stack(rows).tolist() for rows in batches] == batches_of(ArrayDataSource([2 * X[:20]])))
 """,
         tmp_path,
     )
@@ -143,7 +143,7 @@ class Mine:
     def __init__(self, x):
         self.x = x
 
-with WorkerProcessPool(2) as pool: print([mine.x for mine in pool.work_stream((Mine, (n,)) for n in range(9))])
+with WorkerProcessPool(1) as pool: print([mine.x for mine in pool.work_stream((Mine, (n,)) for n in range(9))])
 """,
         tmp_path,
     )
@@ -174,7 +174,7 @@ def test_without_standard_streams(tmp_path, closed):
     ended = run(
         EPOCH
         + """
-with WorkerProcessPool(2) as pool:
+with WorkerProcessPool(1) as pool:
     note("result", once(pool))
 """,
         tmp_path,
@@ -214,7 +214,7 @@ import pytest
 from batchup.data_source import ArrayDataSource
 from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 
-@pytest.mark.parametrize("n", range(4))
+@pytest.mark.parametrize("n", range(2))
 @pytest.mark.parametrize("kind", [WorkerProcessPool, WorkerThreadPool])
 def test_sum(kind, n):
     with kind(2) as pool:
@@ -231,7 +231,7 @@ def test_sum(kind, n):
         program.close()
 
     assert (0, "", 0) == (ended.returncode, ended.stderr, ended.left)
-    assert "8 passed" in ended.stdout
+    assert "4 passed" in ended.stdout
 
 
 def test_in_a_process_of_multiprocessing(tmp_path):

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from batchup import WorkerProcessPool, WorkerThreadPool
-
 X = np.arange(300).reshape(100, 3)
 
 
@@ -30,18 +28,7 @@ def write_h5(h5py, tmp_path):
     return write
 
 
-@pytest.fixture(scope="session")
-def processes():
-    """Two worker processes for all tests of this folder: each imports the libraries once."""
-    with WorkerProcessPool(2) as made:
-        yield made
-
-
-@pytest.fixture(scope="session", params=["threads", "processes"])
-def pool(request):
-    """A pool of two workers of each kind."""
-    if request.param == "processes":
-        yield request.getfixturevalue("processes")
-        return
-    with WorkerThreadPool(2) as made:
-        yield made
+@pytest.fixture
+def processes(two_processes):
+    """Two worker processes, which have imported the libraries if another test needed them."""
+    return two_processes

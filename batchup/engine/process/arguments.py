@@ -15,6 +15,7 @@ import numpy as np
 
 from ...errors import SharedMemoryError
 from . import pickling
+from .platforms import is_portable
 from .shared_memory import ByteRange, Segment, laid_out, total_size
 
 __all__ = ["SMALL", "Outbox", "Parcel", "opened"]
@@ -40,17 +41,21 @@ class Outbox:
     """
 
     def __init__(self) -> None:
+        self._is_portable = is_portable()
         self._free: list[_Box] = []
         self._sent: dict[int, _Box] = {}
 
     def packed(self, obj: Any) -> Parcel | None:
-        """A parcel to send in place of `obj`; None if `obj` should be sent itself: it is small, or memory is short.
+        """A parcel to send in place of `obj`; None if `obj` should be sent itself: it is small, or there is no shared
+        memory, or too little.
 
         Raises
         ------
         DataSourcePicklingError
             If something in it cannot be pickled.
         """
+        if self._is_portable:
+            return None
         buffers: list[memoryview] = []
         if pickling.is_plain(obj):
             header = pickle.dumps(obj, 5, buffer_callback=lambda buffer: buffers.append(buffer.raw()))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pickle
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,10 @@ import numpy as np
 from ...errors import SharedMemoryError
 from .pickling import ATOMS, dumps, generators_in, is_generator
 from .places import is_ours, place_of
-from .shared_memory import Memory, Segment, address, aligned_end, equal, private_memory, write_all
+from .shared_memory import Memory, Segment, address, aligned_end, equal, private_memory
 from .views import ByteArray, laid_out_once
 
-__all__ = ["Constant", "constant", "forget"]
+__all__ = ["Constant", "SentMemory", "constant", "constants_met", "forget", "receive"]
 
 
 class Constant:
@@ -28,21 +30,28 @@ class Constant:
     copies of its own of the pages.
 
     Its pickle is a reference of some hundred bytes. Unpickled in a worker, that is the object.
+
+    Parameters
+    ----------
+    obj : object
+    sent : bool, default False
+        Whether its memory is sent to each worker, rather than mapped.
+
+    Attributes
+    ----------
+    parts : list of Constant
+        Those that are part of the object.
     """
 
     serials = iter(range(1 << 62))
     seconds = math.inf  # that the last task took that has it as its function
 
-    def __init__(self, obj: Any) -> None:
+    def __init__(self, obj: Any, sent: bool = False) -> None:
         self.serial = next(self.serials)
         self.writable = bool(getattr(obj, "writes_privately", False))
         generators: list[Any] = []
-        outer, _pickling.constants = getattr(_pickling, "constants", None), []
-        try:
+        with constants_met() as self.parts:  # they live as long as it does
             header, buffers = dumps(obj, generators)
-            self._parts = _pickling.constants  # constants that are part of the object: they live as long as it does
-        finally:
-            _pickling.constants = outer
         parts = [memoryview(header), *buffers]
         ranges, written = laid_out_once(parts)
         self.ranges = ranges
@@ -50,15 +59,15 @@ class Constant:
         self._fixed = [part if _is_of_bytes(part) else None for part in parts]
         ranges_pickled = memoryview(pickle.dumps(ranges))  # there may be thousands, so they are stored with the data
         self.end = aligned_end([max(ranges, key=sum)])
-        self.segment = Segment(self.end + ranges_pickled.nbytes, reserve=False)
+        size = self.end + ranges_pickled.nbytes
+        self.segment: Segment | SentMemory = SentMemory(size) if sent else Segment(size, reserve=False)
         try:
             for i in written:
-                write_all(self.segment.fd, parts[i], ranges[i][0])
-            write_all(self.segment.fd, ranges_pickled, self.end)
+                self.segment.write(parts[i], ranges[i][0])
+            self.segment.write(ranges_pickled, self.end)
         except OSError as error:
             self.segment.close()
-            n = self.segment.size
-            raise SharedMemoryError(f"{n} bytes of shared memory cannot be allocated: {error}") from error
+            raise SharedMemoryError(f"{size} bytes of shared memory cannot be allocated: {error}") from error
         self.reference = pickle.dumps(self, 5)
         if generators:
             _warn_of_generator(obj)
@@ -72,7 +81,7 @@ class Constant:
         """
         header, buffers = dumps(obj)
         parts = [memoryview(header), *buffers]
-        if [part.nbytes for part in parts] != [n for _, n in self.ranges] or self.segment.fd < 0:
+        if [part.nbytes for part in parts] != [n for _, n in self.ranges] or self.segment.is_closed:
             return False
         if self._memory is None:
             self._memory = self.segment.map()
@@ -82,6 +91,11 @@ class Constant:
             or equal(memory[offset : offset + n], part)
             for part, fixed, (offset, n) in zip(parts, self._fixed, self.ranges, strict=True)
         )
+
+    @property
+    def sent(self) -> bytearray | None:
+        """The memory to send to workers; None if they map it, or it is closed."""
+        return self.segment.memory if isinstance(self.segment, SentMemory) else None
 
     @property
     def nbytes(self) -> int:
@@ -98,6 +112,31 @@ class Constant:
         """Free the memory, once no worker maps it."""
         self._memory = None
         self.segment.close()
+
+
+class SentMemory:
+    """Memory of this process, whose content is sent to workers. It has the verbs of a `Segment`, which they map."""
+
+    path = ""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.memory: bytearray | None = bytearray(size)
+
+    @property
+    def is_closed(self) -> bool:
+        return self.memory is None
+
+    def write(self, buffer: memoryview, offset: int) -> None:
+        """Copy a buffer to `offset`."""
+        if self.memory is not None and buffer.nbytes:
+            np.frombuffer(self.memory, np.uint8)[offset : offset + buffer.nbytes] = np.frombuffer(buffer, np.uint8)
+
+    def map(self) -> Memory:
+        return self.memory
+
+    def close(self) -> None:
+        self.memory = None
 
 
 ATOMS.add(Constant)  # `pickle` pickles it as a reference
@@ -137,20 +176,47 @@ def _is_of_bytes(part: memoryview) -> bool:
     return isinstance(owner, bytes) and isinstance(part.obj, np.ndarray)
 
 
-_pickling = threading.local()  # of each thread: the constants that it has met while it pickles another one
+_pickling = threading.local()  # of each thread: the constants that it has met while it pickles something
+
+
+@contextlib.contextmanager
+def constants_met() -> Iterator[list[Constant]]:
+    """The constants that this thread pickles while a ``with`` lasts."""
+    found: list[Constant] = []
+    outer = getattr(_pickling, "constants", None)
+    _pickling.constants = found
+    try:
+        yield found
+    finally:
+        _pickling.constants = outer
+
+
 _constants: dict[int, Any] = {}  # in a worker, by serial number: the objects
+_received: dict[int, bytearray] = {}  # in a worker, by serial number: memory that was sent, before it is unpickled
 
 
 def constant(serial: int, path: str, size: int, end: int, writable: bool = False) -> Any:
-    """In a worker: the object of a `Constant`. It is mapped at the first call."""
+    """In a worker: the object of a `Constant`. It is mapped at the first call, or was sent before."""
     if serial not in _constants:
-        with open(path, "rb") as file:
-            memory = private_memory(file.fileno(), size, writable)
+        memory = _memory(path, size, writable) if path else memoryview(_received[serial])
+        memory = memory if writable else memory.toreadonly()
         header, *buffers = (memory[offset : offset + n] for offset, n in pickle.loads(memory[end:]))
         _constants[serial] = pickle.loads(header, buffers=buffers)
+        _received.pop(serial, None)
     return _constants[serial]
+
+
+def _memory(path: str, size: int, writable: bool) -> memoryview:
+    with open(path, "rb") as file:
+        return private_memory(file.fileno(), size, writable)
+
+
+def receive(serial: int, memory: bytearray) -> None:
+    """In a worker: the memory of a constant has come."""
+    _received[serial] = memory
 
 
 def forget(serial: int) -> None:
     """In a worker: free a constant that is not used any more."""
     _constants.pop(serial, None)
+    _received.pop(serial, None)

@@ -6,8 +6,9 @@ import bisect
 import contextlib
 import mmap
 import os
+import platform
 import sys
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from .shared_memory import private_memory
 
 __all__ = ["FileMaps", "file_mapped", "in_a_file"]
 
+Identity: TypeAlias = tuple[str, int, int]  # the host, and device and inode there
 MAPS, ENCODING = "/proc/self/maps", sys.getfilesystemencoding()
 
 
@@ -29,8 +31,8 @@ class FileMaps:
                 addresses, _, _, _, inode, *path = line.rstrip("\n").split(maxsplit=5)
                 self._files.append((int(addresses.partition("-")[0], 16), int(inode), "".join(path)))
 
-    def identity(self, path: str, address: int) -> tuple[int, int] | None:
-        """Device and inode of the file at `path`; None if there is none, or if another one is mapped at `address`."""
+    def identity(self, path: str, address: int) -> Identity | None:
+        """What identifies the file at `path`; None if there is none, or if another one is mapped at `address`."""
         try:
             there = os.stat(path)
         except OSError:
@@ -41,7 +43,7 @@ class FileMaps:
             # in layered file systems a file has two inodes, and only its path says that it is the same
             if inode != there.st_ino and name != os.path.realpath(path):
                 return None
-        return there.st_dev, there.st_ino
+        return platform.node(), there.st_dev, there.st_ino
 
 
 def in_a_file(array: npt.NDArray[Any], maps: FileMaps) -> tuple[Any, ...] | None:
@@ -64,7 +66,7 @@ def in_a_file(array: npt.NDArray[Any], maps: FileMaps) -> tuple[Any, ...] | None
 
 def file_mapped(
     path: str,
-    identity: tuple[int, int],
+    identity: Identity,
     offset: int,
     dtype: np.dtype[Any],
     shape: tuple[int, ...],
@@ -75,11 +77,12 @@ def file_mapped(
     Raises
     ------
     FileNotFoundError
-        If the file at `path` was replaced.
+        If the file at `path` was replaced. On another host, where one file has other numbers, that is not seen.
     """
     with open(path, "rb") as file:
-        there = os.fstat(file.fileno())
-        if (there.st_dev, there.st_ino) != identity:
+        there = os.fstat(file.fileno()) if os.name == "posix" else os.stat(path)  # which may differ elsewhere
+        host, *numbers = identity
+        if host == platform.node() and [there.st_dev, there.st_ino] != numbers:
             raise FileNotFoundError(f"{path} was replaced while a loop over it ran; begin a new loop")
         memory = private_memory(file.fileno())
     return np.ndarray(shape, dtype, memory, offset, strides)

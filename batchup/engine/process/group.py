@@ -1,51 +1,30 @@
-"""The processes of a pool: how they are started, written to, read from and ended.
+"""The processes of a pool: what is the same for all systems. Which task goes to which process is said in `schedule`.
 
-Which task goes to which process is said in `schedule`.
+There are two kinds. Those of `mapped` are for Linux: results come in shared memory, and the parent waits for all pipes
+at once. Those of `portable` are for all systems: everything goes through pipes, and threads read and write them.
 """
 
 from __future__ import annotations
 
-import collections
+import abc
 import contextlib
 import os
-import select
-import shutil
-import signal
 import subprocess
-import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
-from ..pools import cores
 from .constants import Constant
-from .protocol import DROP, FREE, MAPPED, MARK, START, Inbox, framed
-from .shared_memory import Memory, Segment
+from .protocol import START, framed
+from .starting import environment_for, search_path
 
 __all__ = ["GRACE", "WorkerGroup", "WorkerProcess", "end_group"]
 
 GRACE = 0.5  # seconds that workers have to end their tasks when the pool is closed
-PROGRAM = (
-    "import sys; n = int(sys.argv[1]); sys.path[:] = sys.argv[2 : 2 + n]; "
-    "from batchup.engine.process.worker import main; main(*map(int, sys.argv[2 + n : -1]), sys.argv[-1])"
-)
-THREADS = (  # how many threads libraries start; PyTorch heeds the first
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "POLARS_MAX_THREADS",
-    "OPENCV_FOR_THREADS_NUM",
-)
 
 
-class WorkerProcess:
+class WorkerProcess(abc.ABC):
     """One worker process, from outside.
 
     Attributes
@@ -56,51 +35,28 @@ class WorkerProcess:
         Whether it has begun to work.
     killed_by_parent : bool
         Whether this process has killed it, so that no task is to blame.
-    ended : bool
-        Whether the system says that it has ended.
     maps : dict
         The slots that are mapped here, by number.
     shelf : ndarray or None
         The memory of the slot that its small results are in, one after the other.
     unsent : bytearray
         Messages that wait for the next `flush`, or for room in the pipe.
-    tasks, results, ending : int
-        Descriptors of the pipe to it, of the pipe from it, and of the process itself; -1 for none.
+    is_closed : bool
+        Whether its pipes are closed, as it was replaced.
     """
 
-    def __init__(self, index: int, lifeline: int, marks: Segment, environment: dict[str, str], path: list[str]) -> None:
+    process: subprocess.Popen[bytes]
+    is_closed = False
+
+    def __init__(self, index: int) -> None:
         self.index = index
         self.answers: dict[int, Any] = {}
         self.has_started = False
         self.killed_by_parent = False
-        self.ended = False
-        self.maps: dict[int, Memory] = {}
-        self._leases: dict[int, weakref.ref[Any]] = {}
-        self._on_freed: dict[int, Callable[[Any], None]] = {}
-        self._freed: collections.deque[int] = collections.deque()  # slots that are free, which it does not know yet
+        self.maps: dict[int, Any] = {}
         self.shelf: Any = None
-        self._mapped: list[int] = []  # slots that were mapped, which the worker does not know yet
         self.unsent = bytearray()
         self._held_back = 0  # how many tasks are in `unsent`, to go in one message with others
-        self.tasks = self.results = self.ending = -1
-        opened: list[int] = []
-        try:
-            for _ in range(2):
-                opened += os.pipe()
-            tasks_out, self.tasks, self.results, results_in = opened
-            self.inbox = Inbox(self.results)
-            os.set_blocking(self.tasks, False)
-            os.set_blocking(self.results, False)
-            self.process = _start_process([tasks_out, results_in, lifeline], marks, index, environment, path)
-        except BaseException:
-            for fd in opened:
-                os.close(fd)
-            raise
-        os.close(tasks_out)
-        os.close(results_in)
-        if hasattr(os, "pidfd_open"):  # its pipe may stay open after its end, held by a process that it has forked
-            with contextlib.suppress(OSError):
-                self.ending = os.pidfd_open(self.process.pid)
 
     def send(self, message: tuple[Any, ...]) -> None:
         """Have a message sent by the next `flush`."""
@@ -116,27 +72,32 @@ class WorkerProcess:
 
         A quarter of the tasks that the worker has may wait for that, or half of them if they are `quick`.
         """
-        if self._mapped:
-            self.send((MAPPED, self._mapped))
-            self._mapped = []
-        if self._freed:
-            self.send((FREE, [self._freed.popleft() for _ in range(len(self._freed))]))
         self.unsent += frame
         self._held_back += 1
         if self._held_back * (2 if quick and len(self.answers) > 7 else 4) >= len(self.answers):
             self.flush()
 
+    @abc.abstractmethod
     def flush(self) -> None:
         """Write what waits, as far as there is room in the pipe."""
-        self._held_back = 0
-        if self.unsent and self.tasks >= 0:
-            try:
-                del self.unsent[: os.write(self.tasks, self.unsent)]
-            except BlockingIOError:
-                pass
-            except BrokenPipeError:  # it is dead, and `ready` will say so
-                self.unsent.clear()
 
+    @abc.abstractmethod
+    def send_constants(self, constants: Iterable[Constant]) -> None:
+        """Have the worker have these before the next task, if it does not find them by itself."""
+
+    @abc.abstractmethod
+    def read(self) -> list[tuple[Any, ...]]:
+        """The messages of one read; none if nothing is there."""
+
+    @abc.abstractmethod
+    def has_more(self) -> bool:
+        """Whether it has ended, and there may be more to read of what it has sent."""
+
+    @abc.abstractmethod
+    def has_ended(self) -> bool:
+        """Whether it is known to have ended."""
+
+    @abc.abstractmethod
     def lease(self, slot: int, path: str, size: int) -> Any:
         """A new array over all of a slot, for one result. When it is collected, with its last view, the slot is free.
 
@@ -145,32 +106,22 @@ class WorkerProcess:
         OSError
             If the worker is dead and its memory with it, or if the system does not map more.
         """
-        if slot not in self.maps:
-            self.maps[slot] = Segment.mapped(path, size)
-            self._mapped.append(slot)
-            freed = self._freed
-            self._on_freed[slot] = lambda _: freed.append(slot)
-        lease = np.frombuffer(self.maps[slot], dtype=np.uint8)
-        self._leases[slot] = weakref.ref(lease, self._on_freed[slot])
-        return lease
 
+    @abc.abstractmethod
     def refuse(self, slot: int) -> None:
         """The slot cannot be mapped here. The worker may use it again."""
-        self._freed.append(slot)
 
+    @abc.abstractmethod
     def forget(self, slots: list[int]) -> None:
         """The worker has given back these slots."""
-        for slot in slots:
-            for known in (self.maps, self._leases, self._on_freed):
-                known.pop(slot, None)
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Close the pipes. The process ends when it has read to the end of its tasks."""
-        fds, self.tasks, self.results, self.ending = [self.tasks, self.results, self.ending], -1, -1, -1
-        self.inbox.fd = -1
-        for fd in fds:
-            if fd >= 0:
-                os.close(fd)
+
+    @abc.abstractmethod
+    def after_fork(self) -> None:
+        """In a fork: close the pipes, or the worker would not see their end when the parent closes them or is gone."""
 
     def end(self, until: float) -> int | None:
         """Wait for the process to end, and kill it at `until`. Its exit code."""
@@ -181,59 +132,7 @@ class WorkerProcess:
             return self.process.wait()
 
 
-def _start_process(
-    fds: list[int], marks: Segment, index: int, environment: dict[str, str], path: list[str]
-) -> subprocess.Popen[bytes]:
-    """A worker process, started by exec: clean, with this interpreter's options and path."""
-    # with the path as arguments: nothing is searched for in the working directory, which may be gone
-    options = ["-P", *getattr(subprocess, "_args_from_interpreter_flags", list)()]
-    numbers = [*fds, marks.size, index]
-    command = [python(), *options, "-c", PROGRAM, str(len(path)), *path, *map(str, numbers), marks.path]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until `worker.main` sets what Ctrl-C does
-    try:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=fds, env=environment)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def python() -> str:
-    """The interpreter of workers: this one, or that of `multiprocessing.set_executable`.
-
-    Raises
-    ------
-    RuntimeError
-        If there is none.
-    """
-    chosen: Any = sys.executable
-    if "multiprocessing" in sys.modules:
-        from multiprocessing import spawn
-
-        chosen = spawn.get_executable() or chosen
-    executable = os.fsdecode(chosen) if chosen else ""
-    hint = "name one that has the same packages, multiprocessing.set_executable(path), or use threads"
-    if executable == (sys.executable or "") and getattr(sys, "frozen", False):
-        raise RuntimeError(
-            "worker processes need a Python interpreter, and this program is frozen (sys.frozen): its executable would "
-            f"start the whole program again; {hint}"
-        )
-    if not executable or not (os.path.exists(executable) or shutil.which(executable)):
-        raise RuntimeError(
-            f"worker processes need a Python interpreter, but sys.executable is {chosen!r}, which cannot be run; {hint}"
-        )
-    return executable
-
-
-def search_path(folder: str) -> list[str]:
-    """`sys.path` with absolute entries: relative ones count from `folder`. If that is empty, they are left out.
-
-    >>> set(map(os.path.isabs, search_path("/")))
-    {True}
-    """
-    entries = [os.path.join(folder, entry) for entry in sys.path if isinstance(entry, str)]
-    return [os.path.normpath(entry) for entry in entries if os.path.isabs(entry)]
-
-
-class WorkerGroup:
+class WorkerGroup(abc.ABC):
     """The processes of a pool, and what they share. It holds no reference to the pool, so that this can be collected.
 
     Parameters
@@ -247,15 +146,8 @@ class WorkerGroup:
     def __init__(self, n: int, initializer: Constant | None = None) -> None:
         self.size = n
         self.initializer = initializer
-        self.marks = Segment(8 * MARK * n)
-        self._marks = np.frombuffer(self.marks.map(), dtype=np.int64).reshape(n, MARK)
-        self._lifeline, self._keep_alive = os.pipe()  # ends when this process does: see `worker.die_with_parent`
         self.constants: weakref.WeakSet[Constant] = weakref.WeakSet([initializer] if initializer else [])
-        self._poll = select.poll()
-        self._by_fd: dict[int, WorkerProcess] = {}
-        self.environment = dict(os.environ)
-        for name in THREADS:
-            self.environment.setdefault(name, str(max(1, cores() // n)))
+        self.environment = environment_for(n)
         self._folder = ""  # of the program when it made the pool
         with contextlib.suppress(OSError):
             self._folder = os.getcwd()
@@ -268,53 +160,46 @@ class WorkerGroup:
             raise
 
     def start(self, index: int) -> None:
-        """Start a worker; its mark is the one at `index`."""
-        worker = WorkerProcess(index, self._lifeline, self.marks, self.environment, search_path(self._folder))
+        """Start a worker in this place."""
+        worker = self._started(index, search_path(self._folder))
+        if self.initializer:
+            worker.send_constants([self.initializer])
         worker.send_now((START, self.initializer.reference if self.initializer else b""))
         self.workers.append(worker)
-        for fd in (worker.results, worker.ending):
-            self._listen(worker, fd, select.POLLIN)
 
     def remove(self, worker: WorkerProcess) -> None:
         """Remove a worker, and close its pipes. May be called again."""
-        for fd in (worker.tasks, worker.results, worker.ending):
-            self._ignore(fd)
         if worker in self.workers:
             self.workers.remove(worker)
         worker.close()
 
+    @abc.abstractmethod
+    def _started(self, index: int, path: list[str]) -> WorkerProcess:
+        """A new worker, with this `sys.path`."""
+
+    @abc.abstractmethod
     def flush(self) -> None:
         """Write what waits; `ready` returns when a full pipe has room again."""
-        for worker in self.workers:
-            worker.flush()
-            if worker.unsent:
-                self._listen(worker, worker.tasks, select.POLLOUT)
-            elif worker.tasks in self._by_fd:
-                self._ignore(worker.tasks)
 
+    @abc.abstractmethod
     def ready(self, timeout: float | None, most: float = 0.1) -> list[WorkerProcess]:
         """The workers that have sent something, have ended, or have room in their pipe. Waits for up to `most` s."""
-        seconds = most if timeout is None else min(most, timeout)
-        found = {}
-        for fd, _ in self._poll.poll(max(0, 1000 * seconds)):
-            worker = self._by_fd.get(fd)
-            if worker is not None:
-                found[id(worker)] = worker
-                worker.ended = worker.ended or fd == worker.ending
-        return list(found.values())
 
-    def mark(self, index: int) -> int:
-        """The number of the task that the worker at `index` runs; 0 for none."""
-        return int(self._marks[index, 0])
+    @abc.abstractmethod
+    def mark(self, worker: WorkerProcess) -> int:
+        """The number of the task that the worker runs, or ran when it died; 0 for none."""
 
+    @abc.abstractmethod
     def clear_mark(self, index: int) -> None:
-        self._marks[index] = 0
+        """The next worker at `index` runs nothing."""
 
+    @abc.abstractmethod
     def drop(self, worker: WorkerProcess, numbers: list[int]) -> None:
         """Have a worker drop tasks. It may still run the one that it is about to begin, or more if its pipe is full."""
-        worker.send_now((DROP, numbers))
-        if worker in self.workers:  # or the mark is that of its successor
-            self._marks[worker.index, 1] += 1  # it looks for the message before it begins another task
+
+    @abc.abstractmethod
+    def settle(self, workers: Iterable[WorkerProcess]) -> None:
+        """Have these workers begin nothing of what they were told to drop, from now on."""
 
     def end(self, grace: float) -> None:
         """End all processes, and free what they shared."""
@@ -324,33 +209,19 @@ class WorkerGroup:
         until = time.monotonic() + grace
         for worker in workers:
             worker.end(until)
-        self._close_lifeline()
         for constant in list(self.constants):
             constant.close()
-        self.marks.close()
+        self._release(workers)
+
+    @abc.abstractmethod
+    def _release(self, workers: list[WorkerProcess]) -> None:
+        """Free the rest, when the workers have ended."""
 
     def after_fork(self) -> None:
-        """In a fork: close the pipes, or workers would not see their end when the parent closes them or is gone."""
+        """In a fork: nothing of it is this process's."""
         for worker in self.workers:
-            worker.close()
+            worker.after_fork()
             worker.process.returncode = 0  # this process need not wait for them
-        self._close_lifeline()
-
-    def _close_lifeline(self) -> None:
-        fds, self._lifeline, self._keep_alive = [self._lifeline, self._keep_alive], -1, -1
-        for fd in fds:
-            if fd >= 0:
-                os.close(fd)
-
-    def _listen(self, worker: WorkerProcess, fd: int, what: int) -> None:
-        if fd >= 0:
-            self._by_fd[fd] = worker
-            self._poll.register(fd, what)
-
-    def _ignore(self, fd: int) -> None:
-        if self._by_fd.pop(fd, None) is not None:
-            with contextlib.suppress(KeyError):
-                self._poll.unregister(fd)
 
 
 def end_group(group: WorkerGroup, forked: Callable[[], bool]) -> None:

@@ -1,15 +1,16 @@
 """`ProcessPool`: worker processes that are started clean, fed through pipes, and replaced when they die.
 
-There is no background thread in the parent. Whoever waits for a result reads the pipes for all. Each worker has its
-share of the tasks beforehand, so workers go on while nobody waits.
+Whoever waits for a result reads for all. Each worker has its share of the tasks beforehand, so workers go on while
+nobody waits. On Linux there is no background thread in the parent (`mapped`); elsewhere threads read and write the
+pipes (`portable`).
 
-Here are the verbs of the pool, and the waiting. `schedule` says which worker gets a task, `results` what comes back,
-`restarts` what happens when a worker dies, and `interruption` what happens after Ctrl-C.
+Here are the verbs of the pool, and the waiting. `group` has the processes, `schedule` says which worker gets a task,
+`results` what comes back, `restarts` what happens when a worker dies, and `interruption` what happens after Ctrl-C.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 import threading
 import time
 import weakref
@@ -21,9 +22,10 @@ from ..checks import whole
 from ..forks import forked
 from ..pools import Pool, close_at_exit
 from . import pickling
-from .constants import Constant
+from .constants import Constant, constants_met
 from .group import WorkerGroup, WorkerProcess, end_group
 from .interruption import Bookkeeping
+from .platforms import is_portable
 from .protocol import CALL, GONE, HELLO, KIND, TASK, framed
 from .restarts import Restarts
 from .results import Answer, Results
@@ -46,11 +48,6 @@ class ProcessPool(Pool):
         Each worker calls ``initializer(*initargs)`` when it starts. If it raises an error, each task gets that.
     initargs : sequence
 
-    Raises
-    ------
-    NotImplementedError
-        On Windows, where there is only `ThreadPool`.
-
     Examples
     --------
     >>> with ProcessPool(2) as pool:
@@ -67,13 +64,13 @@ class ProcessPool(Pool):
         initializer: Callable[..., object] | None = None,
         initargs: Sequence[Any] = (),
     ) -> None:
-        if os.name != "posix":
-            raise NotImplementedError("worker processes need a POSIX system (Linux, macOS); use threads here")
         self.workers = whole("workers", workers)
         self.retries = whole("retries", retries, least=0)
         if initializer is not None and not callable(initializer):
             raise TypeError(f"initializer should be a function, not {initializer!r}")
-        self._group = WorkerGroup(self.workers, initializer and Constant((initializer, tuple(initargs))))
+        self._is_portable = is_portable()
+        first = Constant((initializer, tuple(initargs)), self._is_portable) if initializer else None
+        self._group = _group_of(self._is_portable, self.workers, first)
         self._schedule = Schedule(self._group)
         self._results = Results(self._schedule.waiting)
         self._restarts = Restarts(self._schedule, self.workers, self.retries)
@@ -96,20 +93,23 @@ class ProcessPool(Pool):
         self._should_be_open()
         if last is not None and last.holds(obj):
             return last
-        constant = Constant(obj)
+        constant = Constant(obj, self._is_portable)
         with self._lock:  # `stats` iterates over them
             self._group.constants.add(constant)
         weakref.finalize(constant, self._schedule.unused_constants.append, constant.serial).atexit = False
         return constant
 
     def submit(self, fn: Callable[..., Any] | Constant, /, *args: Any, **kwargs: Any) -> Answer:
-        kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, pickling.inline(fn))
         number = next(self._numbers)
         try:
-            frame = framed((kind, number, function, pickling.arguments_dumps(args, kwargs), surroundings(), False))
+            with constants_met() if self._is_portable else contextlib.nullcontext(()) as met:
+                kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, pickling.inline(fn))
+                frame = framed((kind, number, function, pickling.arguments_dumps(args, kwargs), surroundings(), False))
         except ValueError as error:  # marshal's own limit
             raise ValueError("the arguments of a task should be below 2 GiB; share() what is large") from error
-        answer = Answer(self, number, frame, (fn, args, kwargs))
+        if isinstance(fn, Constant) and self._is_portable:
+            met = [fn, *met]
+        answer = Answer(self, number, frame, (fn, args, kwargs, met))
         with self._lock:
             self._should_be_open()
             self._bookkeeping.run(self._schedule.add, answer)
@@ -234,10 +234,10 @@ class ProcessPool(Pool):
         """Read the messages of these workers, and replace those that have ended."""
         self._schedule.drop_cancelled()
         for worker in ready:
-            if worker.results < 0:  # replaced meanwhile
+            if worker.is_closed:  # replaced meanwhile
                 continue
             while True:
-                for message in worker.inbox.read():
+                for message in worker.read():
                     kind = message[KIND]
                     if kind == HELLO:
                         self._restarts.note_start(worker)
@@ -245,7 +245,18 @@ class ProcessPool(Pool):
                         worker.forget(message[KIND + 1])
                     else:
                         self._results.take(worker, *message)
-                if worker.inbox.ended or not worker.ended or worker.inbox.drained:
+                if not worker.has_more():
                     break
-            if worker.inbox.ended or worker.ended:
+            if worker.has_ended():
                 self._restarts.replace(worker)
+
+
+def _group_of(portable: bool, n: int, initializer: Constant | None) -> WorkerGroup:
+    """The processes: for Linux, or for all systems."""
+    if portable:
+        from .portable import PortableGroup
+
+        return PortableGroup(n, initializer)
+    from .mapped import MappedGroup  # not imported where it cannot be used
+
+    return MappedGroup(n, initializer)

@@ -13,9 +13,12 @@ surroundings, piped)``
 ``(FORGET, constants)``                         these constants are not used any more
 ``(FREE, slots)``                               these slots are free: no array lies in them any more
 ``(MAPPED, slots)``                             the parent has mapped these slots: their descriptors can be closed
+``(CONSTANT, serial)``                          keep the memory of a constant, which comes before this message
+``(END,)``                                      the pool is closed: end
 ==============================================  ======================================================================
 
-With ``piped`` the result may not be in shared memory. The surroundings are those of `surroundings`.
+With ``piped`` the result may not be in shared memory. The surroundings are those of `surroundings`. CONSTANT and END
+are sent by `portable` only.
 
 From a worker they are ``(number, seconds, kind, header, where, more)``:
 
@@ -24,13 +27,15 @@ kind      header                where    more
 ========  ====================  =======  ===============================================================================
 HELLO                                    the worker has begun to work
 GONE      numbers of slots               they were given back
+BEGUN                                    the worker begins this task; sent by `portable_worker` only
 ERROR     error                          the header has its pickle, the name of its type, its message and its traceback
 IN_PIPE   of `result_dumps`     buffers  why there is no shared memory for them, or mostly nothing
 IN_SLOT   of `result_dumps`     ranges   a `SlotReference`: the slot in which the buffers are
 ON_SHELF  of `result_dumps`     ranges   the same, for several results; None for the slot of the last one
 ========  ====================  =======  ===============================================================================
 
-What must be seen at once, even if the other side is dead or busy, is in shared memory: a `MARK` for each worker.
+What must be seen at once, even if the other side is dead or busy, is in shared memory: a `MARK` for each worker. Where
+there is none, `portable` has threads that read at once, and BEGUN.
 """
 
 from __future__ import annotations
@@ -41,8 +46,11 @@ import struct
 from typing import Any, TypeAlias
 
 __all__ = [
+    "BEGUN",
     "CALL",
+    "CONSTANT",
     "DROP",
+    "END",
     "ERROR",
     "FORGET",
     "FREE",
@@ -60,11 +68,14 @@ __all__ = [
     "Inbox",
     "SlotReference",
     "framed",
+    "length_of",
+    "length_prefix",
     "piped",
+    "unframed",
 ]
 
-TASK, CALL, DROP, FORGET, FREE, MAPPED, START = range(7)
-HELLO, GONE, ERROR, IN_PIPE, IN_SLOT, ON_SHELF = range(6)
+TASK, CALL, DROP, FORGET, FREE, MAPPED, START, CONSTANT, END = range(9)
+HELLO, GONE, BEGUN, ERROR, IN_PIPE, IN_SLOT, ON_SHELF = range(7)
 KIND = 2  # where in a message from a worker its kind is
 PIPE = 1 << 20  # bytes of messages that may wait in a pipe
 MARK = 2  # integers of 64 bits: the number of the task that the worker runs, or 0; and how many DROP were sent to it
@@ -77,6 +88,23 @@ def framed(message: tuple[Any, ...]) -> bytes:
     """A message as it goes through a pipe."""
     body = marshal.dumps(message)
     return _length.pack(len(body)) + body
+
+
+def unframed(body: bytes | bytearray) -> tuple[Any, ...]:
+    """The message whose bytes these are, without their length."""
+    message: tuple[Any, ...] = marshal.loads(body)
+    return message
+
+
+def length_prefix(length: int) -> bytes:
+    """What comes before so many bytes."""
+    return _length.pack(length)
+
+
+def length_of(prefix: bytes | bytearray) -> int:
+    """How many bytes come after it."""
+    length: int = _length.unpack(prefix)[0]
+    return length
 
 
 def piped(frame: bytes) -> bytes:

@@ -6,15 +6,17 @@ import signal
 import time
 
 from ...errors import WorkerDiedError
-from .group import GRACE, WorkerProcess, python
+from .group import GRACE, WorkerProcess
 from .results import Answer
 from .schedule import Schedule
+from .starting import python
 
 __all__ = ["Restarts"]
 
 LIKELY_CAUSES = {  # by exit code
-    -signal.SIGKILL: "-9 is often the system's answer to too little memory",
-    -signal.SIGSEGV: "-11 is that of code in C that reads or writes where it may not",
+    -9: "-9 is often the system's answer to too little memory",
+    -11: "-11 is that of code in C that reads or writes where it may not",
+    0xC0000005: "3221225477 is that of code in C that reads or writes where it may not",  # on Windows
 }
 
 
@@ -52,7 +54,7 @@ class Restarts:
         """Start another worker in place of a dead one, and have its tasks done again."""
         group = self._schedule.group
         exit_code = dead.end(time.monotonic() + GRACE)
-        running = dead.answers.get(group.mark(dead.index))
+        running = dead.answers.get(group.mark(dead))
         group.clear_mark(dead.index)
         group.remove(dead)
         if not dead.killed_by_parent:

@@ -9,6 +9,7 @@ Then the slot is free, and the worker is told so with the next task (`group`).
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ...errors import WorkerError, noted
@@ -62,7 +63,8 @@ class Answer:
         self.reader = reader
         self.number = number
         self.frame = frame  # the task, as it is sent
-        self.references: tuple[Any, ...] | None = references  # its function and arguments, until it has ended
+        # its function, its arguments, and the constants that are to be sent with it, until it has ended
+        self.references: tuple[Any, ...] | None = references
 
     def done(self) -> bool:
         if self.state == "waiting":
@@ -94,6 +96,11 @@ class Answer:
         references = self.references  # read once: the garbage collector may cancel the task at any time
         return references[0] if references is not None and isinstance(references[0], Constant) else None
 
+    def constants(self) -> Sequence[Constant]:
+        """The constants that its worker has to be sent, if it has not had them."""
+        references = self.references
+        return () if references is None else references[-1]
+
     def _open(self) -> None:
         kind, header, where = self.message
         pid = self.worker.process.pid if self.worker else 0
@@ -105,13 +112,18 @@ class Answer:
             elif self.lease is not None:
                 value = pickling.result_in(self.lease, header, where)
             else:
-                value = pickling.result_loads(header, [bytearray(buffer) for buffer in where])
+                value = pickling.result_loads(header, [_own(buffer) for buffer in where])
         except Exception as cause:
             error = WorkerError(f"what came back from worker pid {pid} cannot be loaded here: {cause}")
             error.__cause__ = cause
         # no calls from here on (see engine.pulled): if Ctrl-C came before, the message is opened again
         self.value, self.error, self.lease, self.message = value, error, None, ()
         self.references, self.state = None, "open"
+
+
+def _own(buffer: bytes | bytearray) -> bytearray:
+    """Memory that may be written to. Where buffers come one by one, they are in memory of their own already."""
+    return buffer if isinstance(buffer, bytearray) else bytearray(buffer)
 
 
 class Results:

@@ -57,6 +57,7 @@ class Schedule:
             worker = answer.worker = workers[loads.index(min(loads))]
             worker.answers[answer.number] = answer
             function = answer.shared_function()
+            worker.send_constants(answer.constants())
             worker.send_task(answer.frame, function is not None and function.seconds < QUICK)
         else:
             self.fail(answer, WorkerDiedError("there is no worker process left, and none can be started"))
@@ -68,11 +69,15 @@ class Schedule:
 
     def drop_cancelled(self) -> None:
         """Have workers drop the tasks that nobody waits for."""
+        told = []
         while self.cancelled:
             answer = self.cancelled.popleft()
             self.waiting.pop(answer.number, None)
             if answer.worker is not None and answer.worker.answers.pop(answer.number, None) is not None:
                 self.group.drop(answer.worker, [answer.number])
+                told.append(answer.worker)
+        if told:
+            self.group.settle(told)
 
     def start_over(self) -> None:
         """Replace all workers, and give the new ones every task that has not ended."""

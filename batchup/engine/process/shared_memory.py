@@ -36,6 +36,7 @@ Memory: TypeAlias = Any  # a ctypes array of bytes: weakly referable, without a 
 # written to, so that a file may be larger than memory
 NO_RESERVE = 0x4000 if sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64") else 0
 SHM = "/dev/shm"  # files in memory; where there is no such folder, temporary files are used
+PIECE = 1 << 22  # bytes to compare at once
 ByteRange: TypeAlias = tuple[int, int]  # offset and size, in bytes
 
 
@@ -81,6 +82,15 @@ class Segment:
                 raise
         except OSError as error:
             raise SharedMemoryError(f"{self.size} bytes of shared memory cannot be allocated: {error}") from error
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the descriptor is closed."""
+        return self.fd < 0
+
+    def write(self, buffer: memoryview, offset: int) -> None:
+        """Write a buffer at `offset`. Raises an OSError where there is no memory for it."""
+        write_all(self.fd, buffer, offset)
 
     def map(self) -> Memory:
         """The memory, to read and to write.
@@ -149,6 +159,9 @@ def private_memory(fd: int, size: int = 0, writable: bool = False) -> memoryview
     A page is copied when it is first written to. Such writes are seen in this process alone. With `writable`, arrays in
     it may be written to from Python, too.
     """
+    if not hasattr(mmap, "MAP_PRIVATE"):  # on Windows
+        mapped = mmap.mmap(fd, size, access=mmap.ACCESS_COPY)
+        return memoryview(mapped) if writable else memoryview(mapped).toreadonly()
     try:
         prot = mmap.PROT_READ | mmap.PROT_WRITE
         mapped = mmap.mmap(fd, size, flags=mmap.MAP_PRIVATE | NO_RESERVE, prot=prot)
@@ -209,7 +222,12 @@ def address(buffer: Any) -> int:
 
 def equal(a: Any, b: Any) -> bool:
     """Whether two pieces of memory hold the same bytes. The GIL is released meanwhile."""
-    return len(a) == len(b) and _libc().memcmp(address(a), address(b), len(a)) == 0
+    if len(a) != len(b):
+        return False
+    if os.name == "posix":
+        return bool(_libc().memcmp(address(a), address(b), len(a)) == 0)
+    left, right = np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8)
+    return all(np.array_equal(left[i : i + PIECE], right[i : i + PIECE]) for i in range(0, len(left), PIECE))
 
 
 def write_all(fd: int, buffer: memoryview, offset: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import resource
 
 import numpy as np
 
@@ -12,6 +11,11 @@ from ...errors import SharedMemoryError
 from ..arena import Arena
 from .protocol import SlotReference
 from .shared_memory import ByteRange, Segment, laid_out, total_size
+
+try:
+    import resource
+except ImportError:  # not on Windows, where there are no slots
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["SHELVED", "Slot", "Slots"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import pickle
 import select
@@ -13,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -40,9 +39,15 @@ from .protocol import (
     framed,
 )
 from .slots import SHELVED, Slot, Slots
+from .starting import descriptor_of
 from .surroundings import applied
 
-__all__ = ["main"]
+try:
+    import fcntl
+except ImportError:  # not on Windows, where `portable_worker` is used
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Link", "PipeLink", "Worker", "keep_freed_memory", "main"]
 
 SMALL = 1 << 12  # results of up to so many bytes go through the pipe
 NO_ARENA = contextlib.nullcontext()
@@ -56,8 +61,36 @@ Queued: TypeAlias = tuple[bool, bytes, Any, bytes, bool]
 Message: TypeAlias = tuple[int, Any, Any, Any]  # kind, header, where, more: the end of a message (see `protocol`)
 
 
-class Worker:
-    """What one worker process does, until the pipe of its tasks ends.
+class Link(Protocol):
+    """A worker's end of the connection with its parent."""
+
+    has_slots: bool  # whether results may be in shared memory
+
+    def has_news(self, now: float) -> bool:
+        """Whether to read before the next task; `now` is by `time.perf_counter`."""
+
+    def read(self, wait: bool) -> list[tuple[Any, ...]]:
+        """The messages that have come; `wait` for one if there is none."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no task will come."""
+
+    def begin(self, number: int) -> None:
+        """A task begins."""
+
+    def end(self) -> None:
+        """Its result is sent."""
+
+    def dropped(self) -> None:
+        """A message DROP was read."""
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        """Send a message, now or with the next one."""
+
+
+class PipeLink:
+    """Two pipes, and a mark in shared memory.
 
     Parameters
     ----------
@@ -67,48 +100,92 @@ class Worker:
         Shared with the parent (see `protocol.MARK`).
     """
 
+    has_slots = True
+
     def __init__(self, tasks: int, results: int, mark: memoryview) -> None:
         self.inbox = Inbox(tasks)
         self.results = results
         self.mark = mark
         self.drops = 0  # how many messages DROP were read
-        self.slots = Slots()
+        self.blocking = True
+        self.last_read = 0.0  # when messages were read
+
+    def has_news(self, now: float) -> bool:
+        return now - self.last_read > LOOK or self.mark[1] != self.drops
+
+    def read(self, wait: bool) -> list[tuple[Any, ...]]:
+        if self.blocking != wait:
+            self.blocking = wait
+            os.set_blocking(self.inbox.fd, wait)
+        messages = self.inbox.read()
+        self.last_read = time.perf_counter()
+        return messages
+
+    @property
+    def ended(self) -> bool:
+        return self.inbox.ended
+
+    def begin(self, number: int) -> None:
+        self.mark[0] = number
+
+    def end(self) -> None:
+        self.mark[0] = 0
+
+    def dropped(self) -> None:
+        self.drops += 1
+
+    def send(self, message: tuple[Any, ...]) -> None:
+        left = framed(message)
+        while left:
+            left = left[os.write(self.results, left) :]
+
+
+class Worker:
+    """What one worker process does, until its tasks end.
+
+    Parameters
+    ----------
+    link : Link
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.slots = Slots() if link.has_slots else None
         self.queues: dict[bytes, deque[tuple[int, Queued]]] = {}  # by function, as streams take turns
         self.functions: dict[bytes, Any] = {}
         self.sizes: dict[bytes, int] = {}  # of the last result, by function
-        self.blocking = True
-        self.last_read = 0.0  # when messages were read
         self.is_started = False
         self.failed_start: Message | None = None  # what the initializer raised: the answer to each task
 
     def serve(self) -> None:
+        link = self.link
         while not self.is_started:
             self.read_messages()
-            if self.inbox.ended:
+            if link.ended:
                 return
-        self.send((0, 0.0, HELLO, None, None, None))
+        link.send((0, 0.0, HELLO, None, None, None))
         now = 0.0
         while True:
-            if not self.queues or now - self.last_read > LOOK or self.mark[1] != self.drops:
+            if not self.queues or link.has_news(now):
                 self.read_messages()
-                self.last_read = time.perf_counter()
-            if self.inbox.ended:
+            if link.ended:
                 return
             number, task = self.next_task()
-            self.mark[0] = number
+            link.begin(number)
             begun = time.perf_counter()
             result = self.run(*task)
             now = time.perf_counter()
             seconds = now - begun
             try:
-                self.send((number, seconds, *result))
+                link.send((number, seconds, *result))
             except ValueError:  # marshal's own limit
                 too_large = ValueError("a result should be below 2 GiB when pickled; arrays may be larger")
-                self.send((number, seconds, *self.failure(too_large)))
-            self.mark[0] = 0
-            closed = self.slots.closed_slots()
+                link.send((number, seconds, *self.failure(too_large)))
+            del result
+            link.end()
+            closed = self.slots.closed_slots() if self.slots else None
             if closed:
-                self.send((0, 0.0, GONE, closed, None, None))
+                link.send((0, 0.0, GONE, closed, None, None))
 
     def next_task(self) -> tuple[int, Queued]:
         """The number of the next task, and the task: the oldest one of the function whose turn it is."""
@@ -123,27 +200,24 @@ class Worker:
     def read_messages(self) -> None:
         """Read what has come. Wait only if there is nothing to do."""
         while True:
-            if self.blocking == bool(self.queues):
-                self.blocking = not self.blocking
-                os.set_blocking(self.inbox.fd, self.blocking)
-            for kind, *rest in self.inbox.read():
+            for kind, *rest in self.link.read(wait=not self.queues):
                 if kind in (TASK, CALL):
                     number, function, *more = rest
                     self.queues.setdefault(function, deque()).append((number, (kind == TASK, function, *more)))
                 elif kind == START:
                     self.start(rest[0])
                 elif kind == DROP:
-                    self.drops += 1
+                    self.link.dropped()
                     self.drop(set(rest[0]))
                 elif kind == FORGET:
                     self.functions.clear()
                     for serial in rest[0]:
                         constants.forget(serial)
-                elif kind == FREE:
+                elif kind == FREE and self.slots:
                     self.slots.take_back(rest[0])
-                elif kind == MAPPED:
+                elif kind == MAPPED and self.slots:
                     self.slots.mapped(rest[0])
-            if self.queues or self.inbox.ended or not self.is_started:
+            if self.queues or self.link.ended or not self.is_started:
                 return
 
     def start(self, initializer: bytes) -> None:
@@ -169,34 +243,37 @@ class Worker:
         """Run a task. The end of the message that says what came of it."""
         if self.failed_start:
             return self.failed_start
+        slots = None if piped else self.slots
         slot, why = None, ""
         try:
             fn = self.shared_function(function) if shared else pickle.loads(function)
             args, kwargs = pickling.arguments_loads(arguments)
-            slot = None if piped else self.slot_for(function)
+            slot = self.slot_for(function, slots) if slots else None
             with slot.arena if slot else NO_ARENA:
                 result = fn(*args, **kwargs) if not around else in_surroundings(around, fn, args, kwargs)
                 header, buffers = pickling.result_dumps(result)
         except BaseException as error:
-            if slot:
-                self.slots.give(slot)
+            if slots and slot:
+                slots.give(slot)
             return self.failure(error)
         del fn, args, kwargs, result
+        if slots is None:
+            return IN_PIPE, header, buffers, why
         size = sum([buffer.nbytes for buffer in buffers])
-        if size > SMALL and not piped:
+        if size > SMALL:
             try:
                 if size <= SHELVED and slot is None:
-                    return ON_SHELF, header, *self.slots.shelve(buffers)
+                    return ON_SHELF, header, *slots.shelve(buffers)
                 asked = slot.arena.asked if slot else 0
-                slot, ranges = self.slots.pack(slot, buffers)
+                slot, ranges = slots.pack(slot, buffers)
                 # with room for what else the function makes, an array of labels or indices, but not for much more
                 self.sizes[function] = max(shared_memory.total_size(ranges), asked if asked <= 1.25 * size else 0)
-                return IN_SLOT, header, ranges, self.slots.lend(slot)
+                return IN_SLOT, header, ranges, slots.lend(slot)
             except SharedMemoryError as error:
                 why = str(error)  # it goes through the pipe
         copies = [bytes(buffer) for buffer in buffers]
         if slot:
-            self.slots.give(slot)
+            slots.give(slot)
         return IN_PIPE, header, copies, why
 
     def shared_function(self, function: bytes) -> Any:
@@ -207,7 +284,7 @@ class Worker:
             self.functions[function] = pickle.loads(function)
         return self.functions[function]
 
-    def slot_for(self, function: bytes) -> Slot | None:
+    def slot_for(self, function: bytes, slots: Slots) -> Slot | None:
         """Memory for the result of a function, if its last result was large."""
         size = self.sizes.get(function)
         if size is None or size <= SHELVED:
@@ -215,7 +292,7 @@ class Worker:
         if len(self.sizes) > 64:
             self.sizes.clear()
         try:
-            return self.slots.take(size)
+            return slots.take(size)
         except SharedMemoryError:
             return None
 
@@ -223,11 +300,6 @@ class Worker:
     def failure(error: BaseException) -> Message:
         """The same for a task that raised `error`: its pickle if it may be raised elsewhere, and what it says."""
         return ERROR, failure_of(error), None, None
-
-    def send(self, message: tuple[Any, ...]) -> None:
-        left = framed(message)
-        while left:
-            left = left[os.write(self.results, left) :]
 
 
 def in_surroundings(around: bytes, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -253,50 +325,50 @@ def keep_freed_memory() -> None:
     nothing is changed.
     """
     settings = " ".join([*os.environ, os.environ.get("GLIBC_TUNABLES", "")]).lower()
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None and "mmap_threshold" not in settings and "trim_threshold" not in settings:
         trim_threshold, mmap_threshold = -1, -3
         if mallopt(mmap_threshold, KEPT) or mallopt(mmap_threshold, 1 << 25):  # the most that older libraries accept
             mallopt(trim_threshold, 2 * KEPT)  # set alone, it would lower the other one
 
 
-def main(tasks: int, results: int, lifeline: int, size: int, index: int, marks: str) -> None:
+def main(tasks: str, results: str, lifeline: str, size: str, index: str, marks: str) -> None:
     """Work until the parent closes the pipe of tasks, or has ended.
 
     Parameters
     ----------
-    tasks, results, lifeline : int
-        Descriptors of pipes.
-    size : int
+    tasks, results, lifeline : str
+        The names of pipes: see `starting.descriptor_of`.
+    size : str
         Of the memory at `marks`.
-    index : int
+    index : str
         Which of the marks there is that of this worker.
     marks : str
         The path of a shared segment.
     """
     global place
-    place = index
+    place = int(index)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a traceback
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    die_with_parent(lifeline)
+    life = descriptor_of(lifeline, os.O_RDONLY)
+    die_with_parent(life)
     keep_freed_memory()
-    for fd in (tasks, results, lifeline):
-        os.set_inheritable(fd, False)
+    fds = descriptor_of(tasks, os.O_RDONLY), descriptor_of(results, os.O_WRONLY)
     if hasattr(fcntl, "F_SETPIPE_SZ"):
-        for fd in (tasks, results):
+        for fd in fds:
             try:
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE)
             except OSError:  # more than this user may have; they work with less
                 break
     try:
-        marked = shared_memory.Segment.mapped(marks, size)
+        marked = shared_memory.Segment.mapped(marks, int(size))
     except FileNotFoundError:
-        if select.select([lifeline], [], [], 1.0)[0]:  # the parent is gone, and its memory with it
+        if select.select([life], [], [], 1.0)[0]:  # the parent is gone, and its memory with it
             os._exit(0)
         raise
-    mark = np.frombuffer(marked, np.int64).data[MARK * index : MARK * (index + 1)]
+    mark = np.frombuffer(marked, np.int64).data[MARK * place : MARK * (place + 1)]
     try:
-        Worker(tasks, results, mark).serve()
+        Worker(PipeLink(*fds, mark)).serve()
     except BrokenPipeError:  # the parent is gone
         os._exit(0)
     if sys.stdout is not None:

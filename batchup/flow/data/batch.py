@@ -15,11 +15,10 @@ from ..extras.formats import find_format
 from ..items.actions import action
 from ..items.actions import apply_parallel as for_each_item
 from ..items.apply import apply_to_items, raise_if_failed, store_results
-from ..items.seeds import ItemSeed, current_item_seed, seed_path
+from ..items.seeds import ItemSeed, seed_in_use, seed_path
 from .baseset import Baseset, IndexLike
-from .batch_data import BatchData
+from .batch_data import BatchData, merge_batches, merge_columns
 from .columns import Components, ItemsById, put_items, split_by_component
-from .merging import merge_batches, merge_columns
 
 __all__ = ["Batch", "positional"]
 
@@ -177,7 +176,7 @@ class Batch(BatchData):
 
         In a run it depends on the seed, the batch, the step and the item, and not on which worker draws.
         """
-        return (current_item_seed() or self._own_seed()).rng
+        return (seed_in_use.get() or self._own_seed()).rng
 
     @property
     def random_seed(self) -> np.random.SeedSequence:
@@ -196,7 +195,7 @@ class Batch(BatchData):
 
     def new_seed_path(self) -> SeedPath:
         """The seed path of a parallel call; each call gets another one."""
-        return (current_item_seed() or self._own_seed()).next_path()
+        return (seed_in_use.get() or self._own_seed()).next_path()
 
     # ---- in parallel
 
@@ -278,11 +277,11 @@ class Batch(BatchData):
         **kwargs: object,
     ) -> Self:
         """Store the results in `dst`, else in `src`, in all components, or in those that `dst_default` names."""
-        raise_if_failed(self, results)
         src = src_default if src is None else src
         if dst is None:
             dst = src if dst_default == "src" else self.components if dst_default == "components" else dst_default
         if dst is None and self.components:
+            raise_if_failed(self, results)
             raise TypeError(
                 "dst or src should name the components for the results, such as "
                 f"{self.components[0]!r}: pass one to inbatch_parallel or to the action"

@@ -73,7 +73,7 @@ class FilesIndex(DatasetIndex):
         self.paths = {str(each): str(known[each]) for each in id_list(ids)}
         return ids
 
-    def get_fullpath(self, key: Any) -> str:
+    def get_fullpath(self, key: object) -> str:
         """The path of an item.
 
         Raises
@@ -92,7 +92,7 @@ class FilesIndex(DatasetIndex):
         subset.paths = {key: self.paths[key] for key in map(str, id_list(ids))}
         return subset
 
-    def __add__(self, other: Any) -> Self:
+    def __add__(self, other: DatasetIndex) -> Self:
         if not isinstance(other, FilesIndex):
             return NotImplemented
         for key in self.paths.keys() & other.paths.keys():

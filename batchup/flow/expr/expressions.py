@@ -131,6 +131,10 @@ class Expr:
         letter, shown = LETTERS.get(self._fn), list(map(repr, self._operands))
         if self._fn in (getattr, operator.getitem):
             return f"{shown[0]}.{self._operands[1]}" if self._fn is getattr else f"{shown[0]}[{shown[1]}]"
+        if self._fn is call_function:
+            args, kwargs = self._operands[1:]
+            given = [*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())]
+            return f"{shown[0]}({', '.join(given)})"
         if letter is not None:
             return letter if not shown else f"{letter}({shown[0]})"
         return f"{getattr(self._fn, '__name__', self._fn)}({', '.join(shown)})"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..signatures import accepts
@@ -11,7 +12,7 @@ from ..signatures import accepts
 __all__ = ["SklearnModel", "TorchModel", "as_model", "build_model"]
 
 
-def as_model(obj: Any) -> Any:
+def as_model(obj: object) -> Any:
     """`obj` as a model.
 
     Parameters
@@ -56,7 +57,7 @@ def build_model(model_class: Any, config: Any = None) -> Any:
     return as_model(model_class(**(config or {})))
 
 
-def _is_torch(obj: Any) -> bool:
+def _is_torch(obj: object) -> bool:
     return _is_torch_class(type(obj))
 
 
@@ -92,12 +93,12 @@ class SklearnModel:
         """The predictions of the estimator; `fetches` names another method, such as ``'predict_proba'``."""
         return getattr(self.estimator, fetches)(*args, **kwargs)
 
-    def save(self, path: Any) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Save the estimator to a file."""
         with open(path, "wb") as file:
             pickle.dump(self.estimator, file)
 
-    def load(self, path: Any) -> None:
+    def load(self, path: str | os.PathLike[str]) -> None:
         """Load the estimator from a file that you trust: it is a pickle."""
         with open(path, "rb") as file:
             self.estimator = pickle.load(file)
@@ -122,7 +123,7 @@ class TorchModel:
         ``device`` : default ``'cpu'``.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Mapping[str, Any]) -> None:
         torch = _torch()
         config = dict(config)
         module = config.pop("module")
@@ -153,11 +154,11 @@ class TorchModel:
             found = self.module(self._tensor(inputs))
         return tuple(map(_array, found)) if isinstance(found, (tuple, list)) else _array(found)
 
-    def save(self, path: Any) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Save the state of module and optimizer to a file."""
         _torch().save({"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}, path)
 
-    def load(self, path: Any) -> None:
+    def load(self, path: str | os.PathLike[str]) -> None:
         """Load the state from a file."""
         state = _torch().load(path, map_location=self.device, weights_only=True)
         self.module.load_state_dict(state["module"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from ...engine.checks import whole
 __all__ = ["ConstantSampler", "HistoSampler", "NumpySampler", "Points", "Sampler", "ScipySampler"]
 
 Points = npt.NDArray[Any]
+SeedLike: TypeAlias = int | np.random.SeedSequence | np.random.Generator | None
 
 
 def _operator_methods(
@@ -42,7 +43,7 @@ class Sampler:
     weight = 1.0
     __array_ufunc__ = None  # NumPy leaves ``array + sampler`` to the sampler, not to each item of the array
 
-    def __init__(self, seed: Any = None) -> None:
+    def __init__(self, seed: SeedLike = None) -> None:
         self.rng = np.random.default_rng(seed)
 
     def draw(self, size: int, rng: np.random.Generator) -> Points:
@@ -81,16 +82,16 @@ class Sampler:
     __mod__, __rmod__ = _operator_methods(operator.mod)
     __pow__, __rpow__ = _operator_methods(operator.pow)
 
-    def __and__(self, other: Any) -> Sampler:
+    def __and__(self, other: Sampler | npt.ArrayLike) -> Sampler:
         return self._weighted(other) if np.isscalar(other) else ConcatenatedSampler([self, _sampler(other)])
 
-    def __rand__(self, other: Any) -> Sampler:
+    def __rand__(self, other: Sampler | npt.ArrayLike) -> Sampler:
         return self._weighted(other) if np.isscalar(other) else ConcatenatedSampler([_sampler(other), self])
 
-    def __or__(self, other: Any) -> Sampler:
+    def __or__(self, other: Sampler | npt.ArrayLike) -> Sampler:
         return MixedSampler([*_mixture_parts(self), *_mixture_parts(_sampler(other))])
 
-    def __ror__(self, other: Any) -> Sampler:
+    def __ror__(self, other: Sampler | npt.ArrayLike) -> Sampler:
         return _sampler(other) | self
 
     def _weighted(self, weight: Any) -> Self:
@@ -106,8 +107,8 @@ class Sampler:
 
     def truncate(
         self,
-        high: Any = None,
-        low: Any = None,
+        high: npt.ArrayLike | None = None,
+        low: npt.ArrayLike | None = None,
         expr: Callable[[Points], Any] | None = None,
         prob: float = 0.5,
         max_iters: int | None = None,
@@ -135,7 +136,7 @@ class Sampler:
         return TruncatedSampler(self, high, low, expr, prob, max_iters, sample_anyways)
 
 
-def _sampler(obj: Any) -> Sampler:
+def _sampler(obj: Sampler | npt.ArrayLike) -> Sampler:
     return obj if isinstance(obj, Sampler) else ConstantSampler(obj)
 
 
@@ -250,7 +251,7 @@ class ConstantSampler(Sampler):
            [1, 2]])
     """
 
-    def __init__(self, constant: Any) -> None:
+    def __init__(self, constant: npt.ArrayLike) -> None:
         super().__init__(0)
         self.constant = np.atleast_1d(np.asarray(constant))
 
@@ -284,7 +285,7 @@ class NumpySampler(Sampler):
     True
     """
 
-    def __init__(self, name: str, seed: Any = None, dim: int = 1, **kwargs: Any) -> None:
+    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: Any) -> None:
         super().__init__(seed)
         self.name = ALIASES.get(name, name)
         if self.name.startswith("_") or not callable(getattr(np.random.Generator, self.name, None)):
@@ -312,7 +313,7 @@ class ScipySampler(Sampler):
         Parameters of the distribution.
     """
 
-    def __init__(self, name: str, seed: Any = None, dim: int = 1, **kwargs: Any) -> None:
+    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: Any) -> None:
         super().__init__(seed)
         try:
             from scipy import stats
@@ -349,7 +350,7 @@ class HistoSampler(Sampler):
     True
     """
 
-    def __init__(self, histo: Any = None, edges: Any = None, seed: Any = None) -> None:
+    def __init__(self, histo: tuple[Any, Any] | None = None, edges: Any = None, seed: SeedLike = None) -> None:
         super().__init__(seed)
         if (histo is None) == (edges is None):
             raise ValueError("exactly one of histo and edges should be given")
@@ -361,7 +362,7 @@ class HistoSampler(Sampler):
         if self.bins.shape != shape:
             raise ValueError(f"the histogram should have shape {shape}, that of its edges, not {self.bins.shape}")
 
-    def update(self, points: Any) -> None:
+    def update(self, points: npt.ArrayLike) -> None:
         """Add points, an array of shape (n, dim), to the histogram."""
         self.bins += np.histogramdd(np.asarray(points, dtype=float), self.edges)[0]
 

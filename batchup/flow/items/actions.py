@@ -103,15 +103,15 @@ def action(
     return locked
 
 
-def action_info(method: Any) -> Action | None:
+def action_info(method: object) -> Action | None:
     """The `Action` of a method; None if it is not a step."""
     info = getattr(method, "action", None)
     return info if isinstance(info, Action) else None
 
 
 def inbatch_parallel(
-    init: Any,
-    post: Any = None,
+    init: str | Callable[..., Any],
+    post: str | Callable[..., Any] | None = None,
     target: str = "threads",
     debug: bool = False,
     n_workers: int | None = None,

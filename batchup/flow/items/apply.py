@@ -50,7 +50,7 @@ def apply_to_items(
         own = {**kwargs, **accepted.select({"src": src, "dst": dst})}
         results = _results(func, items, mask, seeds, args, own, options)
         post = getattr(batch, options["post"]) if isinstance(options["post"], str) else options["post"]
-        more = args if accepts(post).n_positional == float("inf") else ()
+        more = args if args and accepts(post).n_positional == float("inf") else ()
         result = call_with_accepted(post, (results, *more), {**kwargs, "src": src, "dst": dst})
     return result
 

@@ -10,10 +10,10 @@ import numpy as np
 from ...engine.checks import INTEGERS
 from ...engine.rng import SeedPath
 
-__all__ = ["ItemSeed", "current_item_seed", "make_rng", "seed_in_use", "seed_path"]
+__all__ = ["ItemSeed", "make_rng", "seed_in_use", "seed_path"]
 
 
-def seed_path(seed: Any) -> SeedPath:
+def seed_path(seed: int | np.random.SeedSequence | None) -> SeedPath:
     """The seed path that starts at a seed: an int, a SeedSequence, or None for a new seed of the operating system.
 
     >>> seed_path(np.random.SeedSequence(7, spawn_key=(2,)))
@@ -25,7 +25,7 @@ def seed_path(seed: Any) -> SeedPath:
     return SeedPath(sequence.entropy, tuple(sequence.spawn_key))
 
 
-def make_rng(seed: Any = None) -> np.random.Generator:
+def make_rng(seed: int | np.random.SeedSequence | np.random.Generator | None = None) -> np.random.Generator:
     """A generator: `seed` itself if it is one, else a new one with this seed.
 
     >>> make_rng(7).integers(10) == make_rng(7).integers(10)
@@ -73,9 +73,5 @@ class ItemSeed:
         return self.root.child(*self.keys, self.calls - 1)
 
 
-seed_in_use: ContextVar[ItemSeed | None] = ContextVar("item", default=None)  # of the item in work, in this context
-
-
-def current_item_seed() -> ItemSeed | None:
-    """The random numbers of the item that this code works on; None outside of any item."""
-    return seed_in_use.get()
+# The random numbers of the item that this code works on; None outside of any item.
+seed_in_use: ContextVar[ItemSeed | None] = ContextVar("item", default=None)

@@ -25,6 +25,7 @@ from .steps import RebatchStep, StepContext, perform
 __all__ = ["Pipeline"]
 
 RUN_OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
+OPTIONS = frozenset((*PLAN_OPTIONS, *RUN_OPTIONS, "reset"))
 
 
 class Pipeline(Recipe):
@@ -174,14 +175,14 @@ class Pipeline(Recipe):
         return iter(PipelineRun(self, plan, plan if positions is None else positions, given, kwargs))
 
     def _bound_dataset(self) -> Any:
-        if self.dataset is None:
+        dataset = self.dataset
+        if dataset is None:
             raise ValueError("the pipeline has no dataset: bind it to one with pipeline << dataset")
-        return self.dataset
+        return dataset
 
     def _prepare(self, batch_size: BatchSize, **options: Any) -> tuple[PipelinePlan, RunOptions, dict[str, Any]]:
         dataset = self._bound_dataset()
-        known = {*PLAN_OPTIONS, *RUN_OPTIONS, "reset"}
-        passed = {name: value for name, value in options.items() if value is not None or name not in known}
+        passed = {name: value for name, value in options.items() if value is not None or name not in OPTIONS}
         later = dict(self.spec.later or {})
         if not passed.keys().isdisjoint(END_OPTIONS):  # a new end replaces the old one
             later = {name: value for name, value in later.items() if name not in END_OPTIONS}
@@ -195,7 +196,7 @@ class Pipeline(Recipe):
             self.reset(part)
         plan = {name: options.pop(name) for name in PLAN_OPTIONS if name in options}
         given = {name: options.pop(name) for name in RUN_OPTIONS if name in options}
-        check_option_names(options, (*RUN_OPTIONS, "reset"), dataset.batch_class)
+        check_option_names(options, OPTIONS, dataset.batch_class)
         return PipelinePlan(len(dataset), size, **plan), RunOptions(**given), options
 
     def next_batch(self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: Any) -> Any:

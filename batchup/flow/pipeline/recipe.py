@@ -54,7 +54,7 @@ class PipelineSpec:
         return None if isinstance(self.dataset, Expr) else self.dataset
 
     def __add__(self, other: PipelineSpec) -> PipelineSpec:
-        if None not in (self.dataset, other.dataset) and self.dataset is not other.dataset:
+        if self.dataset is not None and other.dataset is not None and self.dataset is not other.dataset:
             raise ValueError(
                 "pipelines to add should have the same dataset, not different datasets: bind only one of them with <<"
             )
@@ -223,9 +223,8 @@ class Recipe(CommonSteps):
 
     def set_dataset(self, dataset: Baseset | Expr) -> Self:
         """Bind this pipeline itself to a dataset."""
-        self._declare(dataset=dataset)
-        check_steps(self.spec.steps, self.spec.namespaces, self.spec.known_dataset)
-        return self
+        check_steps(self.spec.steps, self.spec.namespaces, None if isinstance(dataset, Expr) else dataset)
+        return self._declare(dataset=dataset)
 
     def init_lock(self, name: str = "lock") -> Self:
         """Declare a lock, for `acquire_lock` and `release_lock`. They do not need it: a lock is made at first use."""
@@ -330,15 +329,13 @@ class Recipe(CommonSteps):
             self.state.model(name, self.spec.models, None, self)
         return self
 
+    load_model_once = load_model  # it reads the file once
+
     def load_model_now(
         self, name: str, model_class: ModelClass = None, mode: str = "static", *args: Any, **kwargs: Any
     ) -> Self:
         """Read a model from a file now; see `load_model`."""
         return self.load_model(name, model_class, "static", *args, **kwargs)
-
-    def load_model_once(self, name: str, model_class: ModelClass = None, *args: Any, **kwargs: Any) -> Self:
-        """Another name of `load_model`, which reads the file once."""
-        return self.load_model(name, model_class, *args, **kwargs)
 
     def train_model(self, name: str | Expr, *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
         """Train a model with each batch, and write what `train` returns to `save_to`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 
 import numpy as np
@@ -10,10 +9,14 @@ import pytest
 
 from batchup.engine.process import arguments
 from batchup.engine.process.arguments import Outbox, opened
+from batchup.engine.process.platforms import is_portable
 from batchup.engine.process.pool import ProcessPool
 from batchup.errors import SharedMemoryError
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory"),
+]
 
 LARGE = np.arange(100_000)
 

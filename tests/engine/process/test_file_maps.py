@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import platform
+import shutil
 
 import numpy as np
 import pytest
@@ -158,7 +160,7 @@ def test_a_view_is_found_where_it_lies_in_its_file(tmp_path):
     path, identity, *rest = found = in_a_file(view, FileMaps())
     there = os.stat(tmp_path / "X")
 
-    assert (str(tmp_path / "X"), (there.st_dev, there.st_ino)) == (path, identity)
+    assert (str(tmp_path / "X"), (platform.node(), there.st_dev, there.st_ino)) == (path, identity)
     assert [80, np.float64, (10,), (32,)] == rest
     again = file_mapped(*found)
     assert view.tolist() == again.tolist()
@@ -171,9 +173,24 @@ def test_the_identity_of_a_file_is_that_of_what_is_mapped(tmp_path):
     np.arange(100.0).tofile(tmp_path / "X")
     mapped = np.memmap(tmp_path / "X", np.float64, "r")
     address, there = mapped.ctypes.data, os.stat(tmp_path / "X")
-    assert (there.st_dev, there.st_ino) == FileMaps().identity(str(tmp_path / "X"), address)
+    assert (platform.node(), there.st_dev, there.st_ino) == FileMaps().identity(str(tmp_path / "X"), address)
 
     np.arange(100.0).tofile(tmp_path / "Y")
     os.replace(tmp_path / "Y", tmp_path / "X")
     assert FileMaps().identity(str(tmp_path / "X"), address) is None
     assert FileMaps().identity(str(tmp_path / "Z"), address) is None
+
+
+def test_on_another_host_a_file_is_known_by_its_path(tmp_path, monkeypatch):
+    """There it has other numbers, though it is the same; one that is not there is an error."""
+    np.save(tmp_path / "X.npy", np.arange(1000))
+    constant = constants.Constant(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    os.replace(shutil.copy(tmp_path / "X.npy", tmp_path / "copy.npy"), tmp_path / "X.npy")
+    monkeypatch.setattr(platform, "node", lambda: "far")
+
+    assert 499500 == pickle.loads(constant.reference).sum()
+    constants.forget(constant.serial)
+    os.remove(tmp_path / "X.npy")
+    with pytest.raises(FileNotFoundError, match="X.npy"):
+        pickle.loads(constant.reference)
+    constant.close()

@@ -1,94 +1,43 @@
-"""The processes of a pool: started, written to, read from and ended."""
+"""The processes of a pool, of either kind: what they are sent, and what they answer."""
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import time
 
-import numpy as np
 import psutil
 import pytest
 
-from batchup import WorkerProcessPool
-from batchup.engine.process import pickling, shared_memory
-from batchup.engine.process.group import THREADS, WorkerGroup, end_group
-from batchup.engine.process.protocol import CALL, ERROR, GONE, HELLO, IN_PIPE, IN_SLOT, KIND, framed
+from batchup.engine.process import pickling
+from batchup.engine.process.group import end_group
+from batchup.engine.process.mapped import MappedGroup
+from batchup.engine.process.portable import PortableGroup
+from batchup.engine.process.protocol import CALL, ERROR, HELLO, IN_PIPE, KIND, framed
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
-
-
-@pytest.fixture(scope="module")
-def pool():
-    with WorkerProcessPool(2) as made:
-        yield made
+pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="signals stop a worker here")]
 
 
-def test_numbers_of_threads_are_shared_out(pool):
-    """Workers together use no more threads for linear algebra than there are cores."""
-    import joblib
-
-    threads = max(1, joblib.cpu_count() // 2)
-    assert [os.environ.get("OMP_NUM_THREADS", str(threads))] == list(
-        pool.work_stream([(lambda: os.environ["OMP_NUM_THREADS"],)])
-    )
-
-
-COUNTS = {  # how many threads a library uses, by its module
-    "torch": lambda: __import__("torch").get_num_threads(),
-    "cv2": lambda: __import__("cv2").getNumThreads(),
-    "numba": lambda: __import__("numba").get_num_threads(),
-    "polars": lambda: __import__("polars").thread_pool_size(),
-}
-
-
-@pytest.mark.parametrize("library", COUNTS)
-def test_libraries_have_their_share_of_threads(library, monkeypatch):
-    """As many as there are cores, divided by the workers; what is set in the environment counts instead."""
-    import joblib
-
-    pytest.importorskip(library)
-    for name in THREADS:
-        monkeypatch.delenv(name, raising=False)
-    with WorkerProcessPool(joblib.cpu_count()) as many:
-        assert [1] == list(many.work_stream([(COUNTS[library],)]))
-    for name in THREADS:
-        monkeypatch.setenv(name, "2")
-    with WorkerProcessPool(joblib.cpu_count()) as many:
-        assert [min(2, joblib.cpu_count())] == list(many.work_stream([(COUNTS[library],)]))
-
-
-def test_what_is_dropped_by_a_worker_that_is_gone_is_not_by_its_successor():
-    """A cancellation that comes late does not have the new worker wait for a message that was sent to the old one."""
-    group = WorkerGroup(1)
-    try:
-        (old,) = group.workers
-        group.remove(old)
-        old.end(0.0)
-        group.start(0)
-        group.drop(old, [1])
-
-        assert [0, 0] == group._marks[0].tolist()
-    finally:
-        group.end(0.0)
+@pytest.fixture(params=[MappedGroup, PortableGroup])
+def kind(request):
+    return request.param
 
 
 @pytest.fixture
-def group():
+def group(kind):
     """One worker."""
-    made = WorkerGroup(1)
+    made = kind(1)
     yield made
     made.end(0.0)
 
 
-def heard(group: WorkerGroup, n: int, seconds: float = 30.0) -> list[tuple]:
+def heard(group, n, seconds=30.0):
     """The next `n` messages of its worker, but for the greeting."""
-    found: list[tuple] = []
+    found = []
     until = time.monotonic() + seconds
     while len(found) < n and time.monotonic() < until:
         for worker in group.ready(1.0, most=1.0):
-            found += [message for message in worker.inbox.read() if message[KIND] != HELLO]
+            found += [message for message in worker.read() if message[KIND] != HELLO]
     return found
 
 
@@ -126,59 +75,6 @@ def test_tasks_wait_for_each_other_while_the_worker_has_enough_to_do(group):
     assert [8, 16, 24, 0] * 2 + [8, 16, 24, 32, 40, 48, 56, 0] == sizes
 
 
-def test_a_full_pipe_does_not_block(group):
-    """What it does not take stays, and is sent when there is room again."""
-    (worker,) = group.workers
-    large = frame_of(1, len, b"x" * (1 << 23))
-    os.kill(worker.process.pid, signal.SIGSTOP)
-    worker.send_task(large, False)
-    left = len(worker.unsent)
-    os.kill(worker.process.pid, signal.SIGCONT)
-    until = time.monotonic() + 30
-    while worker.unsent and time.monotonic() < until:
-        group.flush()
-        group.ready(1.0)
-    group.flush()
-
-    assert 0 < left < len(large)
-    assert 1 << 23 == pickling.result_loads(heard(group, 1)[0][KIND + 1], [])
-
-
-def test_the_end_of_a_worker_is_heard(group):
-    """Through its pipe, or through the descriptor of the process."""
-    (worker,) = group.workers
-    worker.process.kill()
-    until = time.monotonic() + 30
-    while not (worker.ended or worker.inbox.ended) and time.monotonic() < until:
-        for each in group.ready(1.0, most=1.0):
-            each.inbox.read()
-
-    assert -signal.SIGKILL == worker.end(time.monotonic() + 30)
-
-
-def test_a_slot_is_free_with_the_last_array_in_it(group):
-    """The worker is told with the next task; then it uses the memory again."""
-    (worker,) = group.workers
-    paths = []
-    for number in range(1, 5):
-        worker.send_task(frame_of(number, np.full, 100_000, number), False)
-        group.flush()
-        (result,) = [each for each in heard(group, 1) if each[KIND] != GONE]
-        _, _, kind, header, ranges, slot = result
-        array = pickling.result_in(worker.lease(*slot), header, ranges)
-        assert (IN_SLOT, number, 100_000) == (kind, array[0], len(array))
-        paths.append(slot[0])
-        view = array[5:10]
-        del array
-        assert [] == list(worker._freed)
-        del view
-        gc.collect()
-        assert [slot[0]] == list(worker._freed)
-
-    assert 1 == len(worker.maps)
-    assert [paths[0]] * 4 == paths
-
-
 def test_an_error_of_a_task_is_its_answer(group):
     """And the worker goes on."""
     (worker,) = group.workers
@@ -189,25 +85,9 @@ def test_an_error_of_a_task_is_its_answer(group):
     assert [ERROR, IN_PIPE] == [message[KIND] for message in heard(group, 2)]
 
 
-def test_the_end_of_a_group_leaves_nothing():
-    """No process, descriptor or memory; in a fork it is left to the parent."""
-    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
-    group = WorkerGroup(2)
-    pids = [worker.process.pid for worker in group.workers]
-    end_group(group, lambda: True)
-    assert all(map(psutil.pid_exists, pids))
-    end_group(group, lambda: False)
-    del group
-    gc.collect()
-
-    assert [] == [pid for pid in pids if psutil.pid_exists(pid)]
-    if before:
-        assert before == set(os.listdir("/proc/self/fd"))
-
-
-def test_a_group_whose_second_worker_cannot_start_leaves_nothing(monkeypatch):
+def test_a_group_whose_second_worker_cannot_start_leaves_nothing(monkeypatch, kind):
     """The first one is ended, and the error is raised."""
-    start, pids = WorkerGroup.start, []
+    start, pids = kind.start, []
 
     def limited(group, index):
         if index == 1:
@@ -215,22 +95,45 @@ def test_a_group_whose_second_worker_cannot_start_leaves_nothing(monkeypatch):
         start(group, index)
         pids.append(group.workers[0].process.pid)
 
-    monkeypatch.setattr(WorkerGroup, "start", limited)
+    monkeypatch.setattr(kind, "start", limited)
     with pytest.raises(OSError, match="no more processes"):
-        WorkerGroup(2)
+        kind(2)
 
     assert [False] == [psutil.pid_exists(pid) for pid in pids]
 
 
-def test_memory_that_the_worker_has_given_back_is_not_mapped_any_more(group):
-    """Its number may be forgotten."""
+def test_the_end_of_a_worker_is_heard(group):
+    """However it ended; its exit code is there then."""
     (worker,) = group.workers
-    segment = shared_memory.Segment(4096)
-    lease = worker.lease(7, segment.path, 4096)
-    assert [7] == list(worker.maps)
-    del lease
-    worker.forget([7, 8])
+    worker.process.kill()
+    until = time.monotonic() + 30
+    while not worker.has_ended() and time.monotonic() < until:
+        for each in group.ready(1.0, most=1.0):
+            each.read()
 
-    assert {} == worker.maps
-    assert [7] == list(worker._freed)
-    segment.close()
+    assert -signal.SIGKILL == worker.end(time.monotonic() + 30)
+
+
+def test_what_a_worker_ran_when_it_died_is_known(group, tmp_path):
+    """It, and not the task before it, nor the one behind it."""
+    (worker,) = group.workers
+    for number, fn, arg in [(1, pow, 2), (2, time.sleep, 60), (3, pow, 2)]:
+        worker.send_task(frame_of(number, fn, *([arg] * (2 if fn is pow else 1))), False)
+    group.flush()
+    until = time.monotonic() + 30
+    while group.mark(worker) != 2 and time.monotonic() < until:
+        for each in group.ready(0.05):
+            each.read()
+    worker.process.kill()
+    while not worker.has_ended() and time.monotonic() < until:
+        for each in group.ready(1.0, most=1.0):
+            each.read()
+
+    assert 2 == group.mark(worker)
+
+
+def test_in_a_fork_the_end_is_left_to_the_parent(group):
+    """Its workers run on."""
+    end_group(group, lambda: True)
+
+    assert psutil.pid_exists(group.workers[0].process.pid)

@@ -18,13 +18,16 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from launcher import begun
 
 import batchup
 from batchup import ArrayDataSource, WorkerProcessPool
 from batchup.engine.process.constants import Constant
+from batchup.engine.process.platforms import is_portable
 from batchup.errors import DataSourcePicklingError, PoolClosedError
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+pytestmark = pytest.mark.timeout(60)
+needs_shared_memory = pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,7 @@ def test_memory_is_used_again(pool):
     fresh.close()
 
 
+@needs_shared_memory
 def test_memory_that_is_not_needed_any_more_is_given_back():
     """A pool that had large batches, and has small ones now."""
     with WorkerProcessPool(2) as pool:
@@ -91,6 +95,7 @@ def test_what_a_worker_holds_on_to_stays_as_it_is():
             x[:] = -1
 
 
+@needs_shared_memory
 def test_a_function_makes_its_batch_where_it_is_sent_from(tmp_path):
     """`empty` finds room in the slot, though the samples that the function was given lie there too."""
 
@@ -169,16 +174,24 @@ def test_noise_is_different_in_every_batch(pool, shuffle):
     assert 100 == len(set(drawn(pool, shuffle)))
 
 
+@pytest.fixture(scope="module")
+def fewer_and_more():
+    """Pools of one worker and of four."""
+    with WorkerProcessPool(1) as one, WorkerProcessPool(4) as four:
+        yield one, four
+
+
 @pytest.mark.parametrize("shuffle", [7, np.random.SeedSequence(7), np.random.RandomState, np.random.default_rng])
-def test_noise_depends_on_the_seed_alone(pool, shuffle):
+def test_noise_depends_on_the_seed_alone(pool, fewer_and_more, shuffle):
     """Not on the number of workers, nor on one that dies."""
 
     def fresh():
         return shuffle(5) if callable(shuffle) else shuffle
 
-    with WorkerProcessPool(1) as one, WorkerProcessPool(4) as four:
-        expected = drawn(one, fresh())
-        assert expected == drawn(four, fresh())
+    one, four = fewer_and_more
+    expected = drawn(one, fresh())
+
+    assert expected == drawn(four, fresh())
     assert expected == drawn(pool, fresh(), kill_at=20)
 
 
@@ -261,9 +274,11 @@ def written(body: str, tmp_path: Path) -> list[str]:
     return [sys.executable, str(path)]
 
 
-def run(body: str, tmp_path: Path, **kwargs: object) -> subprocess.CompletedProcess[str]:
-    """What such a program said, and how it ended."""
-    return subprocess.run(written(body, tmp_path), capture_output=True, text=True, timeout=30, **kwargs)
+def run(body: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """What such a program said, and how it ended; it is a fork of one that has batchup (see `launcher`)."""
+    program = begun(["batchup.engine.process.pool"], PROGRAM.format(body=textwrap.dedent(body)), folder=tmp_path)
+    stdout, stderr = program.communicate(timeout=30)
+    return subprocess.CompletedProcess([], program.returncode, stdout, stderr)
 
 
 def test_a_program_ends_with_pools_and_iterators_open(tmp_path):
@@ -362,7 +377,6 @@ def test_a_caught_ctrl_c_leaves_the_pool_usable(tmp_path):
         print(got == list(range(200)))
         """,
         tmp_path,
-        start_new_session=True,
     )
 
     assert ("True\n", "") == (done.stdout, done.stderr)

@@ -28,8 +28,9 @@ def pids_of(pool: WorkerProcessPool) -> set[int]:
     return {reply.result() for reply in gate}
 
 
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
-@pytest.mark.parametrize("at", [0, 3, 9])
+@pytest.mark.parametrize(
+    ("kind", "at"), [(signal.SIGKILL, 0), (signal.SIGTERM, 3), (signal.SIGSEGV, 9), (signal.SIGKILL, 19)]
+)
 def test_a_killed_worker_costs_nothing_but_time(pool, kind, at):
     """Every batch arrives, in order, once."""
     X = np.arange(4000).reshape(200, 20)
@@ -143,6 +144,6 @@ def wait_until_there(path):
 
 def test_workers_that_cannot_begin_are_an_error(monkeypatch):
     """Not a loop that starts processes for ever."""
-    monkeypatch.setattr("batchup.engine.process.group.PROGRAM", "import sys; sys.exit(3)")
+    monkeypatch.setattr("batchup.engine.process.starting.PROGRAM", "import sys; sys.exit(3)")
     with ProcessPool(1) as pool, pytest.raises(WorkerDiedError, match="exit code 3"):
         pool.submit(pow, 2, 3).result()

@@ -11,9 +11,11 @@ import pytest
 
 from batchup import ArrayDataSource, WorkerProcessPool
 from batchup.engine.process import pickling, shared_memory
+from batchup.engine.process.platforms import is_portable
 from batchup.errors import WorkerError
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+pytestmark = pytest.mark.timeout(60)
+needs_shared_memory = pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def test_a_batch_is_the_consumers_own(pool, columns):
     assert 14 == len(kept)
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="there is no /proc here")
+@needs_shared_memory
 def test_memory_that_cannot_be_mapped_is_used_again(monkeypatch):
     """Whatever the parent refuses, the worker does not make more and more of it."""
 
@@ -57,6 +59,7 @@ def test_memory_that_cannot_be_mapped_is_used_again(monkeypatch):
     assert sum("memfd:batchup" in target for target in fds) <= 12
 
 
+@needs_shared_memory
 def test_small_batches_lie_several_to_a_slot():
     """So that they cost little memory and little time; a slot goes back when all that lie in it are gone."""
     with WorkerProcessPool(1) as pool:
@@ -107,7 +110,7 @@ def test_a_result_that_cannot_be_pickled_is_an_error(pool):
 @pytest.mark.parametrize("n", [3, 100_000], ids=["through the pipe", "in shared memory"])
 def test_an_interruption_while_a_result_is_opened_loses_nothing(pool, monkeypatch, n):
     """Ctrl-C in the midst of unpickling a batch: caught, the batch comes, and not None in its place."""
-    name = "result_loads" if n == 3 else "result_in"
+    name = "result_loads" if n == 3 or is_portable() else "result_in"
     opened, calls = getattr(pickling, name), []
 
     def interrupted(*args):

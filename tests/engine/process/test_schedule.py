@@ -23,6 +23,9 @@ class FakeWorker:
     def __init__(self):
         self.answers, self.sent, self.quick = {}, [], []
 
+    def send_constants(self, constants):
+        self.constants = list(constants)
+
     def send_task(self, frame, quick):
         self.sent.append(frame)
         self.quick.append(quick)
@@ -35,12 +38,17 @@ def schedule_of(n):
     """A schedule over `n` such workers, and what is dropped."""
     dropped = []
     workers = [FakeWorker() for _ in range(n)]
-    group = SimpleNamespace(workers=workers, size=n, drop=lambda worker, numbers: dropped.append((worker, numbers)))
+    group = SimpleNamespace(
+        workers=workers,
+        size=n,
+        drop=lambda worker, numbers: dropped.append((worker, numbers)),
+        settle=lambda told: None,
+    )
     return Schedule(group), workers, dropped
 
 
 def answer_of(number, *references):
-    return Answer(None, number, b"task %d" % number, references or (len,))
+    return Answer(None, number, b"task %d" % number, (*(references or (len,)), []))
 
 
 def test_a_task_goes_to_the_worker_that_has_the_fewest():

@@ -17,7 +17,7 @@ import pytest
 from batchup import WorkerProcessPool
 from batchup.engine.process import pickling
 from batchup.engine.process.protocol import ERROR, IN_PIPE, IN_SLOT, MARK, ON_SHELF
-from batchup.engine.process.worker import Worker
+from batchup.engine.process.worker import PipeLink, Worker
 from batchup.errors import SharedMemoryError
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
@@ -40,7 +40,7 @@ def test_a_worker_whose_parent_goes_while_it_begins_says_nothing(gone, code, sai
 
     worker.shared_memory.Segment.mapped = mapped
     reader, writer = os.pipe()
-    worker.main(*os.pipe(), reader, 8, 0, "/proc/1/fd/3")
+    worker.main(*map(str, os.pipe()), str(reader), "8", "0", "/proc/1/fd/3")
     """
     command = [sys.executable, "-c", textwrap.dedent(body)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -86,7 +86,7 @@ def test_workers_keep_the_memory_of_large_arrays(monkeypatch, settings, kept):
 def worker():
     """What runs tasks in a worker process, here in this one."""
     ends = os.pipe(), os.pipe()
-    yield Worker(ends[0][0], ends[1][1], memoryview(np.zeros(MARK, np.int64)))
+    yield Worker(PipeLink(ends[0][0], ends[1][1], memoryview(np.zeros(MARK, np.int64))))
     for fd in itertools.chain(*ends):
         os.close(fd)
 

@@ -340,7 +340,17 @@ def test_a_batch_that_has_itself_is_copied(batch):
 
 @pytest.mark.parametrize(
     "text",
-    ["B", "B('x')", "V('n')[0]", "C('model/lr')", "R('normal')", "P(R('uniform'))", "L(B('x'))", "B('x')[0].real"],
+    [
+        "B",
+        "B('x')",
+        "V('n')[0]",
+        "C('model/lr')",
+        "R('normal')",
+        "P(R('uniform'))",
+        "L(B('x'))",
+        "B('x')[0].real",
+        "B('x').sum(0, out=None)",
+    ],
 )
 def test_an_expression_is_shown_as_it_is_written(text):
     """Errors name the expression as users write it."""

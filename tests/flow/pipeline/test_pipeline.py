@@ -296,5 +296,7 @@ def test_the_dataset_may_be_an_expression():
 
     assert [[1, 2, 5], [6, 7, 8], [9, 10]] == values((template << {"fold": 1}).gen_batch(3))
     assert [[2, 3]] == values((Pipeline().add(0) << dataset.CV(C("fold")).test << {"fold": 1}).gen_batch(3))
+    assert [[11, 12, 15]] == values((template + Pipeline().add(10) << {"fold": 1}).gen_batch(3, n_iters=1))
+    assert [[1, 2, 5]] == values(Pipeline().add(1).set_dataset(dataset.CV(1).train).gen_batch(3, n_iters=1))
     with pytest.raises(KeyError, match="fold"):
         list(template.gen_batch(3))

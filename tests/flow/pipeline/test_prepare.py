@@ -7,7 +7,7 @@ import pytest
 
 from batchup.flow import B, Batch, Dataset, action
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("kept_workers")]
 
 N = 40
 

@@ -27,7 +27,7 @@ from batchup.flow import (
 )
 from batchup.sampling import StandardSampler
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("kept_workers")]
 
 N = 40
 
@@ -202,6 +202,7 @@ def test_no_more_batches_are_begun_than_asked_for():
         assert len(begun) <= prefetch + 1
 
 
+@pytest.mark.usefixtures("own_workers")
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_a_loop_may_be_left(target):
     """After a break, no thread or process of the run is left."""
@@ -228,6 +229,7 @@ def test_after_a_failed_batch_there_is_no_next(target):
     pipeline.reset("iter")
 
 
+@pytest.mark.usefixtures("own_workers")
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_next_batch_ahead(target):
     """`next_batch` with prefetch goes on in order, and `reset` ends its workers."""

@@ -1,0 +1,204 @@
+"""Executors of others, by one name for each verb: `concurrent.futures` and all that is like it, Dask, and Ray."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import types
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .checks import kind_of
+from .pools import cores
+
+__all__ = ["Cluster", "cluster_of", "has_threads_of_ours"]
+
+WAIT = 30.0  # seconds for the first worker of a Dask cluster
+
+
+class Cluster(Protocol):
+    """What `executors` asks of the workers of others."""
+
+    name: str  # for messages
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """A future of ``fn(*args)``."""
+
+    def put(self, pickled: Any) -> Any:
+        """What stands for something large among the arguments of tasks."""
+
+    def has(self, stand_in: Any) -> bool:
+        """Whether it still stands for it."""
+
+    def workers(self) -> int:
+        """How many there are."""
+
+    def hosts_that_lack(self, module: str) -> list[str]:
+        """The hosts on which a module cannot be imported, as far as that can be found out."""
+
+
+class Executor:
+    """Anything with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`."""
+
+    def __init__(self, executor: Any) -> None:
+        self.executor = executor
+        self.name = type(executor).__name__
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+        future = self.executor.submit(fn, *args)
+        if not all(callable(getattr(future, verb, None)) for verb in ("result", "done", "cancel")):
+            raise TypeError(
+                f"submit() of {kind_of(self.executor)} should return a concurrent.futures.Future, not {kind_of(future)}"
+            )
+        return future
+
+    def put(self, pickled: Any) -> Any:
+        return pickled
+
+    def has(self, stand_in: Any) -> bool:
+        return True
+
+    def workers(self) -> int:
+        for name in ("_max_workers", "num_workers"):
+            known = getattr(self.executor, name, None)
+            if isinstance(known, int) and known > 0:
+                return known
+        return cores()
+
+    def hosts_that_lack(self, module: str) -> list[str]:
+        with contextlib.suppress(Exception):
+            lacks, host = self.executor.submit(eval, f"{_lacks(module)}, {HOST}").result(WAIT)
+            return [host] if lacks else []
+        return []
+
+
+HOST = "__import__('socket').gethostname()"  # `eval` can be called where there is nothing of ours
+
+
+def _lacks(module: str) -> str:
+    return f"__import__('importlib.util').util.find_spec({module!r}) is None"
+
+
+class DaskCluster:
+    """The workers of a `dask.distributed.Client`. What is large is scattered to them once.
+
+    Raises
+    ------
+    TimeoutError
+        If there is no worker after `WAIT` seconds.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.name = "Dask client"
+        if not client.nthreads():
+            try:
+                client.wait_for_workers(1, timeout=WAIT)
+            except TimeoutError as error:
+                address = getattr(client.scheduler, "address", "its address")
+                raise TimeoutError(
+                    f"the Dask cluster has no worker after {WAIT:g} s; start some, with cluster.scale(2) or with "
+                    f"'dask worker {address}' on a host, before you make batches with it"
+                ) from error
+        self._executor = client.get_executor(pure=False)
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+        if self.client.status in ("closing", "closed"):
+            raise RuntimeError("cannot submit to a Dask client after shutdown")
+        return self._executor.submit(fn, *args)
+
+    def put(self, pickled: Any) -> Any:
+        return self.client.scatter([pickled], broadcast=True, hash=False)[0]
+
+    def has(self, stand_in: Any) -> bool:
+        return bool(stand_in.status == "finished")
+
+    def workers(self) -> int:
+        return sum(self.client.nthreads().values()) or 1
+
+    def hosts_that_lack(self, module: str) -> list[str]:
+        with contextlib.suppress(Exception):
+            found = self.client.run(eval, _lacks(module))
+            return sorted(worker for worker, lacks in found.items() if lacks is True)
+        return []
+
+
+class RayCluster:
+    """The workers of Ray. What is large is put into its object store once. The program has called ``ray.init()``.
+
+    Raises
+    ------
+    RuntimeError
+        If it has not.
+    """
+
+    def __init__(self, ray: Any) -> None:
+        if not ray.is_initialized():
+            raise RuntimeError("Ray is not connected to a cluster: call ray.init() before you make batches with it")
+        self.ray = ray
+        self.name = "Ray cluster"
+        self._functions: dict[Callable[..., Any], Any] = {}
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+        if not self.ray.is_initialized():
+            raise RuntimeError("cannot submit to Ray after shutdown")
+        if fn not in self._functions:
+            self._functions[fn] = self.ray.remote(fn)
+        reference = self._functions[fn].remote(*args)
+        return RayFuture(self.ray, reference)
+
+    def put(self, pickled: Any) -> Any:
+        return self.ray.put(pickled)
+
+    def has(self, stand_in: Any) -> bool:
+        return True
+
+    def workers(self) -> int:
+        return int(self.ray.cluster_resources().get("CPU", 0)) or 1
+
+    def hosts_that_lack(self, module: str) -> list[str]:
+        return []  # it takes no function of Python's own, and so none without batchup
+
+
+class RayFuture:
+    """The future of a task of Ray, which can be cancelled."""
+
+    def __init__(self, ray: Any, reference: Any) -> None:
+        self._ray, self._reference = ray, reference
+        self._future: Any = reference.future()
+
+    def result(self, timeout: float | None = None) -> Any:
+        return self._future.result(timeout)
+
+    def done(self) -> bool:
+        return bool(self._future.done())
+
+    def cancel(self) -> bool:
+        if self._future.done():
+            return False
+        self._future.cancel()
+        with contextlib.suppress(Exception):
+            self._ray.cancel(self._reference)
+        return True
+
+
+def cluster_of(executor: Any) -> Cluster:
+    """The workers behind an executor, a Dask client, or the module ``ray``.
+
+    Raises
+    ------
+    TypeError
+        If it is none of them.
+    """
+    if isinstance(executor, types.ModuleType) and executor.__name__ == "ray":
+        return RayCluster(executor)
+    if type(executor).__module__.startswith("distributed.") and hasattr(executor, "get_executor"):
+        return DaskCluster(executor)
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"an executor should have a method submit(fn, *args), but {kind_of(executor)} has not")
+    return Executor(executor)
+
+
+def has_threads_of_ours(executor: Any) -> bool:
+    """Whether its workers are threads of this process."""
+    return isinstance(executor, concurrent.futures.ThreadPoolExecutor)

@@ -1,0 +1,158 @@
+"""How a worker process is started: by exec, clean, with this interpreter's options and path."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ..pools import cores
+
+__all__ = ["descriptor_of", "environment_for", "new_pipe", "python", "search_path", "start_process"]
+
+PROGRAM = (
+    "import sys; n = int(sys.argv[2]); sys.path[:] = sys.argv[3 : 3 + n]; "
+    "module, _, name = sys.argv[1].rpartition('.'); "
+    "getattr(__import__(module, fromlist=[name]), name)(*sys.argv[3 + n :])"
+)
+THREADS = (  # how many threads libraries start; PyTorch heeds the first
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+)
+
+
+def start_process(
+    main: str, fds: list[int], arguments: list[Any], environment: dict[str, str], path: list[str]
+) -> subprocess.Popen[bytes]:
+    """A worker process. It calls ``main(*fds, *arguments)``, all of them as text; `main` is a name with its module.
+
+    The process has the descriptors open; `descriptor_of` says by which numbers.
+    """
+    # with the path as arguments: nothing is searched for in the working directory, which may be gone
+    options = ["-P", *getattr(subprocess, "_args_from_interpreter_flags", list)()]
+    with _passed(fds) as (names, keywords), _interrupts_blocked():
+        command = [python(), *options, "-c", PROGRAM, main, str(len(path)), *path, *map(str, [*names, *arguments])]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **keywords)
+
+
+def new_pipe() -> list[int]:
+    """The two ends of a pipe: where to read, and where to write. Neither is that of a standard stream, which may be
+    closed in this program, and is replaced in the worker."""
+    ends, low = list(os.pipe()), []
+    try:
+        for i in (0, 1):
+            while ends[i] <= 2:
+                low.append(ends[i])
+                ends[i] = os.dup(ends[i])
+    finally:
+        for fd in low:
+            os.close(fd)
+    return ends
+
+
+@contextlib.contextmanager
+def _passed(fds: list[int]) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """What the child knows descriptors by, and how `subprocess.Popen` is told to pass them."""
+    startup: Any = getattr(subprocess, "STARTUPINFO", None)
+    if startup is None:
+        yield fds, {"pass_fds": fds}
+        return
+    import msvcrt  # on Windows, where a child inherits handles
+
+    handles = [msvcrt.get_osfhandle(fd) for fd in fds]  # type: ignore[attr-defined, unused-ignore]
+    for handle in handles:
+        os.set_handle_inheritable(handle, True)  # type: ignore[attr-defined, unused-ignore]
+    try:
+        keywords = {
+            "startupinfo": startup(lpAttributeList={"handle_list": handles}),
+            # Ctrl-C is for the program, which ends its workers
+            "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        }
+        yield handles, keywords
+    finally:
+        for handle in handles:
+            os.set_handle_inheritable(handle, False)  # type: ignore[attr-defined, unused-ignore]
+
+
+def descriptor_of(name: str, flags: int) -> int:
+    """In a worker: the descriptor that was passed by this name, for `os.O_RDONLY` or `os.O_WRONLY`. Processes that the
+    worker starts do not inherit it."""
+    if not hasattr(subprocess, "STARTUPINFO"):
+        fd = int(name)
+        os.set_inheritable(fd, False)
+        return fd
+    import msvcrt
+
+    os.set_handle_inheritable(int(name), False)  # type: ignore[attr-defined, unused-ignore]
+    opened: int = msvcrt.open_osfhandle(  # type: ignore[attr-defined, unused-ignore]
+        int(name), flags | getattr(os, "O_BINARY", 0)
+    )
+    return opened
+
+
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Where a worker inherits what signals are blocked: so is Ctrl-C, until it has set what that does."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def python() -> str:
+    """The interpreter of workers: this one, or that of `multiprocessing.set_executable`.
+
+    Raises
+    ------
+    RuntimeError
+        If there is none.
+    """
+    chosen: Any = sys.executable
+    if "multiprocessing" in sys.modules:
+        from multiprocessing import spawn
+
+        chosen = spawn.get_executable() or chosen
+    executable = os.fsdecode(chosen) if chosen else ""
+    hint = "name one that has the same packages, multiprocessing.set_executable(path), or use threads"
+    if executable == (sys.executable or "") and getattr(sys, "frozen", False):
+        raise RuntimeError(
+            "worker processes need a Python interpreter, and this program is frozen (sys.frozen): its executable would "
+            f"start the whole program again; {hint}"
+        )
+    if not executable or not (os.path.exists(executable) or shutil.which(executable)):
+        raise RuntimeError(
+            f"worker processes need a Python interpreter, but sys.executable is {chosen!r}, which cannot be run; {hint}"
+        )
+    return executable
+
+
+def search_path(folder: str) -> list[str]:
+    """`sys.path` with absolute entries: relative ones count from `folder`. If that is empty, they are left out.
+
+    >>> set(map(os.path.isabs, search_path(os.getcwd())))
+    {True}
+    """
+    entries = [os.path.join(folder, entry) for entry in sys.path if isinstance(entry, str)]
+    return [os.path.normpath(entry) for entry in entries if os.path.isabs(entry)]
+
+
+def environment_for(workers: int) -> dict[str, str]:
+    """The environment of each worker: that of the program, and each library's share of threads."""
+    threads = str(max(1, cores() // workers))
+    return dict.fromkeys(THREADS, threads) | dict(os.environ)

@@ -1,0 +1,69 @@
+"""Executors, Dask and Ray by one name for each verb. What they do is tried in `test_executors`."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from batchup import ArrayDataSource, Loader
+from batchup.engine import clusters
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def test_an_executor_says_how_many_workers_it_has():
+    """In one of several ways; else it is as many as there are cores."""
+    with ThreadPoolExecutor(3) as executor:
+        found = [
+            clusters.cluster_of(each).workers()
+            for each in (executor, SimpleNamespace(submit=max, num_workers=5), SimpleNamespace(submit=max))
+        ]
+
+    assert [3, 5, clusters.cores()] == found
+
+
+class NoWorkers:
+    """A Dask client before its workers have come."""
+
+    __module__ = "distributed.client"
+    scheduler = SimpleNamespace(address="tcp://far:8786")
+
+    def nthreads(self):
+        return {}
+
+    def get_executor(self, pure):
+        return self
+
+    def wait_for_workers(self, n, timeout):
+        raise TimeoutError(timeout)
+
+
+def test_a_dask_cluster_without_workers_is_refused():
+    """After some time, with what to do."""
+    with pytest.raises(TimeoutError, match=r"no worker after 30 s; start some, .*dask worker tcp://far:8786"):
+        Loader(ArrayDataSource([range(4)]), 2, pool=_with_submit(NoWorkers()))
+
+
+def _with_submit(client):
+    client.submit = max
+    return client
+
+
+def test_ray_has_to_be_connected():
+    """Before it is given; any other module is no executor."""
+    ray = ModuleType("ray")
+    ray.is_initialized = lambda: False
+    with pytest.raises(RuntimeError, match=r"call ray.init\(\)"):
+        Loader(ArrayDataSource([range(4)]), 2, pool=ray)
+    with pytest.raises(TypeError, match="should have a method submit"):
+        Loader(ArrayDataSource([range(4)]), 2, pool=ModuleType("other"))
+
+
+@pytest.mark.parametrize(("module", "hosts"), [("numpy", []), ("not_there", ["here"])])
+def test_a_module_that_workers_lack_is_found(monkeypatch, module, hosts):
+    """By what they can call without anything of ours."""
+    monkeypatch.setattr("socket.gethostname", lambda: "here")
+    with ThreadPoolExecutor(1) as executor:
+        assert hosts == clusters.cluster_of(executor).hosts_that_lack(module)
