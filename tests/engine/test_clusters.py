@@ -9,6 +9,7 @@ import pytest
 
 from batchup import ArrayDataSource, Loader
 from batchup.engine import clusters
+from batchup.errors import PoolClosedError
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -28,6 +29,7 @@ class NoWorkers:
     """A Dask client before its workers have come."""
 
     __module__ = "distributed.client"
+    status = "running"
     scheduler = SimpleNamespace(address="tcp://far:8786")
 
     def nthreads(self):
@@ -44,6 +46,19 @@ def test_a_dask_cluster_without_workers_is_refused():
     """After some time, with what to do."""
     with pytest.raises(TimeoutError, match=r"no worker after 30 s; start some, .*dask worker tcp://far:8786"):
         Loader(ArrayDataSource([range(4)]), 2, pool=_with_submit(NoWorkers()))
+
+
+def test_a_dask_client_that_is_closed_takes_no_work():
+    """Neither a new pool, nor one that was made before: it has no place for data either."""
+    client = _with_submit(NoWorkers())
+    client.nthreads = lambda: {"tcp://near:1": 1}
+    cluster = clusters.cluster_of(client)
+    client.status = "closed"
+    calls = (lambda: clusters.cluster_of(client), lambda: cluster.submit(abs, 1), lambda: cluster.put(b""))
+
+    for call in calls:
+        with pytest.raises(PoolClosedError, match="the Dask client"):
+            call()
 
 
 def _with_submit(client):
