@@ -21,6 +21,6 @@ os.environ.setdefault("KERAS_BACKEND", "jax" if importlib.util.find_spec("jax") 
 
 
 def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
-    """`make test-fast` does not wait for PyTorch to be imported, which collecting its doctests would do."""
-    of_torch = collection_path.match("batchup/interop/torch")
-    return True if of_torch and config.option.markexpr == "not slow" else None
+    """`make test-fast` does not wait for PyTorch and scikit-learn to be imported, as their doctests do."""
+    slow = any(collection_path.match(path) for path in ["batchup/interop/torch", *MODULES["sklearn"]])
+    return True if slow and config.option.markexpr == "not slow" else None

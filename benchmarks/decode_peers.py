@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import importlib.metadata
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -130,6 +131,7 @@ def checked(epoch: Epoch, n: int = N) -> None:
 
 def main(rounds: int, record: str) -> None:
     about()
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # of torch, which copies it
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         photos = Photos(written(Path(folder)))
         order = np.random.RandomState(12345).permutation(N)
@@ -159,6 +161,6 @@ def ratio(found: dict[str, list[float]], name: str) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--record", default="", help="file for the medians")
+    parser.add_argument("--record", default="", help="file for the medians; docs/figures/speed.py draws it")
     options = parser.parse_args()
     main(options.rounds, options.record)

@@ -558,7 +558,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="a,b,c,d", help="which works, such as a,c")
-    parser.add_argument("--record", default="", help="file for the medians")
+    parser.add_argument("--record", default="", help="file for the medians; docs/figures/speed.py draws it")
     options = parser.parse_args()
     import transport  # itself: what goes to workers is then of a module, which they can import
 

@@ -138,7 +138,7 @@ FIGURES = installed("matplotlib.figure", "sklearn.datasets", "PIL.Image")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plan_and_fetch.svg", "timeline_slow.svg", "augmented.png"])
+@pytest.mark.parametrize("name", ["plan_and_fetch.svg", "timeline_slow.svg", "speed.svg", "augmented.png"])
 def test_a_figure_is_drawn_the_same_again(name, tmp_path):
     """Drawn twice from the same data, by a copy of its program, a figure is the same file, byte for byte."""
     for library in ("matplotlib", "sklearn", "PIL"):

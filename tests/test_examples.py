@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from launcher import begun, installed
 
-pytest.importorskip("sklearn")
+pytestmark = pytest.mark.skipif(not installed("sklearn"), reason="needs scikit-learn")
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

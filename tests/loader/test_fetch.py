@@ -32,9 +32,9 @@ def global_noise(x):
 
 
 @pytest.fixture(scope="module")
-def processes():
-    with WorkerProcessPool(1) as one, WorkerProcessPool(3) as three:
-        yield one, three
+def processes(two_processes):
+    with WorkerProcessPool(1) as one:
+        yield one, two_processes
 
 
 def epochs(loader, n=2):

@@ -22,6 +22,7 @@ from .starting import environment_for, search_path
 __all__ = ["GRACE", "WorkerGroup", "WorkerProcess", "end_group"]
 
 GRACE = 0.5  # seconds that workers have to end their tasks when the pool is closed
+LAST = 5.0  # seconds for those that cannot be killed
 
 
 class WorkerProcess(abc.ABC):
@@ -128,7 +129,12 @@ class WorkerProcess(abc.ABC):
         try:
             return self.process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            try:
+                self.process.kill()
+            except PermissionError:  # this process has become another user; the worker ends when its task does
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(LAST)
+                return self.process.returncode
             return self.process.wait()
 
 

@@ -6,6 +6,7 @@ import os
 import queue
 import signal
 import sys
+import time
 from typing import Any
 
 from . import constants, worker
@@ -14,6 +15,8 @@ from .protocol import BEGUN, CONSTANT, END, IN_PIPE, KIND, framed
 from .starting import descriptor_of
 
 __all__ = ["PortableLink", "portable_main"]
+
+LAST = 2.0  # seconds that a task may run on when the pool is closed: longer than the parent waits before it kills
 
 
 class PortableLink:
@@ -25,11 +28,14 @@ class PortableLink:
     ----------
     tasks, results : int
         Descriptors of the pipes.
+    last : float, optional
+        How many seconds after the end of the pool a task may run on. Then the process ends.
     """
 
     has_slots = False
 
-    def __init__(self, tasks: int, results: int) -> None:
+    def __init__(self, tasks: int, results: int, last: float | None = None) -> None:
+        self._last = last
         self._results = results
         self._waiting = bytearray()
         self._is_told_to_end = False
@@ -37,8 +43,13 @@ class PortableLink:
         self._receiver = Receiver(tasks, self._heard, settles=True)
 
     def _heard(self, message: tuple[Any, ...] | None) -> None:
-        if message is None and not self._is_told_to_end:  # the parent is gone
-            os._exit(0)
+        if message is None:
+            if not self._is_told_to_end:  # the parent is gone
+                os._exit(0)
+            if self._last is not None:
+                self._news.put(None)
+                time.sleep(self._last)
+                os._exit(0)
         if message and message[0] == END:
             self._is_told_to_end = True
         self._news.put(None)
@@ -107,7 +118,7 @@ def portable_main(tasks: str, results: str, index: str) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     worker.keep_freed_memory()
-    link = PortableLink(descriptor_of(tasks, os.O_RDONLY), descriptor_of(results, os.O_WRONLY))
+    link = PortableLink(descriptor_of(tasks, os.O_RDONLY), descriptor_of(results, os.O_WRONLY), LAST)
     worker.Worker(link).serve()
     if sys.stdout is not None:
         sys.stdout.flush()

@@ -99,9 +99,12 @@ def test_what_comes_while_a_task_runs_is_seen_before_the_next(parent):
     assert not parent.link.ended
 
 
-@pytest.mark.parametrize(("last", "code"), [("write_whole(fd, pieces_of((END,))[0])", 3), ("pass", 0)])
-def test_a_worker_ends_at_once_if_its_parent_is_gone(last, code):
-    """It is told so by the end of its pipe, unless the pool was closed: then it ends its task."""
+@pytest.mark.parametrize(
+    ("last", "limit", "code"),
+    [("write_whole(fd, pieces_of((END,))[0])", None, 3), ("write_whole(fd, pieces_of((END,))[0])", 0.1, 0), ("", 9, 0)],
+)
+def test_a_worker_ends_at_once_if_its_parent_is_gone(last, limit, code):
+    """It is told so by the end of its pipe, unless the pool was closed: then its task may run on, but not for long."""
     body = f"""
     import os, sys, threading
     from batchup.engine.process.blocking_pipes import pieces_of, write_whole
@@ -109,7 +112,7 @@ def test_a_worker_ends_at_once_if_its_parent_is_gone(last, code):
     from batchup.engine.process.protocol import END
 
     out, fd = os.pipe()
-    link = PortableLink(out, 1)
+    link = PortableLink(out, 1, {limit})
     {last}
     os.close(fd)
     link._receiver.thread.join()
