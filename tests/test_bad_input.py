@@ -2,6 +2,7 @@
 
 import inspect
 import traceback
+import types
 from pathlib import Path
 
 import numpy as np
@@ -372,9 +373,10 @@ class Stream:
     [
         (X, "put it into a list: [X] or [X, y]"),
         (TorchDataset(), "ArrayDataSource([dataset]).map(collate)"),
+        (types.MappingProxyType({"x": X}), '{"x": x["x"], "y": x["y"]}'),
         (Stream(), "batchup.batch_iter.Infinite(x, …) what gives samples"),
     ],
-    ids=["array", "Dataset", "iterable"],
+    ids=["array", "Dataset", "mapping", "iterable"],
 )
 def test_what_to_do_with_what_is_no_data_source(x, hint):
     """What is meant can often be told."""
