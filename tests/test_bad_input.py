@@ -832,3 +832,11 @@ def test_arguments_of_a_task_that_are_no_tuple():
 def test_labels_that_are_numbers_or_one_hot(y, remedy):
     """The message says how to make classes of them."""
     refused(ValueError, ["y should be 1-D", remedy], lambda: WeightedSampler.class_balancing_sampler(y))
+
+
+def test_a_table_in_an_error_is_on_one_line():
+    """Its repr has several lines."""
+    with pytest.raises(TypeError) as caught:
+        coerce_data_source(np.eye(2))
+
+    assert "\n" not in str(caught.value)

@@ -56,7 +56,7 @@ def as_data_source(x: Any, name: str) -> AbstractDataSource:
         return CallableDataSource(x)
     raise TypeError(
         f"{name} should be a data source, a list of array-likes, an iterator or a function, not {kind_of(x)}: "
-        f"{reprlib.repr(x)}{_hint(x)}"
+        f"{' '.join(reprlib.repr(x).split())}{_hint(x)}"
     )
 
 
