@@ -2,6 +2,7 @@
 
 import inspect
 import traceback
+import types
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ from batchup.data_source import (
     ChoiceBatch,
     ChoiceDataSource,
     CompositeDataSource,
+    ConcatDataSource,
     IteratorDataSource,
     MapDataSource,
     RandomAccessDataSource,
     coerce_data_source,
+    pad,
 )
 from batchup.errors import WorkerError
-from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler
+from batchup.sampling import BucketSampler, StandardSampler, SubsetSampler, WeightedSampler, WeightedSubsetSampler
 from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 
 X = np.arange(5)
@@ -370,9 +373,10 @@ class Stream:
     [
         (X, "put it into a list: [X] or [X, y]"),
         (TorchDataset(), "ArrayDataSource([dataset]).map(collate)"),
+        (types.MappingProxyType({"x": X}), '{"x": x["x"], "y": x["y"]}'),
         (Stream(), "batchup.batch_iter.Infinite(x, …) what gives samples"),
     ],
-    ids=["array", "Dataset", "iterable"],
+    ids=["array", "Dataset", "mapping", "iterable"],
 )
 def test_what_to_do_with_what_is_no_data_source(x, hint):
     """What is meant can often be told."""
@@ -751,3 +755,88 @@ def test_calls_that_are_wrong_are_no_generators():
     kinds = [ArrayDataSource, CompositeDataSource, ChoiceDataSource, MapDataSource]
 
     assert [] == [f"{k.__name__}.{m}" for k in kinds for m in methods if inspect.isgeneratorfunction(getattr(k, m))]
+
+
+# What newcomers write.
+
+
+@pytest.mark.parametrize(
+    ("keyword", "said"),
+    [
+        ("n_jobs", "workers=4"),
+        ("prefetch", "depth=8"),
+        ("rank", "shard=(rank, world_size)"),
+        ("drop_remainder", 'last="drop"'),
+        ("indices", "ArrayDataSource(data, indices=indices)"),
+        ("repeats", "ArrayDataSource(data, repeats=2)"),
+        ("transform", "source.map(fn)"),
+        ("epochs", "one epoch"),
+        ("device", "to_torch(device)"),
+    ],
+)
+def test_keywords_of_other_libraries(keyword, said):
+    """The message says what to write here."""
+    refused(TypeError, [keyword, said], lambda: array_source().batch_iterator(2, **{keyword: 1}))
+
+
+def test_the_class_in_place_of_a_sampler():
+    """Such as ``sampler=WeightedSampler``."""
+    refused(TypeError, ["sampler", "WeightedSampler(weights)"], lambda: array_source(sampler=WeightedSampler))
+
+
+@pytest.mark.parametrize("kind", [CompositeDataSource, ChoiceDataSource, ConcatDataSource])
+def test_two_sources_that_are_not_in_a_list(kind):
+    """Such as ``ConcatDataSource(a, b)``."""
+    refused(TypeError, ["datasets", "[a, b]"], lambda: kind(array_source(), array_source()))
+
+
+def test_pad_that_was_not_called():
+    """``map(pad)`` instead of ``map(pad())``."""
+    ds = ArrayDataSource([[X, X[:2]]]).map(pad)
+
+    refused(TypeError, ["source.map(pad())"], lambda: next(ds.batch_iterator(2)))
+
+
+@pytest.mark.parametrize("samples", [[X, X[:2]], [X, X]], ids=["unequal", "equal"])
+def test_samples_in_place_of_lengths(samples):
+    """The message says how to get the lengths."""
+    refused(ValueError, ["lengths", "[len(x) for x in samples]"], lambda: BucketSampler(samples))
+
+
+def test_a_source_without_a_fetch():
+    """The message names the method to define."""
+    ds = type("Mine", (RandomAccessDataSource,), {})(5)
+
+    refused(NotImplementedError, ["Mine", "samples_by_indices_nomapping"], lambda: next(ds.batch_iterator(2)))
+
+
+def test_a_progress_bar_that_is_no_function():
+    """Such as True."""
+    call = lambda: array_source().batch_map_mean(np.sum, 2, progress_iter_func=True)  # noqa: E731
+
+    refused(TypeError, ["progress_iter_func", "tqdm.tqdm", "True"], call)
+
+
+@pytest.mark.timeout(60)
+def test_arguments_of_a_task_that_are_no_tuple():
+    """``(fn, x)`` instead of ``(fn, (x,))``."""
+    with WorkerThreadPool(1) as pool:
+        refused(TypeError, ["(fn, (x,))", "not 3"], lambda: list(pool.work_stream([(abs, 3)])))
+
+
+@pytest.mark.parametrize(
+    ("y", "remedy"),
+    [(np.array([0.0, 1.0]), "y.astype(int)"), (np.eye(2), "y.argmax(axis=1)")],
+    ids=["float", "one-hot"],
+)
+def test_labels_that_are_numbers_or_one_hot(y, remedy):
+    """The message says how to make classes of them."""
+    refused(ValueError, ["y should be 1-D", remedy], lambda: WeightedSampler.class_balancing_sampler(y))
+
+
+def test_a_table_in_an_error_is_on_one_line():
+    """Its repr has several lines."""
+    with pytest.raises(TypeError) as caught:
+        coerce_data_source(np.eye(2))
+
+    assert "\n" not in str(caught.value)

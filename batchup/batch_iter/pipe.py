@@ -278,7 +278,13 @@ def _combiner_of(combiner: Any, kwargs: dict[str, Any]) -> Any:
     should_be_callable("combiner", combiner)
     if kwargs:
         with contextlib.suppress(ValueError):  # some functions written in C have no signature
-            inspect.signature(combiner).bind([], **kwargs)
+            signature = inspect.signature(combiner)
+            try:
+                signature.bind([], **kwargs)
+            except TypeError as error:
+                raise TypeError(
+                    f"the combiner {short_name(combiner)} {error}; keywords that Infinite does not have go to it"
+                ) from None
     return ItemFunction(combiner, **kwargs)
 
 

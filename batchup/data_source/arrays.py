@@ -75,6 +75,8 @@ class RandomAccessDataSource(AbstractDataSource):
             sampler = sampling.StandardSampler(self.length, repeats)
         if isinstance(sampler, sampling.AbstractSampler):  # any object with the same methods is fine
             sampler._should_fit(self.length)
+        elif isinstance(sampler, type):
+            raise TypeError(f"sampler should be an object, as WeightedSampler(weights) is, not the {sampler}")
         elif not hasattr(sampler, "num_indices_generated"):
             ranks = '; ranks are shared out by Loader(..., shard="auto")' if hasattr(sampler, "num_replicas") else ""
             raise TypeError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..engine.checks import kind_of
@@ -56,7 +56,7 @@ def as_data_source(x: Any, name: str) -> AbstractDataSource:
         return CallableDataSource(x)
     raise TypeError(
         f"{name} should be a data source, a list of array-likes, an iterator or a function, not {kind_of(x)}: "
-        f"{reprlib.repr(x)}{_hint(x)}"
+        f"{' '.join(reprlib.repr(x).split())}{_hint(x)}"
     )
 
 
@@ -64,6 +64,8 @@ def _hint(x: Any) -> str:
     """The end of an error about something that is no data source: what to do instead."""
     if is_array_like(x) and is_dataset(x):
         return "; ArrayDataSource([dataset]).map(collate) gives collate a list of its samples"
+    if isinstance(x, Mapping):  # an HDF5 file or group, an npz file
+        return '; give its arrays by name: {"x": x["x"], "y": x["y"]}'
     if is_array_like(x) and not isinstance(x, str):
         return "; put it into a list: [X] or [X, y]"
     if isinstance(x, Iterable) and not isinstance(x, (str, set)):

@@ -19,6 +19,7 @@ from ..errors import noted
 from .arrays import RandomAccessDataSource
 from .coerce import as_data_source
 from .interface import warn_of_own_batches
+from .members import should_be_listed
 from .plan import Traits
 
 __all__ = ["ConcatDataSource"]
@@ -81,6 +82,7 @@ class ConcatDataSource(RandomAccessDataSource):
         alpha: float | None = None,
         stop: sampling.Stop | int | None = None,
     ) -> None:
+        should_be_listed(datasets)
         self.datasets = tuple(as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets))
         if not self.datasets:
             raise ValueError("datasets should hold at least one data source, but there is none")

@@ -21,6 +21,8 @@ from .results import Limited, Progress, concatenated, first, mean, results
 
 __all__ = ["SourceInterface", "plan_of", "should_be_random_access", "warn_of_own_batches", "with_shuffle"]
 
+WHAT_TO_DEFINE = ": its class does not define samples_by_indices_nomapping(indices)"
+
 
 class SourceInterface(Fixed):
     """The methods of all data sources, apart from `map` and `random_map`, which `AbstractDataSource` adds."""
@@ -108,14 +110,14 @@ class SourceInterface(Fixed):
 
         For a source over a subset, index 0 is the first sample of the subset.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot fetch by index")
+        raise NotImplementedError(f"{type(self).__name__} cannot fetch by index{WHAT_TO_DEFINE}")
 
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
         """The batch for one pick of `batch_indices_iterator`. This is the fetch.
 
         For a source over a subset, the indices are those of the whole data.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot fetch by index")
+        raise NotImplementedError(f"{type(self).__name__} cannot fetch by index{WHAT_TO_DEFINE}")
 
     def batch_map_concat(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..engine.checks import no_keywords
+from ..engine.checks import kind_of, no_keywords
 from ..engine.shuffle import Shuffle, as_rng
 from ..engine.tree import Batch
 from .base import AbstractDataSource
@@ -13,11 +13,12 @@ from .coerce import as_data_source
 from .interface import warn_of_own_batches, with_shuffle
 from .plan import Plan, Traits
 
-__all__ = ["as_members", "batches_of", "plans_of", "traits_of_all"]
+__all__ = ["as_members", "batches_of", "plans_of", "should_be_listed", "traits_of_all"]
 
 
 def as_members(datasets: Sequence[Any]) -> tuple[AbstractDataSource, ...]:
     """The argument `datasets` of a composite or a choice, as data sources."""
+    should_be_listed(datasets)
     members = tuple(as_data_source(ds, f"datasets[{i}]") for i, ds in enumerate(datasets))
     if not members:
         raise ValueError("datasets should hold at least one data source, but there is none")
@@ -25,6 +26,12 @@ def as_members(datasets: Sequence[Any]) -> tuple[AbstractDataSource, ...]:
         for ds in members:
             warn_of_own_batches(ds, "a source over several ones")
     return members
+
+
+def should_be_listed(datasets: Any) -> None:
+    """Refuse a single source in place of a list of them."""
+    if isinstance(datasets, AbstractDataSource):
+        raise TypeError(f"datasets should be a list of data sources, [a, b], not {kind_of(datasets)}")
 
 
 def traits_of_all(datasets: Sequence[AbstractDataSource]) -> Traits:

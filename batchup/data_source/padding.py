@@ -66,6 +66,8 @@ class pad:
         side: Literal["right", "left"] = "right",
         length: int | Sequence[int] | None = None,
     ) -> None:
+        if isinstance(to_multiple, (list, tuple, dict, np.ndarray)):
+            raise TypeError("pad() makes a function for map: write source.map(pad()), not source.map(pad)")
         self.to_multiple = whole("to_multiple", to_multiple)
         self.length = length
         self._lengths = None if length is None else sorted(whole("length", n) for n in np.atleast_1d(length).tolist())

@@ -121,7 +121,7 @@ class Epoch:
 
 
 def _versions(state: Mapping[str, Any]) -> str:
-    """What saved a state, if that was another batchup."""
+    """The version of batchup that saved a state, if it is another one: the end of an error message."""
     saved = state.get("batchup", __version__)
     return "" if saved == __version__ else f" (saved by batchup {saved}; this is {__version__})"
 

@@ -125,6 +125,8 @@ def results(
     prepend_args: tuple[Any, ...] | None,
 ) -> Results:
     """For each batch, the results of `func` as a tuple, and the number of samples."""
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress_iter_func should be a function such as tqdm.tqdm, not {progress!r}")
     before = tuple(prepend_args or ())
     for batch in batches if progress is None else progress(batches, total=total, leave=False):
         result = func(*before, *batch) if isinstance(batch, tuple) else func(*before, batch)

@@ -15,18 +15,29 @@ ELSEWHERE = {  # keywords of other libraries, and what to use here
     "batch_sampler": "a sampler makes batches of indices: ArrayDataSource(data, sampler=sampler)",
     "collate_fn": "source.map(fn) collates the samples of a batch: ArrayDataSource([samples]).map(collate_fn)",
     "drop_last": 'Loader(source, 64, last="drop") leaves a short last batch out',
+    "device": "loader.to_torch(device) gives tensors on a device",
+    "epochs": "each for loop over a loader is one epoch; loader.steps(n) gives n batches",
     "generator": "shuffle takes a seed or a NumPy generator: shuffle=7",
     "num_workers": "Loader(source, 64, pool=4) has four threads; four processes are pool='processes', workers=4",
+    "indices": "the subset belongs to the source: ArrayDataSource(data, indices=indices)",
     "persistent_workers": "workers stay until their loader or pool is closed",
     "pin_memory": "batches are NumPy arrays: call torch.from_numpy(x).pin_memory() in the loop",
     "prefetch_factor": "Loader(source, 64, pool=4, depth=8) prefetches eight batches",
+    "repeats": "repeats belong to the source: ArrayDataSource(data, repeats=2)",
     "sampler": "the sampler belongs to the source: ArrayDataSource(data, sampler=WeightedSampler(weights))",
     "seed": "the seed is given as shuffle: shuffle=7",
+    "transform": "source.map(fn) applies a function to each batch: ArrayDataSource(data).map(fn)",
+    "world_size": "shard=(rank, world_size), or shard='auto', divides the batches among the ranks",
     "worker_init_fn": "workers need no seeds: source.random_map(fn) calls fn(*batch, rng) with a new generator; "
     "worker_init=fn is called in each process",
 }
-ELSEWHERE |= dict.fromkeys(["workers", "n_workers", "processes", "num_threads"], ELSEWHERE["num_workers"])
+ELSEWHERE |= dict.fromkeys(
+    ["workers", "n_workers", "n_jobs", "processes", "threads", "num_threads"], ELSEWHERE["num_workers"]
+)
 ELSEWHERE |= dict.fromkeys(["rng", "random_state"], ELSEWHERE["generator"])
+ELSEWHERE |= dict.fromkeys(["prefetch", "buffer_size"], ELSEWHERE["prefetch_factor"])
+ELSEWHERE |= dict.fromkeys(["rank", "num_replicas"], ELSEWHERE["world_size"])
+ELSEWHERE |= {"drop_remainder": ELSEWHERE["drop_last"]}
 
 INTEGERS = six.integer_types + (np.integer,)
 Indices: TypeAlias = npt.NDArray[np.intp]

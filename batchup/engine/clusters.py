@@ -1,4 +1,4 @@
-"""Executors of others, by one name for each verb: `concurrent.futures` and all that is like it, Dask, and Ray."""
+"""One interface to executors of `concurrent.futures` and others like them, to Dask clusters, and to Ray."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAIT = 30.0  # seconds for the first worker of a Dask cluster
 
 
 class Cluster(Protocol):
-    """What `executors` asks of the workers of others."""
+    """What `executors` needs of the workers of an executor or a cluster."""
 
     name: str  # for messages
 
@@ -26,13 +26,13 @@ class Cluster(Protocol):
         """A future of ``fn(*args)``."""
 
     def put(self, pickled: Any) -> Any:
-        """What stands for something large among the arguments of tasks."""
+        """Store something large; return a reference that tasks take as an argument."""
 
     def has(self, stand_in: Any) -> bool:
-        """Whether it still stands for it."""
+        """Whether the reference is still valid."""
 
     def workers(self) -> int:
-        """How many there are."""
+        """How many workers there are."""
 
     def hosts_that_lack(self, module: str) -> list[str]:
         """The hosts on which a module cannot be imported, as far as that can be found out."""
@@ -73,7 +73,7 @@ class Executor:
         return []
 
 
-HOST = "__import__('socket').gethostname()"  # `eval` can be called where there is nothing of ours
+HOST = "__import__('socket').gethostname()"  # `eval` also runs on a host without batchup
 
 
 def _lacks(module: str) -> str:
@@ -81,7 +81,7 @@ def _lacks(module: str) -> str:
 
 
 class DaskCluster:
-    """The workers of a `dask.distributed.Client`. What is large is scattered to them once.
+    """The workers of a `dask.distributed.Client`. Large objects are scattered to them once.
 
     Raises
     ------
@@ -133,12 +133,12 @@ class DaskCluster:
 
 
 class RayCluster:
-    """The workers of Ray. What is large is put into its object store once. The program has called ``ray.init()``.
+    """The workers of Ray. Large objects are put into its object store once. Call ``ray.init()`` first.
 
     Raises
     ------
     RuntimeError
-        If it has not.
+        If ``ray.init()`` was not called.
     """
 
     def __init__(self, ray: Any) -> None:
@@ -166,7 +166,7 @@ class RayCluster:
         return int(self.ray.cluster_resources().get("CPU", 0)) or 1
 
     def hosts_that_lack(self, module: str) -> list[str]:
-        return []  # it takes no function of Python's own, and so none without batchup
+        return []  # Ray runs no built-in functions such as `eval`, and all others would need batchup
 
 
 class RayFuture:

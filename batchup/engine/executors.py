@@ -1,7 +1,7 @@
-"""Pools over executors of others: anything with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`, a
+"""Pools over executors: anything with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`, a
 Dask client, or Ray (`clusters`).
 
-Workers of an executor may be processes on other hosts. So what they get and give goes by plain pickles, without shared
+Workers of an executor may be processes on other hosts. So tasks and results are sent as plain pickles, without shared
 memory. A shared object, such as the fetch of a source, is not sent with each task: tasks name it by a key. A worker
 that does not have it says so, and gets its task again with the object beside it; it keeps the last few that it got.
 """
@@ -54,7 +54,7 @@ class SharedObject:
         self.digest = _digest(self.pickled)
         self.key = uuid.uuid4().hex
         self.times_sent = 0  # at first it goes with a task for each worker
-        self.sent: Any = None  # what stands for the pickle in a cluster that has a place of its own for it
+        self.sent: Any = None  # the reference to the pickle, in a cluster that stores it
         self.sent_by: Any = None  # the cluster
 
     def holds(self, obj: Any) -> bool:
@@ -105,7 +105,7 @@ def _keep(objects: Mapping[str, tuple[bytes, list[bytes]]]) -> None:
 
 
 def _versions() -> dict[str, str]:
-    """What has to be the same here and in workers. Releases of NumPy that differ in the last number alone are."""
+    """The versions that have to be the same here and in workers. That of NumPy is without its last number."""
     return {"batchup": sys.modules["batchup"].__version__, "NumPy": ".".join(np.__version__.split(".")[:2])}
 
 

@@ -238,7 +238,7 @@ class WorkStream(PullingIterator[Any]):
             args: tuple[Any, ...] = ()
             try:
                 task = self._pull()
-                if type(task) is tuple and len(task) == 2:  # what most are
+                if type(task) is tuple and len(task) == 2 and type(task[1]) is tuple:  # what most are
                     fn, args = task
                     entry = self._pool.submit(fn, *args)
                 else:
@@ -258,6 +258,8 @@ def _parts(task: Task) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, A
     if not isinstance(task, (tuple, list)) or not 1 <= len(task) <= 3:
         raise TypeError(f"a task should be (fn,), (fn, args) or (fn, args, kwargs), not {task!r}")
     fn, *rest = task
+    if rest and not isinstance(rest[0], Iterable):
+        raise TypeError(f"the arguments of a task should be a tuple, (fn, (x,)), not {rest[0]!r}")
     return fn, tuple(rest[0]) if rest else (), dict(rest[1]) if rest[1:] else {}
 
 

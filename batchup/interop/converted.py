@@ -1,4 +1,4 @@
-"""The batches of a loop after a function."""
+"""The batches of a loop, each converted by a function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Converted"]
 
 
 class Converted(map):  # type: ignore[type-arg] # it takes no parameters when it runs
-    """The batches of a loop after `fn`, one after the other. Its ``len`` is the number of batches that are left.
+    """The batches of a loop, each converted by `fn`. Its ``len`` is the number of batches that are left.
 
     >>> import numpy as np
     >>> from batchup import Loader

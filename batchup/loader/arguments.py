@@ -96,7 +96,7 @@ def check_sequential(source: AbstractDataSource, plan: RunPlan, pool: Any, skips
     for name in [name for name, is_given in {**given, "on_error": skips}.items() if is_given]:
         raise TypeError(
             f"{name} should be left out: {type(source).__name__} gives its batches one after the other, "
-            "and this takes a source that fetches by index"
+            f"and {name} needs a source that fetches by index"
         )
 
 

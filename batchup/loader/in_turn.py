@@ -17,8 +17,8 @@ from .fetch import FetchResult
 __all__ = ["InTurn"]
 
 NOT_SAMPLES = (
-    "a source gives batches, not samples, which batchup.batch_iter makes batches of: Infinite(samples, batch_size=64, "
-    "batches_per_epoch=100)"
+    "an iterator or a function gives batches, not samples; to make batches of samples, use batchup.batch_iter: "
+    "Infinite(samples, batch_size=64, batches_per_epoch=100)"
 )
 
 

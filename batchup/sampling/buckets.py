@@ -254,9 +254,15 @@ def _shuffled(buckets: list[Bucket], rng: Rng) -> Iterator[Indices]:
 
 
 def _lengths_of(lengths: Any) -> Indices:
-    array = np.asarray(lengths)
+    try:
+        array = np.asarray(lengths)
+    except ValueError:  # arrays of unequal lengths
+        array = np.empty((0, 0))
     if array.ndim != 1 or (array.dtype.kind not in "iuf" and array.size):
-        raise ValueError(f"lengths should be a 1-D array of integers, the length of each sample, not {lengths!r}")
+        raise ValueError(
+            f"lengths should be a 1-D array of integers, the length of each sample, not {lengths!r}; "
+            "of samples, they are [len(x) for x in samples]"
+        )
     bad = np.flatnonzero(~(array >= 0) | (array != np.floor(array)) | (array == np.inf))
     if len(bad):
         raise ValueError(f"lengths should be whole numbers of 0 or more; that of sample {bad[0]} is {array[bad[0]]}")

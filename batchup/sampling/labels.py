@@ -64,11 +64,19 @@ def classes_of(y: Any, name: str = "y") -> Classes:
         return _of_categories(category, name)
     labels = label_array(y)
     if labels.ndim != 1 or labels.dtype.kind not in "iubUSO" or len(labels) == 0:
-        raise ValueError(f"{name} should be 1-D, with the class of each sample: integers, strings, …, not {y!r}")
+        raise ValueError(
+            f"{name} should be 1-D, with the class of each sample: integers, strings, …, not {y!r}{_remedy(labels)}"
+        )
     if labels.dtype.kind == "O":
         return _of_objects(labels, name)
     names, codes = _unique(labels)
     return Classes(_compact(codes, len(names)), names.tolist())
+
+
+def _remedy(labels: npt.NDArray[Any]) -> str:
+    if labels.ndim == 2 and labels.dtype.kind in "iubf":
+        return "; if its rows are one-hot, take y.argmax(axis=1)"
+    return "; if these are whole numbers, take y.astype(int)" if labels.dtype.kind == "f" and labels.size else ""
 
 
 def class_index(classes: Classes, what: Hashable, name: str) -> int:

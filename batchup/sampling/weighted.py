@@ -113,7 +113,9 @@ class WeightedSampler(AbstractSampler):
         return balancing_weights(class_labels(y, n_classes))
 
     @staticmethod
-    def class_balancing_sampler(y: Any, n_classes: int | None = None) -> WeightedSampler:
+    def class_balancing_sampler(
+        y: Any, n_classes: int | None = None, *, num_samples: int | None = None
+    ) -> WeightedSampler:
         """A sampler that draws all classes that occur in `y` equally often.
 
         Parameters
@@ -122,12 +124,15 @@ class WeightedSampler(AbstractSampler):
             The class of each sample: integers from 0, strings, a pandas categorical, or any hashable values.
         n_classes : int, optional
             The number of classes; at least ``y.max() + 1``.
+        num_samples : int, optional
+            As for `WeightedSampler`: the epoch ends after so many samples. By default, it never ends.
 
         Returns
         -------
         WeightedSampler
         """
-        return WeightedSampler(WeightedSampler.class_balancing_sample_weights(y, n_classes))
+        weights = WeightedSampler.class_balancing_sample_weights(y, n_classes)
+        return WeightedSampler(weights, num_samples)
 
 
 class WeightedSubsetSampler(AbstractSampler):
@@ -198,7 +203,9 @@ class WeightedSubsetSampler(AbstractSampler):
         return WeightedSampler.class_balancing_sample_weights(y, n_classes)
 
     @staticmethod
-    def class_balancing_sampler(y: Any, indices: npt.ArrayLike, n_classes: int | None = None) -> WeightedSubsetSampler:
+    def class_balancing_sampler(
+        y: Any, indices: npt.ArrayLike, n_classes: int | None = None, *, num_samples: int | None = None
+    ) -> WeightedSubsetSampler:
         """A sampler over a subset that draws all classes of the subset equally often.
 
         Parameters
@@ -209,6 +216,8 @@ class WeightedSubsetSampler(AbstractSampler):
             Which samples.
         n_classes : int, optional
             The number of classes; at least ``y.max() + 1``.
+        num_samples : int, optional
+            As for `WeightedSampler`: the epoch ends after so many samples. By default, it never ends.
 
         Returns
         -------
@@ -216,7 +225,8 @@ class WeightedSubsetSampler(AbstractSampler):
         """
         labels = class_labels(y, n_classes)
         chosen = index_array("indices", indices, below=len(labels))
-        return WeightedSubsetSampler(WeightedSampler.class_balancing_sample_weights(labels[chosen]), chosen)
+        weights = WeightedSampler.class_balancing_sample_weights(labels[chosen])
+        return WeightedSubsetSampler(weights, chosen, num_samples)
 
 
 def _number_to_draw(num_samples: int | None, replace: bool, weights: npt.NDArray[Any]) -> int | None:

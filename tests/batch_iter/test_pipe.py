@@ -253,3 +253,9 @@ def test_a_pipe_prints_what_it_is_made_of():
         "Infinite(sample(<5 entries>, random_state=7), unpack_args(squared), Threads(squared, n_workers=4), "
         "batch_size=2, batches_per_epoch=3)"
     ) == repr(pipe)
+
+
+def test_a_keyword_that_neither_the_pipe_nor_its_combiner_has():
+    """The error names the keyword, and says where it went."""
+    with pytest.raises(TypeError, match="combine_to_arrays .*'n_workers'; keywords that Infinite does not have"):
+        Infinite(range(3), batch_size=2, batches_per_epoch=1, n_workers=2)

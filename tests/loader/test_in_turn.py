@@ -87,7 +87,9 @@ def test_an_iterator_of_samples_is_no_iterator_of_batches():
 )
 def test_an_iterator_of_samples_is_none_of_batches(sample):
     """They would go into the loop as if they were some."""
-    with pytest.raises(TypeError, match="a source gives batches, not samples") as caught:
+    with pytest.raises(
+        TypeError, match="gives batches, not samples; to make batches of samples, use batchup.batch_iter"
+    ) as caught:
         next(iter(Loader(iter([sample]), 4)))
 
     assert "Infinite(samples, batch_size=64" in str(caught.value)

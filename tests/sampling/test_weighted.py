@@ -271,3 +271,11 @@ def test_weights_of_any_size_raise_no_floating_point_error(weights, replace):
         batches = WeightedSampler(weights, replace=replace).shuffled_indices_batch_iterator(2, np.random.default_rng(7))
 
         assert 2 == len(next(batches))
+
+
+def test_a_balanced_epoch_that_ends():
+    """With `num_samples`, an epoch of a class-balancing sampler ends after so many samples."""
+    y = np.array([0, 0, 0, 1])
+
+    assert 8 == WeightedSampler.class_balancing_sampler(y, num_samples=8).num_indices_generated()
+    assert 6 == WeightedSubsetSampler.class_balancing_sampler(y, [1, 3], num_samples=6).num_indices_generated()

@@ -27,7 +27,7 @@ Piece: TypeAlias = bytes | bytearray | memoryview
 
 
 def pieces_of(message: tuple[Any, ...], buffers: Sequence[Any] = ()) -> list[Piece]:
-    """A message as it goes through a pipe, behind its buffers."""
+    """The bytes to write for a message: its buffers first, then the message."""
     pieces: list[Piece] = []
     for buffer in buffers:
         view = memoryview(buffer)
@@ -64,7 +64,7 @@ class Sender:
         self.thread.start()
 
     def put(self, pieces: Sequence[Piece] | None) -> None:
-        """Have these written after what waits; None closes the pipe."""
+        """Write these after all that waits to be written; None closes the pipe."""
         self._queue.put(pieces)
 
     def settle(self, seconds: float) -> None:

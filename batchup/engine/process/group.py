@@ -1,4 +1,4 @@
-"""The processes of a pool: what is the same for all systems. Which task goes to which process is said in `schedule`.
+"""The processes of a pool: what is the same for all systems. `schedule` decides which task goes to which process.
 
 There are two kinds. Those of `mapped` are for Linux: results come in shared memory, and the parent waits for all pipes
 at once. Those of `portable` are for all systems: everything goes through pipes, and threads read and write them.
@@ -84,7 +84,7 @@ class WorkerProcess(abc.ABC):
 
     @abc.abstractmethod
     def send_constants(self, constants: Iterable[Constant]) -> None:
-        """Have the worker have these before the next task, if it does not find them by itself."""
+        """Send these to the worker before its next task, unless it maps them itself."""
 
     @abc.abstractmethod
     def read(self) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ VARIABLE = "BATCHUP_PROCESSES"
 def is_portable() -> bool:
     """Whether worker processes use only what all systems have: pipes that threads read, and no shared memory.
 
-    So it is everywhere but on Linux, and on Linux where the environment has ``BATCHUP_PROCESSES=portable``.
+    True on all systems but Linux. On Linux, true if the environment has ``BATCHUP_PROCESSES=portable``.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Worker processes for all systems: tasks, results and what is shared go through pipes, and nothing has a name.
+"""Worker processes for all systems: tasks, results and shared objects go through pipes.
 
-It does without what Linux has: shared memory without names, descriptors of processes, and waiting for several pipes at
-once. Instead, each worker has two threads here, one that reads and one that writes (`blocking_pipes`). What is shared
-is sent to each worker once. A worker says which task it begins, so the parent knows what it ran when it died.
+It does not use what only Linux has: shared memory without names, descriptors of processes, and waiting for several
+pipes at once. Instead, each worker has two threads here, one that reads and one that writes (`blocking_pipes`). Shared
+objects are sent to each worker once. A worker says which task it begins, so the parent knows what it ran when it died.
 """
 
 from __future__ import annotations

@@ -91,18 +91,18 @@ def framed(message: tuple[Any, ...]) -> bytes:
 
 
 def unframed(body: bytes | bytearray) -> tuple[Any, ...]:
-    """The message whose bytes these are, without their length."""
+    """The message of these bytes, which come without their length."""
     message: tuple[Any, ...] = marshal.loads(body)
     return message
 
 
 def length_prefix(length: int) -> bytes:
-    """What comes before so many bytes."""
+    """The bytes that announce a message of so many bytes."""
     return _length.pack(length)
 
 
 def length_of(prefix: bytes | bytearray) -> int:
-    """How many bytes come after it."""
+    """The number of bytes that a prefix announces."""
     length: int = _length.unpack(prefix)[0]
     return length
 

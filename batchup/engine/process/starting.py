@@ -64,7 +64,7 @@ def new_pipe() -> list[int]:
 
 @contextlib.contextmanager
 def _passed(fds: list[int]) -> Iterator[tuple[list[int], dict[str, Any]]]:
-    """What the child knows descriptors by, and how `subprocess.Popen` is told to pass them."""
+    """The numbers by which the child finds descriptors, and the arguments of `subprocess.Popen` that pass them."""
     startup: Any = getattr(subprocess, "STARTUPINFO", None)
     if startup is None:
         yield fds, {"pass_fds": fds}
@@ -104,7 +104,7 @@ def descriptor_of(name: str, flags: int) -> int:
 
 @contextlib.contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Where a worker inherits what signals are blocked: so is Ctrl-C, until it has set what that does."""
+    """Block Ctrl-C while a worker starts, which inherits that: it unblocks it when it has set its handler."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
