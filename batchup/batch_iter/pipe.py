@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..data_source import AbstractDataSource
-from ..engine.checks import INTEGERS, whole
+from ..engine.checks import INTEGERS, a_or_an, whole
 from ..engine.closing import Closing
 from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.global_rng import drawn_seed
@@ -250,7 +250,7 @@ class PipeEpoch(Iterator[Any]):
 
 def _should_be_iterable(source: Any) -> Any:
     if isinstance(source, AbstractDataSource):
-        raise TypeError(f"a {type(source).__name__} has batches, not items; pass items_of(source, shuffle=7)")
+        raise TypeError(f"{a_or_an(type(source))} has batches, not items; pass items_of(source, shuffle=7)")
     if not hasattr(source, "__iter__") and not hasattr(source, "__getitem__"):
         hint = "; call the function" if callable(source) else ""
         raise TypeError(f"source should be an iterable of items, not {source!r}{hint}")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import sampling
-from ..engine.checks import kind_of, no_keywords, whole
+from ..engine.checks import a_or_an, kind_of, no_keywords, whole
 from ..engine.fixed import MAKE_A_NEW_ONE
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
@@ -241,7 +241,7 @@ def _one_length(fields: dict[str, Any]) -> int:
         raise ValueError("data should hold at least one array-like, but it is empty")
     for name, array in fields.items():
         if not is_array_like(array) or _is_sample(array):
-            raise TypeError(f"{name} should have a length and items by index, but a {type(array).__name__} has not")
+            raise TypeError(f"{name} should have a length and items by index, but {a_or_an(type(array))} has not")
     lengths = {name: len(array) for name, array in fields.items()}
     (first, n), *others = lengths.items()
     for name, other in others:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.checks import INTEGERS, whole
+from ..engine.checks import INTEGERS, a_or_an, whole
 from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.pools import ThreadPool
 from ..engine.stacking import stack
@@ -59,7 +59,7 @@ class ParallelItems(Fixed):
     def __init__(self, items: ArrayLike, workers: int, combine: Callable[[list[Any]], Any] = list) -> None:
         if is_table(items):
             raise TypeError(
-                f"items should give a sample for an int, but a {type(items).__name__} is indexed by column: pass "
+                f"items should give a sample for an int, but {a_or_an(type(items))} is indexed by column: pass "
                 "arrays of its columns, ArrayDataSource({name: table[name].to_numpy(), …})"
             )
         self.items = items

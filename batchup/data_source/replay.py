@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.checks import INTEGERS, whole
+from ..engine.checks import INTEGERS, a_or_an, whole
 from ..engine.global_rng import global_rng
 from ..engine.position import MOST
 from ..engine.rng import numbers
@@ -187,7 +187,7 @@ def _set_state(rng: Rng, state: Any) -> None:
             rng.bit_generator.state = state
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(
-            f"rng of the state should be the state of a {type(rng).__name__}, as state_dict() gave it"
+            f"rng of the state should be the state of {a_or_an(type(rng))}, as state_dict() gave it"
         ) from error
 
 

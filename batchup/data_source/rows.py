@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..engine import arena, tree
-from ..engine.checks import INTEGERS, Indices, index_array
+from ..engine.checks import INTEGERS, Indices, a_or_an, index_array
 from ..errors import noted
 from ..storage.base import StoredArray
 
@@ -140,7 +140,7 @@ def _rows_with_note(array: Any, indices: Any) -> Any:
         return rows(array, indices)
     except (TypeError, ValueError) as error:
         if isinstance(error, TypeError) or "truth value of an array" in str(error):
-            noted(error, f"a {type(array).__name__} is asked for an array of indices; {_advice(array)}")
+            noted(error, f"{a_or_an(type(array))} is asked for an array of indices; {_advice(array)}")
         raise
 
 
@@ -154,7 +154,7 @@ def _should_be_as_many(some: Any, indices: Any, array: Any) -> None:
     for n in counts:
         if n is not None and n != len(indices):
             raise ValueError(
-                f"a {type(array).__name__} should give one sample for each index: {len(indices)} indices, {n} samples; "
+                f"{a_or_an(type(array))} should give one sample for each index: {len(indices)} indices, {n} samples; "
                 f"{_advice(array)}"
             )
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import sampling
-from ..engine.checks import INTEGERS, Indices, index_array, kind_of, whole
+from ..engine.checks import INTEGERS, Indices, a_or_an, index_array, kind_of, whole
 from ..engine.rng import rng_at
 
 __all__ = ["Subsets"]
@@ -158,7 +158,7 @@ def size_of(source: Any) -> int:
         sampler = source.sampler
         if type(sampler) not in (sampling.StandardSampler, sampling.SubsetSampler):
             raise TypeError(
-                f"parts can be made of a source without a sampler of its own, but here is a {type(sampler).__name__}; "
+                f"parts can be made of a source without a sampler of its own, but here is {a_or_an(type(sampler))}; "
                 "make the part first, and give a sampler over its indices"
             )
         return int(sampler.length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -42,7 +43,7 @@ ELSEWHERE |= {"drop_remainder": ELSEWHERE["drop_last"]}
 INTEGERS = six.integer_types + (np.integer,)
 Indices: TypeAlias = npt.NDArray[np.intp]
 
-__all__ = ["INTEGERS", "Indices", "all_in_range", "index_array", "kind_of", "no_keywords", "whole"]
+__all__ = ["INTEGERS", "Indices", "a_or_an", "all_in_range", "index_array", "kind_of", "no_keywords", "whole"]
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
@@ -126,7 +127,17 @@ def no_keywords(call: str, given: Mapping[str, Any], known: Collection[str]) -> 
 def kind_of(x: Any) -> str:
     """What `x` is, for an error message.
 
-    >>> kind_of([1]), kind_of(None)
-    ('a list', 'None')
+    >>> kind_of([1]), kind_of(1), kind_of(None)
+    ('a list', 'an int', 'None')
     """
-    return "None" if x is None else f"a {type(x).__name__}"
+    return "None" if x is None else a_or_an(type(x))
+
+
+def a_or_an(kind: type) -> str:
+    """The name of a class with its article, for an error message.
+
+    >>> a_or_an(list), a_or_an(int), a_or_an(np.uint8)
+    ('a list', 'an int', 'a uint8')
+    """
+    name = kind.__name__
+    return f"an {name}" if re.match(r"[AEIOaeio]|[Uu]n(?!i)|HDF", name) else f"a {name}"

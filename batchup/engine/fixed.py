@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from .checks import a_or_an
+
 __all__ = ["MAKE_A_NEW_ONE", "Fixed", "read_only"]
 
 MAKE_A_NEW_ONE = "make a new {kind}"
@@ -50,7 +52,8 @@ class Fixed:
             kind = type(self).__name__
             instead = self._fixed[name].format(kind=kind)
             raise AttributeError(
-                f"{name} of a {kind} cannot be set, since it would have no effect on what was made from it: {instead}",
+                f"{name} of {a_or_an(type(self))} cannot be set, since it would have no effect on what was made from "
+                f"it: {instead}",
                 name=name,
                 obj=self,
             )

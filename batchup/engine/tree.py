@@ -77,8 +77,8 @@ def leaf_length(leaf: Any) -> int:
     except TypeError:
         shape = getattr(leaf, "shape", None)
         if shape == ():
-            kind = f"0-d {type(leaf).__name__}"
-            raise TypeError(f"an array of samples should have an axis for the samples, but a {kind} has none") from None
+            kind = f"a 0-d {type(leaf).__name__}"
+            raise TypeError(f"an array of samples should have an axis for the samples, but {kind} has none") from None
         if not isinstance(shape, tuple):
             raise
         return int(shape[0])

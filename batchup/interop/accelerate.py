@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..engine.checks import kind_of
+
 __all__ = ["prepare"]
 
 
@@ -33,7 +35,7 @@ def prepare(accelerator: Any, loader: Any) -> Any:
     from .torch import DataLoader
 
     if not isinstance(loader, DataLoader):
-        raise TypeError(f"loader should be a batchup.interop.torch.DataLoader, not a {type(loader).__name__}")
+        raise TypeError(f"loader should be a batchup.interop.torch.DataLoader, not {kind_of(loader)}")
     _should_not_be_shared_out(accelerator, loader)
     prepared = accelerator.prepare(loader)
     if type(prepared).__name__ == "DataLoaderDispatcher":

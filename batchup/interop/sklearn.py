@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..engine.checks import kind_of, whole
+from ..engine.checks import a_or_an, kind_of, whole
 from ..errors import noted
 from .prefetch import Prefetched
 
@@ -144,7 +144,7 @@ def _upcoming(loader: Any) -> tuple[int, int]:
 
 def _arguments(batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if not isinstance(batch, (tuple, list)) or not 1 <= len(batch) <= 3:
-        what = f"a {type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list)) else kind_of(batch)
+        what = f"{a_or_an(type(batch))} of {len(batch)}" if isinstance(batch, (tuple, list)) else kind_of(batch)
         raise TypeError(
             f"a batch should be (X,), (X, y) or (X, y, sample_weight), not {what}; source.map(fn) makes it one"
         )

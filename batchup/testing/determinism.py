@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data_source import Batch
 from ..engine import tree
+from ..engine.checks import a_or_an
 from ..engine.stacking import as_array
 from ..loader import Loader
 from ..loader.arguments import choose_pool
@@ -170,7 +171,7 @@ def _fields(batch: Batch, name: str = "") -> dict[str, Any]:
 def _difference(a: Any, b: Any) -> str | None:
     """How two fields differ; None if they are equal."""
     if type(a) is not type(b):
-        return f"a {type(a).__name__} and a {type(b).__name__}"
+        return f"{a_or_an(type(a))} and {a_or_an(type(b))}"
     if not hasattr(a, "__len__") or isinstance(a, (str, bytes)):
         return None if _equal(a, b) else f"{a!r} and {b!r}"
     if isinstance(a, np.ndarray) and (a.dtype, a.shape) != (b.dtype, b.shape):

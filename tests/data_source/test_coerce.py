@@ -39,7 +39,7 @@ def test_a_dict_of_arrays_is_a_source_of_dicts():
         (np.arange(3), "; put it into a list: [X] or [X, y]"),
         (zip, None),
         ("files", "'files'"),
-        (7, "a int: 7"),
+        (7, "an int: 7"),
     ],
     ids=["array", "callable", "str", "int"],
 )

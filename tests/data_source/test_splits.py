@@ -147,7 +147,7 @@ def test_a_random_transform_belongs_to_the_part():
         (lambda: arrays().take(-1), ValueError, "n should be"),
         (lambda: arrays(sampler=WeightedSampler(np.ones(10))).take(1), TypeError, "here is a WeightedSampler; make"),
         (lambda: ChoiceDataSource([arrays()]).take(1), TypeError, "not of a ChoiceDataSource"),
-        (lambda: IteratorDataSource(iter([])).take(1), TypeError, "fetch by index, not of a IteratorDataSource"),
+        (lambda: IteratorDataSource(iter([])).take(1), TypeError, "fetch by index, not of an IteratorDataSource"),
         (lambda: arrays().split({"a": 0.8, "b": 0.3}), ValueError, "sum to at most 1, not to 1.1"),
         (lambda: arrays().split({"a": 8, "b": 3}), ValueError, "at most the 10 samples that there are, not 11"),
         (lambda: arrays().split({"a": 0.99, "b": 0.01}), ValueError, "part 'b' of 0.1 has none"),

@@ -294,7 +294,7 @@ class GivesNoFuture:
         return self.result
 
 
-@pytest.mark.parametrize(("result", "kind"), [(None, "None"), (8, "a int")])
+@pytest.mark.parametrize(("result", "kind"), [(None, "None"), (8, "an int")])
 def test_what_gives_no_futures_is_refused(result, kind):
     """By the name of its class, and what it gave."""
     pool = WorkerPool.over(GivesNoFuture(result))

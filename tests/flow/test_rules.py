@@ -110,7 +110,7 @@ def test_writing_a_component_keeps_the_ids():
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("forget", "None; add `return self`"), ("value", "a int; to keep a value, pass save_to=")]
+    ("name", "what"), [("forget", "None; add `return self`"), ("value", "an int; to keep a value, pass save_to=")]
 )
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_an_action_returns_a_batch(name, what, prefetch):

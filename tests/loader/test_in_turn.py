@@ -74,7 +74,7 @@ def test_an_error_of_such_a_source_costs_one_batch():
 
 def test_an_iterator_of_samples_is_no_iterator_of_batches():
     """What is no batch is refused, and so is a shuffle, which an iterator cannot follow."""
-    with pytest.raises(TypeError, match="a batch should be a tuple of arrays, or a dict, not a int"):
+    with pytest.raises(TypeError, match="a batch should be a tuple of arrays, or a dict, not an int"):
         list(Loader((i for i in range(3)), 2))
     with pytest.raises(TypeError, match="shuffle should be left out: IteratorDataSource gives its batches"):
         Loader(iter([(np.arange(3),)]), 2, shuffle=7)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ...engine.checks import whole
+from ...engine.checks import a_or_an, whole
 from ...engine.stacking import UnlikeKindsError, concatenate
 from ...engine.tree import leaf_length
 from ...errors import noted
@@ -97,7 +97,7 @@ class BatchData:
             return self._columns[name]
         except KeyError:
             known = f"its components are {', '.join(self.components)}" if self.components else "it has no components"
-            raise AttributeError(f"a {type(self).__name__} has no component or attribute {name!r}; {known}") from None
+            raise AttributeError(f"{a_or_an(type(self))} has no component or attribute {name!r}; {known}") from None
 
     def set_column(self, name: str | None, value: object) -> None:
         """Set the data of a component, which is created if necessary; if the name is None, of the whole batch.
@@ -121,13 +121,13 @@ class BatchData:
     def _checked_column(self, name: str, value: object) -> object:
         n = _item_count(value)
         if value is not None and n != self.size:
-            has = f"a {type(value).__name__}" if n is None else n
+            has = a_or_an(type(value)) if n is None else n
             raise ValueError(f"{name} should have {self.size} items, as the batch has, not {has}")
         return value
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "_columns" not in self.__dict__:
-            raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}")
+            raise AttributeError(f"{a_or_an(type(self))} has no attribute {name!r}")
         return self.column(name)
 
     def __setattr__(self, name: str, value: object) -> None:

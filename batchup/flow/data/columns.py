@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...data_source.rows import rows
-from ...engine.checks import index_array
+from ...engine.checks import a_or_an, index_array
 from ...engine.stacking import UnlikeKindsError, as_array, object_array, stack
 from .ids import id_list
 
@@ -241,4 +241,4 @@ class ItemsById:
 
 
 def _type_text(thing: Any) -> str:
-    return "an array" if isinstance(thing, np.ndarray) else f"a {type(thing).__name__}"
+    return "an array" if isinstance(thing, np.ndarray) else a_or_an(type(thing))

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ...engine.checks import Indices, whole
+from ...engine.checks import Indices, a_or_an, whole
 from ...engine.shuffle import Shuffle
 from ..expr.expressions import Expr
 from ..expr.named import F
@@ -174,7 +174,7 @@ class Dataset(Baseset):
         if not name.startswith("_") and name in (self.batch_class.components or ()) and self.preloaded is not None:
             return split_by_component(self.preloaded, self.batch_class.components).get(name)
         hint = ": call cv_split() first" if name[:2] == "cv" and name[2:].isdigit() else ""
-        raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}{hint}")
+        raise AttributeError(f"{a_or_an(type(self))} has no attribute {name!r}{hint}")
 
     def cv_split(self, method: str = "kfold", n_splits: int = 5, shuffle: Shuffle = False) -> None:
         """Split the items for cross-validation: `cv` has a dataset for each fold, with `train` and `test`.

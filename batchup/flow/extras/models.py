@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...engine.checks import a_or_an
 from ..signatures import accepts
 
 __all__ = ["SklearnModel", "TorchModel", "as_model", "build_model"]
@@ -33,7 +34,7 @@ def as_model(obj: object) -> Any:
     if hasattr(obj, "fit") or hasattr(obj, "partial_fit"):
         return SklearnModel(obj)
     raise TypeError(
-        f"a model should have train() and predict(), or fit(), or be a torch module; a {type(obj).__name__} is not"
+        f"a model should have train() and predict(), or fit(), or be a torch module; {a_or_an(type(obj))} is not"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...engine.checks import a_or_an
 from ...engine.rng import SeedPath
 from ..data.columns import column_items, stack_items
 from ..data.ids import id_list
@@ -216,7 +217,7 @@ def store_results(batch: Any, results: Sequence[Any], dst: Any) -> Any:
         return batch
     for result in results:
         if not isinstance(result, (tuple, list, np.ndarray)) or len(result) != len(dst):
-            what = f"{len(result)}" if isinstance(result, (tuple, list, np.ndarray)) else f"a {type(result).__name__}"
+            what = f"{len(result)}" if isinstance(result, (tuple, list, np.ndarray)) else a_or_an(type(result))
             raise ValueError(f"the function should return {len(dst)} values, for {', '.join(dst)}, not {what}")
     for name, column in zip(dst, zip(*results, strict=True), strict=True):
         batch.set_column(name, stack_items(column))

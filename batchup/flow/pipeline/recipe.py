@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeAlias
 
+from ...engine.checks import a_or_an
 from ..data.baseset import Baseset
 from ..data.batch import Batch
 from ..data.columns import Components
@@ -187,7 +188,7 @@ class Recipe(CommonSteps):
         if isinstance(other, Mapping):
             return self._with(config=nested_config(other, self.spec.config))
         if isinstance(other, Recipe) or not hasattr(other, "create_batch"):
-            raise TypeError(f"<< should be followed by a dataset or a config, not by a {type(other).__name__}")
+            raise TypeError(f"<< should be followed by a dataset or a config, not by {a_or_an(type(other))}")
         return self._with(dataset=other)
 
     def __enter__(self) -> Self:

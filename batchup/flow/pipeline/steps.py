@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...engine.checks import whole
+from ...engine.checks import a_or_an, whole
 from ...engine.rng import SeedPath
 from ...engine.stream import presentable
 from ...errors import noted
@@ -169,7 +169,7 @@ class NamedStep(Step):
             return batch
         if not isinstance(result, Batch):
             hint = "add `return self`" if result is None else "to keep a value, pass save_to="
-            what = "None" if result is None else f"a {type(result).__name__}"
+            what = "None" if result is None else a_or_an(type(result))
             raise TypeError(
                 f"the action {self.name!r} of {type(batch).__name__} should return a batch, not {what}; {hint}"
             )
