@@ -35,7 +35,8 @@ _error_handling: ContextVar[Any] | None = getattr(umath, "_extobj_contextvar", N
 def surroundings() -> bytes:
     """NumPy's error handling and the decimal context, pickled; nothing if both are those of a new process.
 
-    >>> surroundings()
+    >>> with np.errstate(**ERRORS):
+    ...     surroundings()
     b''
     >>> with np.errstate(over="raise"):
     ...     sent = surroundings()
