@@ -46,6 +46,7 @@ def test_a_seed_is_the_same_each_time_and_none_is_not():
     )
 
 
+@pytest.mark.slow
 def test_a_pipe_begins_where_it_is_told():
     """Skipping ahead gives the same draws as going through them."""
     for make in [lambda: sample(range(1000), random_state=5), lambda: sample(range(1000), range(1000))]:

@@ -67,6 +67,7 @@ def some(batches, n=SOME):
     return [plain(batch) for batch in itertools.islice(batches, n)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", SHUFFLES.values(), ids=SHUFFLES)
 @pytest.mark.parametrize("noisy", [False, True])
 def test_an_iterator_goes_on_on_every_pool(every_pool, shuffle, noisy):

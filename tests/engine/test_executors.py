@@ -180,6 +180,7 @@ def test_a_shared_object_goes_to_each_worker_once(name, request, tmp_path):
     assert len(loads) == len(set(loads)) <= 2
 
 
+@pytest.mark.slow
 def test_a_worker_keeps_the_last_few_shared_objects(processes):
     """And gets those that it has dropped again."""
     with WorkerPool.over(processes) as pool:
@@ -244,6 +245,7 @@ def test_a_cluster_replaces_workers_that_are_killed(name, request, tmp_path):
     assert [plain(batch) for batch in ds.batch_iterator(4)] == found
 
 
+@pytest.mark.slow
 def test_an_executor_that_lost_a_worker_says_so():
     """It cannot be mended; the error says what can."""
     with ProcessPoolExecutor(1, mp_context=SPAWN) as executor, WorkerPool.over(executor) as pool:

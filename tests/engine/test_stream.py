@@ -355,6 +355,7 @@ def test_close_from_another_thread_ends_a_call_that_waits(pool):
     assert 0 == stream.stats().under_way
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["close", "load_state_dict"])
 def test_a_signal_handler_may_use_the_stream_that_waits(pool, verb):
     """`close` gives an error to the call that waits; after `load_state_dict` it gives the batch of the state."""
@@ -380,6 +381,7 @@ def slow(x: np.ndarray) -> tuple[np.ndarray]:
     return (x,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["close", "load_state_dict", "__iter__"])
 def test_a_loader_may_be_used_by_a_signal_handler_while_its_loop_waits(verb):
     """The loop that waits gets an error, and the loader is where the handler has put it."""

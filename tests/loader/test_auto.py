@@ -130,6 +130,7 @@ def test_a_loop_that_is_left_while_it_measures():
         assert plain(other) == plain(loader.resume())
 
 
+@pytest.mark.slow
 def test_a_source_that_cannot_be_sent(monkeypatch):
     """The loop makes the batches itself, and explain says why."""
     choosing(monkeypatch, "processes")

@@ -229,6 +229,7 @@ def test_every_kind_of_pool_gives_the_same(pool):
     assert plain(list(Loader(arrays().random_map(with_noise), 3, shuffle=5))) == found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_source_that_has_changed_is_sent_again():
     """Workers see at each loop what the program sees then."""

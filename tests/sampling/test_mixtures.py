@@ -93,6 +93,7 @@ def test_sources_are_drawn_in_random_order():
     assert abs(sum(i >= 40 for i in first) - 750) < 4 * (1000 * 0.25 * 0.75) ** 0.5
 
 
+@pytest.mark.slow
 def test_halves_of_a_long_epoch_vary(monkeypatch):
     """How many samples of each source come early is random, as in a shuffle of the whole epoch."""
     monkeypatch.setattr(mixtures, "PIECE", 8)

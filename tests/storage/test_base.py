@@ -83,6 +83,7 @@ def test_another_file_in_the_place_of_one_is_an_error(write_h5, monkeypatch):
         at_once[[5]]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_file_that_is_cut_off_does_not_end_a_worker(write_h5):
     """Its pages are mapped there: it is an error of the batch, and the worker lives."""

@@ -120,6 +120,7 @@ class Doubled:
         return 2 * self.dataset[np.sort(indices)]
 
 
+@pytest.mark.slow
 def test_a_data_set_within_an_object_is_opened_again_in_workers(h5, processes):
     """Handles of h5py's do not pickle; their path and name do."""
     found = processes.parallel_data_source(ArrayDataSource([Doubled(h5["plain"])])).batch_iterator(N)

@@ -66,6 +66,7 @@ def parquet(folder):
     return ArrowColumn(folder / "x.parquet", "x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [hdf5, hdf5_of_the_library, zarr, parquet])
 @pytest.mark.timeout(60)
 def test_each_chunk_is_read_once_by_all_workers_together(tmp_path, processes, make):

@@ -20,6 +20,7 @@ def test_another_name_is_an_error():
         batchup.storage.HDF6Array  # noqa: B018
 
 
+@pytest.mark.slow
 def test_importing_batchup_imports_no_format():
     """Neither the modules of formats, nor their libraries."""
     names = ["h5py", "zarr", "pyarrow", "pandas", "polars", "xarray", "scipy", "PIL", "batchup.storage.hdf5"]

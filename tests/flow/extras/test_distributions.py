@@ -18,6 +18,7 @@ SEEDED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SEEDED)
 def test_points_are_of_their_shape_and_of_their_seed(kind):
     """Samplers with the same seed draw the same; the next draw of one differs."""
