@@ -76,7 +76,7 @@ class Sender:
 
 
 def _write(fd: int, pieces: queue.SimpleQueue[Any]) -> None:
-    with contextlib.suppress(OSError):  # nobody reads any more, and whoever reads the other pipe sees that
+    with contextlib.suppress(OSError):  # nobody reads any more; the thread that reads the other pipe notices that
         try:
             while (some := pieces.get()) is not None:
                 if isinstance(some, list):

@@ -16,7 +16,7 @@ from .constants import Constant
 from .group import WorkerGroup, WorkerProcess
 from .protocol import DROP, FREE, MAPPED, MARK, Inbox
 from .shared_memory import Memory, Segment
-from .starting import start_process
+from .starting import start_with_pipes
 
 __all__ = ["MappedGroup", "MappedProcess"]
 
@@ -43,22 +43,12 @@ class MappedProcess(WorkerProcess):
         self._freed: collections.deque[int] = collections.deque()  # slots that are free, which it does not know yet
         self._mapped: list[int] = []  # slots that were mapped, which the worker does not know yet
         self.tasks = self.results = self.ending = -1
-        opened: list[int] = []
-        try:
-            for _ in range(2):
-                opened += os.pipe()
-            tasks_out, self.tasks, self.results, results_in = opened
-            self.inbox = Inbox(self.results)
-            os.set_blocking(self.tasks, False)
-            os.set_blocking(self.results, False)
-            fds = [tasks_out, results_in, lifeline]
-            self.process = start_process(PROGRAM, fds, [marks.size, index, marks.path], environment, path)
-        except BaseException:
-            for fd in opened:
-                os.close(fd)
-            raise
-        os.close(tasks_out)
-        os.close(results_in)
+        self.process, self.tasks, self.results = start_with_pipes(
+            PROGRAM, [lifeline], [marks.size, index, marks.path], environment, path
+        )
+        self.inbox = Inbox(self.results)
+        os.set_blocking(self.tasks, False)
+        os.set_blocking(self.results, False)
         if hasattr(os, "pidfd_open"):  # its pipe may stay open after its end, held by a process that it has forked
             with contextlib.suppress(OSError):
                 self.ending = os.pidfd_open(self.process.pid)

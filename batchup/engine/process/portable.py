@@ -18,7 +18,7 @@ from .blocking_pipes import Receiver, Sender, pieces_of
 from .constants import Constant
 from .group import WorkerGroup, WorkerProcess
 from .protocol import BEGUN, CONSTANT, DROP, END, FORGET, KIND
-from .starting import new_pipe, start_process
+from .starting import start_with_pipes
 
 __all__ = ["PortableGroup", "PortableProcess"]
 
@@ -75,20 +75,9 @@ class PortableProcess(WorkerProcess):
         self._known: set[int] = set()  # serial numbers of the constants that it has
         self._ended = False
         self._ended_since = 0.0  # when the process was seen to have ended
-        opened: list[int] = []
-        try:
-            for _ in range(2):
-                opened += new_pipe()
-            tasks_out, tasks_in, results_out, results_in = opened
-            self.process = start_process(PROGRAM, [tasks_out, results_in], [index], environment, path)
-        except BaseException:
-            for fd in opened:
-                os.close(fd)
-            raise
-        os.close(tasks_out)
-        os.close(results_in)
-        self.receiver = Receiver(results_out, lambda _: news.tell())
-        self.sender = Sender(tasks_in)
+        self.process, tasks, results = start_with_pipes(PROGRAM, [], [index], environment, path)
+        self.receiver = Receiver(results, lambda _: news.tell())
+        self.sender = Sender(tasks)
 
     def send(self, message: tuple[Any, ...]) -> None:
         if message[0] == FORGET:

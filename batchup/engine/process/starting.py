@@ -13,7 +13,7 @@ from typing import Any
 
 from ..pools import cores
 
-__all__ = ["descriptor_of", "environment_for", "new_pipe", "python", "search_path", "start_process"]
+__all__ = ["descriptor_of", "environment_for", "new_pipe", "python", "search_path", "start_process", "start_with_pipes"]
 
 PROGRAM = (
     "import sys; n = int(sys.argv[2]); sys.path[:] = sys.argv[3 : 3 + n]; "
@@ -45,6 +45,31 @@ def start_process(
     with _passed(fds) as (names, keywords), _interrupts_blocked():
         command = [python(), *options, "-c", PROGRAM, main, str(len(path)), *path, *map(str, [*names, *arguments])]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **keywords)
+
+
+def start_with_pipes(
+    main: str, fds: list[int], arguments: list[Any], environment: dict[str, str], path: list[str]
+) -> tuple[subprocess.Popen[bytes], int, int]:
+    """A worker process that reads tasks from one pipe and writes results to another. Its first two arguments are these.
+
+    Returns
+    -------
+    process, tasks, results
+        `tasks` is the descriptor to write tasks to, `results` the one to read results from.
+    """
+    opened: list[int] = []
+    try:
+        for _ in range(2):
+            opened += new_pipe()
+        tasks_out, tasks, results, results_in = opened
+        process = start_process(main, [tasks_out, results_in, *fds], arguments, environment, path)
+    except BaseException:
+        for fd in opened:
+            os.close(fd)
+        raise
+    os.close(tasks_out)
+    os.close(results_in)
+    return process, tasks, results
 
 
 def new_pipe() -> list[int]:

@@ -8,12 +8,13 @@ import time
 
 import psutil
 import pytest
+from worker_messages import frame_of, heard
 
 from batchup.engine.process import pickling
 from batchup.engine.process.group import end_group
 from batchup.engine.process.mapped import MappedGroup
 from batchup.engine.process.portable import PortableGroup
-from batchup.engine.process.protocol import CALL, ERROR, HELLO, IN_PIPE, KIND, framed
+from batchup.engine.process.protocol import ERROR, IN_PIPE, KIND
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="signals stop a worker here")]
 
@@ -29,20 +30,6 @@ def group(kind):
     made = kind(1)
     yield made
     made.end(0.0)
-
-
-def heard(group, n, seconds=30.0):
-    """The next `n` messages of its worker, but for the greeting."""
-    found = []
-    until = time.monotonic() + seconds
-    while len(found) < n and time.monotonic() < until:
-        for worker in group.ready(1.0, most=1.0):
-            found += [message for message in worker.read() if message[KIND] != HELLO]
-    return found
-
-
-def frame_of(number, fn, *args):
-    return framed((CALL, number, pickling.inline(fn), pickling.arguments_dumps(args, {}), b"", False))
 
 
 def test_a_worker_greets_and_does_what_it_is_sent(group):

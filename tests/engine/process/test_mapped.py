@@ -10,11 +10,12 @@ import time
 import numpy as np
 import psutil
 import pytest
+from worker_messages import frame_of, heard
 
 from batchup.engine.process import pickling, shared_memory
 from batchup.engine.process.group import end_group
 from batchup.engine.process.mapped import MappedGroup
-from batchup.engine.process.protocol import CALL, GONE, HELLO, IN_SLOT, KIND, framed
+from batchup.engine.process.protocol import GONE, IN_SLOT, KIND
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
 
@@ -40,20 +41,6 @@ def group():
     made = MappedGroup(1)
     yield made
     made.end(0.0)
-
-
-def heard(group: MappedGroup, n: int, seconds: float = 30.0) -> list[tuple]:
-    """The next `n` messages of its worker, but for the greeting."""
-    found: list[tuple] = []
-    until = time.monotonic() + seconds
-    while len(found) < n and time.monotonic() < until:
-        for worker in group.ready(1.0, most=1.0):
-            found += [message for message in worker.read() if message[KIND] != HELLO]
-    return found
-
-
-def frame_of(number, fn, *args):
-    return framed((CALL, number, pickling.inline(fn), pickling.arguments_dumps(args, {}), b"", False))
 
 
 def test_a_full_pipe_does_not_block(group):
