@@ -14,7 +14,6 @@ import hashlib
 import os
 import pickle
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PoolClosedError, WorkerDiedError, WorkerError, noted
+from ..version import __version__
 from .checks import whole
 from .clusters import cluster_of, has_threads_of_ours
 from .pools import Pool
@@ -106,7 +106,7 @@ def _keep(objects: Mapping[str, tuple[bytes, list[bytes]]]) -> None:
 
 def _versions() -> dict[str, str]:
     """The versions that have to be the same here and in workers. That of NumPy is without its last number."""
-    return {"batchup": sys.modules["batchup"].__version__, "NumPy": ".".join(np.__version__.split(".")[:2])}
+    return {"batchup": __version__, "NumPy": ".".join(np.__version__.split(".")[:2])}
 
 
 def _should_be_of(versions: dict[str, str], where: str) -> None:

@@ -1,7 +1,7 @@
 """`ProcessPool`: worker processes that are started clean, fed through pipes, and replaced when they die.
 
-A thread that waits for a result reads the results for all threads. Each worker has its share of the tasks beforehand, so
-workers go on while nobody waits. On Linux there is no background thread in the parent (`mapped`); elsewhere threads
+A thread that waits for a result reads the results for all threads. Each worker has its share of the tasks beforehand,
+so workers go on while nobody waits. On Linux there is no background thread in the parent (`mapped`); elsewhere threads
 read and write the pipes (`portable`).
 
 Here are the verbs of the pool, and the waiting. `group` has the processes, `schedule` says which worker gets a task,
