@@ -7,6 +7,7 @@ at once. Those of `portable` are for all systems: everything goes through pipes,
 from __future__ import annotations
 
 import abc
+import collections
 import contextlib
 import os
 import subprocess
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .constants import Constant
-from .protocol import START, framed
+from .protocol import FREE, MAPPED, START, framed
 from .starting import environment_for, search_path
 
 __all__ = ["GRACE", "WorkerGroup", "WorkerProcess", "end_group"]
@@ -40,6 +41,10 @@ class WorkerProcess(abc.ABC):
         The slots that are mapped here, by number.
     shelf : ndarray or None
         The memory of the slot that its small results are in, one after the other.
+    free_slots : deque of int
+        Slots that are free, which it does not know yet. May be appended to at any time.
+    new_slots : list of int
+        Slots that were mapped, which it does not know yet.
     unsent : bytearray
         Messages that wait for the next `flush`, or for room in the pipe.
     is_closed : bool
@@ -56,6 +61,8 @@ class WorkerProcess(abc.ABC):
         self.killed_by_parent = False
         self.maps: dict[int, Any] = {}
         self.shelf: Any = None
+        self.free_slots: collections.deque[int] = collections.deque()
+        self.new_slots: list[int] = []
         self.unsent = bytearray()
         self._held_back = 0  # how many tasks are in `unsent`, to go in one message with others
 
@@ -73,10 +80,19 @@ class WorkerProcess(abc.ABC):
 
         A quarter of the tasks that the worker has may wait for that, or half of them if they are `quick`.
         """
+        if self.free_slots or self.new_slots:
+            self._send_slots()
         self.unsent += frame
         self._held_back += 1
         if self._held_back * (2 if quick and len(self.answers) > 7 else 4) >= len(self.answers):
             self.flush()
+
+    def _send_slots(self) -> None:
+        if self.new_slots:
+            self.send((MAPPED, self.new_slots))
+            self.new_slots = []
+        if self.free_slots:
+            self.send((FREE, [self.free_slots.popleft() for _ in range(len(self.free_slots))]))
 
     @abc.abstractmethod
     def flush(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
 import select
@@ -14,7 +13,7 @@ import numpy as np
 
 from .constants import Constant
 from .group import WorkerGroup, WorkerProcess
-from .protocol import DROP, FREE, MAPPED, MARK, Inbox
+from .protocol import DROP, MARK, Inbox
 from .shared_memory import Memory, Segment
 from .starting import start_with_pipes
 
@@ -40,8 +39,6 @@ class MappedProcess(WorkerProcess):
         self.maps: dict[int, Memory] = {}
         self._leases: dict[int, weakref.ref[Any]] = {}
         self._on_freed: dict[int, Callable[[Any], None]] = {}
-        self._freed: collections.deque[int] = collections.deque()  # slots that are free, which it does not know yet
-        self._mapped: list[int] = []  # slots that were mapped, which the worker does not know yet
         self.tasks = self.results = self.ending = -1
         self.process, self.tasks, self.results = start_with_pipes(
             PROGRAM, [lifeline], [marks.size, index, marks.path], environment, path
@@ -52,14 +49,6 @@ class MappedProcess(WorkerProcess):
         if hasattr(os, "pidfd_open"):  # its pipe may stay open after its end, held by a process that it has forked
             with contextlib.suppress(OSError):
                 self.ending = os.pidfd_open(self.process.pid)
-
-    def send_task(self, frame: bytes, quick: bool) -> None:
-        if self._mapped:
-            self.send((MAPPED, self._mapped))
-            self._mapped = []
-        if self._freed:
-            self.send((FREE, [self._freed.popleft() for _ in range(len(self._freed))]))
-        super().send_task(frame, quick)
 
     def flush(self) -> None:
         self._held_back = 0
@@ -86,15 +75,15 @@ class MappedProcess(WorkerProcess):
     def lease(self, slot: int, path: str, size: int) -> Any:
         if slot not in self.maps:
             self.maps[slot] = Segment.mapped(path, size)
-            self._mapped.append(slot)
-            freed = self._freed
+            self.new_slots.append(slot)
+            freed = self.free_slots
             self._on_freed[slot] = lambda _: freed.append(slot)
         lease = np.frombuffer(self.maps[slot], dtype=np.uint8)
         self._leases[slot] = weakref.ref(lease, self._on_freed[slot])
         return lease
 
     def refuse(self, slot: int) -> None:
-        self._freed.append(slot)
+        self.free_slots.append(slot)
 
     def forget(self, slots: list[int]) -> None:
         for slot in slots:

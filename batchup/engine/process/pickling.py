@@ -7,13 +7,14 @@ import functools
 import importlib
 import importlib.machinery
 import io
+import itertools
 import os
 import pickle
 import random
 import sys
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from typing import Any, TypeAlias
 
@@ -155,13 +156,14 @@ class _NotFlat(Exception):
 
 
 _OF_NUMPY = frozenset([*range(17), 23])  # the dtypes of its numbers; a float8 of another package has no buffer
+_Array, _INDEX = np.ndarray, np.dtype(np.intp)  # looked up here, as NumPy looks up its own names slowly
 _NUMBERS = frozenset([int, float, bool, type(None)])
 FEW = 32  # parts of a tuple; with more, pickle is faster
 
 
 def _flat(x: Any) -> Any:
     kind = type(x)
-    if kind is np.ndarray and x.dtype == np.intp and x.ndim == 1:
+    if kind is _Array and x.dtype == _INDEX and x.ndim == 1:
         return [x.tobytes()]
     if kind is tuple and len(x) <= FEW:
         return tuple([_flat(part) for part in x])
@@ -182,16 +184,14 @@ def result_in(memory: Any, header: Header, ranges: list[ByteRange]) -> Any:
     if isinstance(header, bytes):
         view = memoryview(memory)
         return pickle.loads(header, buffers=[view[offset : offset + n] for offset, n in ranges])
-    places = iter(ranges)
-    return _filled(header, lambda head: np.ndarray(head[1], head[0], memory, next(places)[0]))
+    return _filled(header, zip(itertools.repeat(memory), ranges))
 
 
 def result_loads(header: Header, buffers: list[Any]) -> Any:
     """The result that `result_dumps` was given. Its arrays are views of the buffers."""
     if isinstance(header, bytes):
         return pickle.loads(header, buffers=buffers)
-    each = iter(buffers)
-    return _filled(header, lambda head: np.ndarray(head[1], head[0], next(each)))
+    return _filled(header, zip(buffers, itertools.repeat((0, 0))))
 
 
 Header: TypeAlias = Any  # a pickle; or the result itself, with [dtype, shape] in place of each array
@@ -221,7 +221,7 @@ def result_dumps(obj: Any) -> tuple[Header, list[memoryview]]:
 
 def _headed(x: Any, views: list[memoryview]) -> Any:
     kind = type(x)
-    if kind is np.ndarray and x.dtype.num in _OF_NUMPY and x.size > 0 and x.flags.c_contiguous:
+    if kind is _Array and x.dtype.num in _OF_NUMPY and x.size > 0 and x.flags.c_contiguous:
         views.append(memoryview(x).cast("B"))
         return [x.dtype.str, x.shape]
     if kind is tuple and len(x) <= FEW:
@@ -231,11 +231,14 @@ def _headed(x: Any, views: list[memoryview]) -> Any:
     raise _NotFlat
 
 
-def _filled(header: Any, array: Callable[[list[Any]], Any]) -> Any:
+def _filled(header: Any, places: Iterator[tuple[Any, ByteRange]]) -> Any:
+    """The header with arrays in it. Each is where the next place says: in a buffer, at some offset."""
     kind = type(header)
     if kind is list:
-        return array(header)
-    return tuple([_filled(part, array) for part in header]) if kind is tuple else header
+        dtype, shape = header
+        buffer, (offset, _) = next(places)
+        return _Array(shape, dtype, buffer, offset)
+    return tuple([_filled(part, places) for part in header]) if kind is tuple else header
 
 
 def error_dumps(error: Exception) -> bytes:

@@ -10,7 +10,6 @@ Here are the verbs of the pool, and the waiting. `group` has the processes, `sch
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import weakref
@@ -101,15 +100,15 @@ class ProcessPool(Pool):
 
     def submit(self, fn: Callable[..., Any] | Constant, /, *args: Any, **kwargs: Any) -> Answer:
         number = next(self._numbers)
-        try:
-            with constants_met() if self._is_portable else contextlib.nullcontext(()) as met:
-                kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, pickling.inline(fn))
-                frame = framed((kind, number, function, pickling.arguments_dumps(args, kwargs), surroundings(), False))
-        except ValueError as error:  # marshal's own limit
-            raise ValueError("the arguments of a task should be below 2 GiB; share() what is large") from error
-        if isinstance(fn, Constant) and self._is_portable:
-            met = [fn, *met]
-        answer = Answer(self, number, frame, (fn, args, kwargs, met))
+        shared = fn if isinstance(fn, Constant) else None
+        constants: Sequence[Constant] = ()
+        if self._is_portable:
+            with constants_met() as met:
+                frame = _frame(number, fn, args, kwargs)
+            constants = met if shared is None else [shared, *met]
+        else:
+            frame = _frame(number, fn, args, kwargs)
+        answer = Answer(self, number, frame, shared, (fn, args, kwargs), constants)
         with self._lock:
             self._should_be_open()
             self._bookkeeping.run(self._schedule.add, answer)
@@ -249,6 +248,15 @@ class ProcessPool(Pool):
                     break
             if worker.has_ended():
                 self._restarts.replace(worker)
+
+
+def _frame(number: int, fn: Callable[..., Any] | Constant, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """A task, as it is sent."""
+    kind, function = (TASK, fn.reference) if isinstance(fn, Constant) else (CALL, pickling.inline(fn))
+    try:
+        return framed((kind, number, function, pickling.arguments_dumps(args, kwargs), surroundings(), False))
+    except ValueError as error:  # marshal's own limit
+        raise ValueError("the arguments of a task should be below 2 GiB; share() what is large") from error
 
 
 def _group_of(portable: bool, n: int, initializer: Constant | None) -> WorkerGroup:

@@ -75,9 +75,6 @@ class PortableLink:
         self._waiting += framed((number, 0.0, BEGUN, None, None, None))
         self._flush()
 
-    def end(self) -> None:
-        """The next message says it."""
-
     def dropped(self) -> None:
         """Messages are read as soon as they come."""
 
@@ -89,6 +86,8 @@ class PortableLink:
                 self._write(piece)
         else:
             self._waiting += framed(message)
+
+    send_result = send  # the next message says that the task has ended
 
     def _flush(self) -> None:
         if self._waiting:

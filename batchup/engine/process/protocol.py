@@ -119,26 +119,36 @@ class Inbox:
         self.fd = fd
         self.ended = False  # whether the other side has closed the pipe
         self.drained = False  # whether the last read found nothing
-        self._bytes = bytearray()
+        self._room = bytearray(PIPE)  # read into again and again: to allocate it takes as long as to read
+        self._filled = 0  # bytes of it that are of messages which are not complete
 
     def read(self) -> list[tuple[Any, ...]]:
         """The messages of one read; none if nothing is there, or `ended`."""
+        if self._filled == len(self._room):
+            self._room.extend(bytes(self._filled))
         try:
-            some = os.read(self.fd, PIPE)
+            with memoryview(self._room) as view:
+                n = os.readv(self.fd, [view[self._filled :]])
         except BlockingIOError:
             self.drained = True
             return []
-        self.ended, self.drained = not some, False
-        self._bytes += some
-        return list(self._complete())
+        self.ended, self.drained = not n, False
+        self._filled += n
+        return self._complete()
 
-    def _complete(self) -> Any:
-        start = 0
-        with memoryview(self._bytes) as view:
-            while start + 8 <= len(view):
+    def _complete(self) -> list[tuple[Any, ...]]:
+        messages, start, end = [], 0, self._filled
+        with memoryview(self._room) as view:
+            while start + 8 <= end:
                 stop = start + 8 + _length.unpack_from(view, start)[0]
-                if stop > len(view):
+                if stop > end:
                     break
-                yield marshal.loads(view[start + 8 : stop])
+                messages.append(marshal.loads(view[start + 8 : stop]))
                 start = stop
-        del self._bytes[:start]
+        if start:
+            rest = self._room[start:end]
+            if len(self._room) > PIPE >= len(rest):  # after a large message
+                self._room = bytearray(PIPE)
+            self._room[: len(rest)] = rest
+            self._filled = len(rest)
+        return messages

@@ -49,22 +49,49 @@ class Answer:
     A task that fails or is cancelled in the parent is "open" at once.
     """
 
-    retried = 0
-    seconds = 0.0
-    state = "waiting"
-    message: tuple[Any, ...] = ()  # the kind, the header, and the buffers or where they are
-    lease: Any = None  # the memory of the slot that it is in
-    value: Any = None
-    error: BaseException | None = None
-    worker: WorkerProcess | None = None
-    exit_codes: tuple[int | None, ...] = ()  # of the workers that died while they had this task
+    __slots__ = (  # there is one for each batch, and with a dictionary it takes longer to make and to look at
+        "constants",
+        "error",
+        "exit_codes",
+        "frame",
+        "function",
+        "lease",
+        "message",
+        "number",
+        "reader",
+        "references",
+        "retried",
+        "seconds",
+        "state",
+        "value",
+        "worker",
+    )
 
-    def __init__(self, reader: Reader, number: int, frame: bytes, references: tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        number: int,
+        frame: bytes,
+        function: Constant | None = None,
+        references: Any = None,
+        constants: Sequence[Constant] = (),
+    ) -> None:
         self.reader = reader
         self.number = number
         self.frame = frame  # the task, as it is sent
-        # its function, its arguments, and the constants that are to be sent with it, until it has ended
-        self.references: tuple[Any, ...] | None = references
+        # these are None or () when it has ended, so that they can be collected
+        self.function = function  # of the task, if it is shared with other tasks
+        self.references = references  # its function and arguments: constants in them are needed until it has ended
+        self.constants = constants  # that its worker has to be sent, if it has not had them
+        self.worker: WorkerProcess | None = None
+        self.exit_codes: tuple[int | None, ...] = ()  # of the workers that died while they had this task
+        self.retried = 0
+        self.seconds = 0.0
+        self.state = "waiting"
+        self.message: tuple[Any, ...] = ()  # the kind, the header, and the buffers or where they are
+        self.lease: Any = None  # the memory of the slot that it is in
+        self.value: Any = None
+        self.error: BaseException | None = None
 
     def done(self) -> bool:
         if self.state == "waiting":
@@ -89,17 +116,8 @@ class Answer:
 
     def fail(self, error: BaseException) -> None:
         """End the task with an error of the parent's."""
-        self.error, self.state, self.lease, self.references = error, "open", None, None
-
-    def shared_function(self) -> Constant | None:
-        """The function of the task, if it is shared with other tasks."""
-        references = self.references  # read once: the garbage collector may cancel the task at any time
-        return references[0] if references is not None and isinstance(references[0], Constant) else None
-
-    def constants(self) -> Sequence[Constant]:
-        """The constants that its worker has to be sent, if it has not had them."""
-        references = self.references
-        return () if references is None else references[-1]
+        self.error, self.state, self.lease = error, "open", None
+        self.function, self.references, self.constants = None, None, ()
 
     def _open(self) -> None:
         kind, header, where = self.message
@@ -118,7 +136,7 @@ class Answer:
             error.__cause__ = cause
         # no calls from here on (see engine.pulled): if Ctrl-C came before, the message is opened again
         self.value, self.error, self.lease, self.message = value, error, None, ()
-        self.references, self.state = None, "open"
+        self.function, self.references, self.constants, self.state = None, None, (), "open"
 
 
 def _own(buffer: bytes | bytearray) -> bytearray:
@@ -161,7 +179,7 @@ class Results:
         answer = worker.answers.pop(number, None)
         if answer is not None and answer.state == "waiting":
             answer.seconds = seconds
-            function = answer.shared_function()
+            function = answer.function  # read once: it may be cancelled at any time
             if function is not None:
                 function.seconds = seconds
             answer.message, answer.lease, answer.state = (kind, header, where), lease, "arrived"

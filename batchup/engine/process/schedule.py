@@ -56,8 +56,9 @@ class Schedule:
             loads = [len(worker.answers) for worker in workers]
             worker = answer.worker = workers[loads.index(min(loads))]
             worker.answers[answer.number] = answer
-            function = answer.shared_function()
-            worker.send_constants(answer.constants())
+            function, constants = answer.function, answer.constants  # read once: it may be cancelled at any time
+            if constants:
+                worker.send_constants(constants)
             worker.send_task(answer.frame, function is not None and function.seconds < QUICK)
         else:
             self.fail(answer, WorkerDiedError("there is no worker process left, and none can be started"))

@@ -7,6 +7,7 @@ pickled in general, so processes get these two parts of it, and only where they 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -26,10 +27,12 @@ __all__ = ["applied", "surroundings"]
 ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # of a new process
 DECIMAL = 28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0
 TRAPS = "InvalidOperation", "DivisionByZero", "Overflow"
-_plain_decimals: Any = None  # the context of a new process, made when it is first needed
 
-# If NumPy has not set it in a context, its error handling is what it is in a new process: that is quick to see.
+# Where NumPy and decimal keep these. What is not set there is as in a new process, which is quick to see; None if it is
+# not known where.
 _error_handling: ContextVar[Any] | None = getattr(umath, "_extobj_contextvar", None)
+_decimal_context: ContextVar[Any] | None = None  # found when decimal has been imported
+_plain_decimals: Any = None  # the decimal context of a new process, made then
 
 
 def surroundings() -> bytes:
@@ -45,7 +48,7 @@ def surroundings() -> bytes:
     'raise'
     """
     errors = _errors() if _error_handling is None or _error_handling.get(None) is not None else None
-    decimals = _decimals() if "decimal" in sys.modules else None
+    decimals = _decimals() if _decimal_context is None or _decimal_context.get(None) is not None else None
     return pickling.inline((errors, decimals)) if errors or decimals else b""
 
 
@@ -57,16 +60,29 @@ def _errors() -> dict[str, Any] | None:
 
 
 def _decimals() -> tuple[Any, ...] | None:
-    import decimal
-
-    global _plain_decimals
-    now = decimal.getcontext()
+    decimal = sys.modules.get("decimal")
+    if decimal is None:  # the program has not imported it, so cannot have changed its context
+        return None
     if _plain_decimals is None:
-        _plain_decimals = decimal.Context(*DECIMAL, [], [getattr(decimal, name) for name in TRAPS])
+        _look_at(decimal)
+        if _decimal_context is not None and _decimal_context.get(None) is None:
+            return None
+    now = decimal.getcontext()
     numbers = now.prec, now.rounding, now.Emin, now.Emax, now.capitals, now.clamp
     if numbers == DECIMAL and now.traps == _plain_decimals.traps:
         return None
     return *numbers, [], [kind for kind, is_set in now.traps.items() if is_set]
+
+
+def _look_at(decimal: Any) -> None:
+    """Find where it keeps its context. A program may have changed what contexts begin with (`decimal.DefaultContext`),
+    which it should do before it starts threads: then what is not set is not as in a new process."""
+    global _decimal_context, _plain_decimals
+    _plain_decimals = decimal.Context(*DECIMAL, [], [getattr(decimal, name) for name in TRAPS])
+    context = contextvars.Context()  # a new one, as `getcontext` sets what is not set
+    is_plain = context.run(_decimals) is None
+    found = [variable for variable in context if variable.name == "decimal_context"]
+    _decimal_context = found[0] if is_plain and found else None
 
 
 @contextlib.contextmanager

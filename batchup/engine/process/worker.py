@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from ...errors import SharedMemoryError, noted
+from ..forks import forked
 from . import constants, pickling, shared_memory
 from .failures import failure_of
 from .protocol import (
@@ -79,14 +80,14 @@ class Link(Protocol):
     def begin(self, number: int) -> None:
         """A task begins."""
 
-    def end(self) -> None:
-        """Its result is sent."""
-
     def dropped(self) -> None:
         """A message DROP was read."""
 
     def send(self, message: tuple[Any, ...]) -> None:
         """Send a message, now or with the next one."""
+
+    def send_result(self, message: tuple[Any, ...]) -> None:
+        """The same for the result of the task, which has ended."""
 
 
 class PipeLink:
@@ -128,9 +129,6 @@ class PipeLink:
     def begin(self, number: int) -> None:
         self.mark[0] = number
 
-    def end(self) -> None:
-        self.mark[0] = 0
-
     def dropped(self) -> None:
         self.drops += 1
 
@@ -138,6 +136,10 @@ class PipeLink:
         left = framed(message)
         while left:
             left = left[os.write(self.results, left) :]
+
+    def send_result(self, message: tuple[Any, ...]) -> None:
+        self.send(message)
+        self.mark[0] = 0
 
 
 class Worker:
@@ -164,27 +166,26 @@ class Worker:
             if link.ended:
                 return
         link.send((0, 0.0, HELLO, None, None, None))
-        now, me = 0.0, os.getpid()
+        now, is_fork = 0.0, forked()
         while True:
             if not self.queues or link.has_news(now):
                 self.read_messages()
-            if link.ended:
-                return
+                if link.ended:
+                    return
             number, task = self.next_task()
             link.begin(number)
             begun = time.perf_counter()
             result = self.run(*task)
-            if os.getpid() != me:  # a fork that the task has made, and not ended
+            if is_fork():  # one that the task has made, and not ended
                 os._exit(0)
             now = time.perf_counter()
             seconds = now - begun
             try:
-                link.send((number, seconds, *result))
+                link.send_result((number, seconds, *result))
             except ValueError:  # marshal's own limit
                 too_large = ValueError("a result should be below 2 GiB when pickled; arrays may be larger")
-                link.send((number, seconds, *self.failure(too_large)))
+                link.send_result((number, seconds, *self.failure(too_large)))
             del result
-            link.end()
             closed = self.slots.closed_slots() if self.slots else None
             if closed:
                 link.send((0, 0.0, GONE, closed, None, None))

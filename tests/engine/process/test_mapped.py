@@ -87,10 +87,10 @@ def test_a_slot_is_free_with_the_last_array_in_it(group):
         paths.append(slot[0])
         view = array[5:10]
         del array
-        assert [] == list(worker._freed)
+        assert [] == list(worker.free_slots)
         del view
         gc.collect()
-        assert [slot[0]] == list(worker._freed)
+        assert [slot[0]] == list(worker.free_slots)
 
     assert 1 == len(worker.maps)
     assert [paths[0]] * 4 == paths
@@ -122,5 +122,5 @@ def test_memory_that_the_worker_has_given_back_is_not_mapped_any_more(group):
     worker.forget([7, 8])
 
     assert {} == worker.maps
-    assert [7] == list(worker._freed)
+    assert [7] == list(worker.free_slots)
     segment.close()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
+import threading
 
 import pytest
 
-from batchup.engine.process.protocol import CALL, Inbox, framed, piped
+from batchup.engine.process.blocking_pipes import write_whole
+from batchup.engine.process.protocol import CALL, PIPE, Inbox, framed, piped
 
 pytestmark = pytest.mark.timeout(60)
 MESSAGES = [(1, "one", b"\0" * 10, [(0, 1)]), (), (2, None, 0.5), (3, b"x" * 5000)]
@@ -47,6 +50,23 @@ def test_one_read_takes_all_that_is_there(pipe):
     assert ([], True, False) == (inbox.read(), inbox.drained, inbox.ended)
     os.write(writer, framed((7,)))
     assert ([(7,)], False) == (inbox.read(), inbox.drained)
+
+
+@pytest.mark.parametrize("size", [PIPE - 20, PIPE, 5 * PIPE + 1])
+def test_a_message_may_be_larger_than_one_read(pipe, size):
+    """And the small ones before and after it arrive, too; the memory for it is not kept."""
+    reader, writer = pipe
+    messages = [(1,), (b"x" * size,), *[(n, b"y" * 1000) for n in range(3000)]]
+    sender = threading.Thread(target=write_whole, args=(writer, b"".join(map(framed, messages))))
+    inbox, got = Inbox(reader), []
+    sender.start()
+    while len(got) < len(messages):
+        select.select([reader], [], [], 10)
+        got += inbox.read()
+    sender.join()
+
+    assert messages == got
+    assert PIPE == len(inbox._room)
 
 
 def test_the_end_of_the_pipe_is_seen(pipe):

@@ -47,8 +47,8 @@ def schedule_of(n):
     return Schedule(group), workers, dropped
 
 
-def answer_of(number, *references):
-    return Answer(None, number, b"task %d" % number, (*(references or (len,)), []))
+def answer_of(number, function=None):
+    return Answer(None, number, b"task %d" % number, function)
 
 
 def test_a_task_goes_to_the_worker_that_has_the_fewest():

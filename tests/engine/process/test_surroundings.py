@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextvars
 import decimal
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -110,6 +112,39 @@ def test_nothing_is_sent_where_all_is_as_in_a_new_process():
     with applied(sent):
         assert {"raise"} == set(np.geterr().values())
     assert before == np.geterr()
+
+
+DEFAULTS = """
+import decimal
+import sys
+if "changed" in sys.argv:
+    decimal.DefaultContext.prec = 7
+from batchup import WorkerProcessPool
+from batchup.engine.stream import WorkStream
+def third():
+    return str(decimal.Decimal(1) / 3)
+def main():
+    with WorkerProcessPool(1) as pool:
+        print(*WorkStream(pool.engine, [(third,)] * 2))
+        here = third()
+        print(*WorkStream(pool.engine, [(third,)] * 2), here)
+        decimal.getcontext().prec = 3
+        print(*WorkStream(pool.engine, [(third,)] * 2))
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize(("changed", "digits"), [("", 28), ("changed", 7)])
+def test_what_decimal_contexts_begin_with_holds_in_workers(tmp_path, changed, digits):
+    """`decimal.DefaultContext`, before the program has computed with decimals and after; and then its own context."""
+    program = tmp_path / "program.py"
+    program.write_text(DEFAULTS)
+
+    said = subprocess.run([sys.executable, program, changed], capture_output=True, text=True, check=True, timeout=50)
+
+    digits = "0." + "3" * digits
+    assert [[digits] * 2, [digits] * 3, ["0.333"] * 2] == [line.split() for line in said.stdout.splitlines()]
 
 
 def test_an_initializer_runs_in_each_worker_and_in_those_that_replace_them(tmp_path):
