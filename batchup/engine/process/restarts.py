@@ -92,6 +92,7 @@ def _died(answer: Answer) -> WorkerDiedError:
     attempts = len(answer.exit_codes)
     codes = ", ".join(map(str, answer.exit_codes))
     hints = "".join(f"; {cause}" for code, cause in LIKELY_CAUSES.items() if code in answer.exit_codes)
-    error = WorkerDiedError(f"{attempts} worker processes in a row died at this task (exit codes {codes}{hints})")
+    who, them = ("a worker process", "code") if attempts == 1 else (f"{attempts} worker processes in a row", "codes")
+    error = WorkerDiedError(f"{who} died at this task (exit {them} {codes}{hints})")
     error.attempts, error.exit_codes = attempts, answer.exit_codes
     return error

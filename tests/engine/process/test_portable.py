@@ -187,7 +187,7 @@ def test_the_end_of_a_worker_is_seen_though_a_process_of_its_holds_its_pipe(tmp_
         os._exit(5)
 
     with WorkerProcessPool(1, retries=0) as pool:
-        with pytest.raises(WorkerDiedError, match="exit codes 5"):
+        with pytest.raises(WorkerDiedError, match="a worker process died at this task .exit code 5"):
             next(pool.work_stream([(forks, (0,))]))
         assert [8] == list(pool.work_stream([(pow, (2, 3))]))
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
