@@ -156,7 +156,7 @@ class _NotFlat(Exception):
 
 
 _OF_NUMPY = frozenset([*range(17), 23])  # the dtypes of its numbers; a float8 of another package has no buffer
-_Array, _INDEX = np.ndarray, np.dtype(np.intp)  # looked up here, as NumPy looks up its own names slowly
+_Array, _INDEX = np.ndarray, np.dtype(np.intp)  # names of the module numpy are slow to look up
 _NUMBERS = frozenset([int, float, bool, type(None)])
 FEW = 32  # parts of a tuple; with more, pickle is faster
 
