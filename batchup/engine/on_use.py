@@ -25,11 +25,11 @@ def on_use(
 
     Examples
     --------
-    >>> getattr_, dir_ = on_use("importlib", {"machinery": ["ModuleSpec"]}, ["util"])
-    >>> getattr_("ModuleSpec")
-    <class 'importlib.machinery.ModuleSpec'>
-    >>> dir_()
-    ['ModuleSpec', 'util']
+    >>> getattr_, dir_ = on_use("json", {"decoder": ["scanstring"]}, ["tool"])
+    >>> getattr_("scanstring")('spam"', 0)
+    ('spam', 5)
+    >>> "tool" in dir_()
+    True
     """
     home_of = {name: home for home, names in homes.items() for name in names}
 
