@@ -46,9 +46,9 @@ class _AtABatch(BatchUpError):
     Attributes
     ----------
     epoch : int or None
-        The epoch of the run, where a loader knows it.
+        The epoch of the run; None if the error does not come from a loader.
     batch_number : int or None
-        Its number in the stream or the epoch, from 0.
+        The number of the batch in the stream or the epoch, from 0.
     indices : object
         The indices of its samples: an array, or a tuple of arrays.
     """
@@ -74,7 +74,8 @@ class WorkerDiedError(_AtABatch, RuntimeError):
 
 
 class WorkerError(_AtABatch, RuntimeError):
-    """An error that cannot be sent back by its worker as it is, or that would have ended the loop without a word.
+    """An error that its worker cannot send back as it is, or that would have ended the loop silently, as StopIteration
+    does.
 
     Attributes
     ----------
@@ -113,7 +114,7 @@ class PoolClosedError(BatchUpError, RuntimeError):
 
 
 class TooManySkipped(BatchUpError, RuntimeError):
-    """More samples could not be fetched than the `max_skipped` of a loader."""
+    """A loader could not fetch more than `max_skipped` samples."""
 
 
 def located(error: BaseException, batch_number: int, pick: Any, epoch: int | None = None) -> BaseException:
@@ -132,7 +133,7 @@ def located(error: BaseException, batch_number: int, pick: Any, epoch: int | Non
 
 
 def concurrent_next_error() -> ValueError:
-    """The error of two threads that call `next` on one iterator at the same time; generators raise the like."""
+    """The error if two threads call `next` on one iterator at the same time; generators raise a similar one."""
     return ValueError(
         "another thread is asking this iterator for its next batch; give each thread an iterator of its own, or use a "
         "lock around next()"
@@ -140,7 +141,7 @@ def concurrent_next_error() -> ValueError:
 
 
 def noted(error: BaseException, note: str) -> BaseException:
-    """The same error with a note; without one if it cannot take notes, as a frozen one."""
+    """The same error with a note; without a note if the error cannot take one, such as a frozen dataclass."""
     with contextlib.suppress(Exception):
         error.add_note(note)
     return error

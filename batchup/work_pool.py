@@ -380,7 +380,7 @@ class BatchStream(WorkStream):
         return {**self._epoch.state(self._number + 1), "noise": self._worker_seed and list(self._worker_seed)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was saved, with this source or without a pool.
+        """Resume where `state` was saved, with this source or without a pool.
 
         Raises
         ------

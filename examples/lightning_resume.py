@@ -1,11 +1,11 @@
-"""Cut off a run of Lightning within an epoch, and go on at the exact next batch.
+"""Interrupt a run of Lightning within an epoch, and resume it at the exact next batch.
 
 Shows `batchup.interop.torch.DataLoader` in a ``Trainer``: the checkpoint holds the state of the loader. To run it::
 
     pip install batchup torch lightning scikit-learn
     python lightning_resume.py
 
-It trains once without a break, and once in two parts, and prints whether both end with the same weights.
+It trains once without interruption, and once in two parts, and prints whether both end with the same weights.
 """
 
 import logging
@@ -22,7 +22,7 @@ from torch.utils.data import TensorDataset
 
 from batchup.interop.torch import DataLoader
 
-STEPS = 70  # after which the second run is cut off; an epoch has 57
+STEPS = 70  # after which the second run is interrupted; an epoch has 57
 
 
 class Classifier(pl.LightningModule):
@@ -74,7 +74,7 @@ def main():
         path = Path(folder) / "run.ckpt"
         whole = fit(folder, max_epochs=3)
         fit(folder, max_steps=STEPS, callbacks=[SaveAt(path)])
-        print(f"the run was cut off after {STEPS} steps, within its second epoch")
+        print(f"the run was interrupted after {STEPS} steps, within its second epoch")
         resumed = fit(folder, resume=path, max_epochs=3)
     same = torch.equal(whole, resumed)
     print(f"the weights of both runs are equal, bit for bit: {same}")

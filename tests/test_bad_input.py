@@ -374,7 +374,7 @@ class Stream:
         (X, "put it into a list: [X] or [X, y]"),
         (TorchDataset(), "ArrayDataSource([dataset]).map(collate)"),
         (types.MappingProxyType({"x": X}), '{"x": x["x"], "y": x["y"]}'),
-        (Stream(), "batchup.batch_iter.Infinite(x, …) what gives samples"),
+        (Stream(), "if samples, use batchup.batch_iter.Infinite(x, …)"),
     ],
     ids=["array", "Dataset", "mapping", "iterable"],
 )

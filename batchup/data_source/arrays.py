@@ -78,7 +78,7 @@ class RandomAccessDataSource(AbstractDataSource):
         elif isinstance(sampler, type):
             raise TypeError(f"sampler should be an object, as WeightedSampler(weights) is, not the {sampler}")
         elif not hasattr(sampler, "num_indices_generated"):
-            ranks = '; ranks are shared out by Loader(..., shard="auto")' if hasattr(sampler, "num_replicas") else ""
+            ranks = '; for several ranks, pass Loader(..., shard="auto")' if hasattr(sampler, "num_replicas") else ""
             raise TypeError(
                 "sampler should have the methods of AbstractSampler, as WeightedSampler(weights) and "
                 f"SubsetSampler(indices) do, not be {kind_of(sampler)}{ranks}"

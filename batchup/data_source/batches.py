@@ -1,4 +1,4 @@
-"""The batches of one go through a source, fetched as they are asked for."""
+"""The batches of one pass over a source, fetched when they are requested."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _NONE: Iterator[Any] = iter(())  # the picks of an iterator that was closed
 
 
 class BatchIterator(PullingIterator[Batch]):
-    """One batch per pick of a plan, fetched when it is asked for.
+    """The batches of a plan, one per pick, each fetched when it is requested.
 
-    A fetch that raises costs its own batch and no other: the error says which batch it was, and the next call goes on
-    with the one behind it.
+    If a fetch raises an error, only its own batch is lost. The error says which batch it was, and the next call
+    continues with the batch after it.
 
     Parameters
     ----------
     fetch : callable, pick -> batch
     plan : iterator of picks
     epoch : Epoch, optional
-        Draws the plan again, for `load_state_dict`.
+        Replays the plan, for `load_state_dict`.
     located : callable, optional
-        ``located(error, number, pick) -> error``: says in the error which batch it was.
+        ``located(error, number, pick) -> error``: notes in the error which batch it was.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class BatchIterator(PullingIterator[Batch]):
 
     @classmethod
     def over(cls, source: Any, batch_size: int, shuffle: Shuffle, kwargs: dict[str, Any]) -> Self:
-        """The batches of one go through a random-access source."""
+        """The batches of one pass over a random-access source."""
         epoch = Epoch(source.plan(batch_size, **kwargs), batch_size, shuffle, source.num_samples)
         return cls(source.samples_by_indices_nomapping, epoch.picks(), epoch)
 
@@ -116,23 +116,25 @@ class BatchIterator(PullingIterator[Batch]):
         return True
 
     def _passed(self) -> int:
-        """The number of the pick that is over."""
+        """The number of the last pick that was used."""
         self._number += 1
         self._held = NOTHING
         return self._number
 
     def close(self) -> None:
-        """Draw no more picks: the next call ends the iteration."""
+        """End the iteration: the next call of `next` raises StopIteration."""
         self._source = _NONE
         self._held = NOTHING
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this iterator is, as plain data, for JSON: another one, made with the same arguments, can go on there.
+        """The position of this iterator, as plain data for JSON. Another one, made with the same arguments, can resume
+        there.
 
         Returns
         -------
         dict
-            With a `RandomState` or a `Generator` for shuffle, its state when the epoch began is among it.
+            If `shuffle` was a `RandomState` or a `Generator`, it contains the state of that generator when the epoch
+            began.
 
         Examples
         --------
@@ -149,12 +151,12 @@ class BatchIterator(PullingIterator[Batch]):
         return self._replayed().state(self._number + 1)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was made. The plan is drawn up to there; nothing is fetched.
+        """Resume where `state` was saved. This replays the shuffle; no data is loaded.
 
         Raises
         ------
         ValueError
-            If the state is of other data, another batch size, …; it says which.
+            If the state is of other data, another batch size, …. The error says what differs.
         """
         self._source, step = self._replayed().picks_from(state)
         self._number = step - 1
@@ -162,17 +164,17 @@ class BatchIterator(PullingIterator[Batch]):
 
     def _replayed(self) -> Epoch:
         if self._epoch is None:
-            raise TypeError("these batches come from a plan that cannot be drawn again")
+            raise TypeError("these batches come from a plan that cannot be replayed")
         return self._epoch
 
 
 class MappedBatches(PullingIterator[Batch]):
-    """The results of a function for batches that come one after the other. No batch is lost to Ctrl-C in the function.
+    """The results of a function for each batch of an iterator. No batch is lost if Ctrl-C interrupts the function.
 
     Parameters
     ----------
     fn : callable, batch -> batch
-        An error of it costs its own batch only.
+        If it raises an error, only that batch is lost.
     batches : iterator of batches
     """
 
@@ -195,7 +197,7 @@ class MappedBatches(PullingIterator[Batch]):
 class SideBySide(Iterator[tuple[Batch, ...]]):
     """The batches of several iterators side by side, until the first of them ends.
 
-    Where one raises an error, the batches that the others gave for it are kept, and come with its next one.
+    If one raises an error, the batches of the others are kept, and come with its next batch.
 
     Parameters
     ----------

@@ -144,7 +144,7 @@ class ChoiceDataSource(AbstractDataSource):
         turns: Iterable[int] | None = None,
         **kwargs: Any,
     ) -> Iterator[ChoiceBatch]:
-        """The items of the sources' iterators, turn by turn, until the source whose turn it is has no more.
+        """The items of the sources' iterators in turn, until the source whose turn it is has no more.
 
         Parameters
         ----------
@@ -196,10 +196,10 @@ def _drawn_turns(weights: npt.ArrayLike | None, seed_path: SeedPath | None) -> I
 
 
 class TakingTurns(Iterator[ChoiceBatch]):
-    """The items of several iterators, turn by turn, until the one whose turn it is has no more.
+    """The items of several iterators in turn, until the one whose turn it is has no more.
 
-    An error of one of them costs its turn. If it has ended by its next turn, as generators have after an error, that is
-    an error as well: its other items are missing.
+    If one of them raises an error, its turn is lost. If it has ended at its next turn, as generators do after an error,
+    that is an error, too: the rest of its items is missing.
 
     Parameters
     ----------

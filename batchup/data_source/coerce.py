@@ -1,4 +1,4 @@
-"""Data sources from what they are made of: a list of arrays, a dict, an iterator, a function."""
+"""Make data sources from other objects: a list of arrays, a dict, an iterator, a function."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["as_data_source", "coerce_data_source"]
 
 
 def coerce_data_source(x: Any) -> AbstractDataSource:
-    """Make a data source from `x`, if it is none yet.
+    """Make a data source from `x`. A data source is returned as it is.
 
     Parameters
     ----------
     x : data source, list, tuple or dict of array-likes, iterator, or function
-        A data source is returned as it is. A list, tuple or dict becomes an `ArrayDataSource`, an iterator an
+        A list, tuple or dict becomes an `ArrayDataSource`, an iterator an
         `IteratorDataSource`, and a function a `CallableDataSource`.
 
     Returns
@@ -61,7 +61,7 @@ def as_data_source(x: Any, name: str) -> AbstractDataSource:
 
 
 def _hint(x: Any) -> str:
-    """The end of an error about something that is no data source: what to do instead."""
+    """The end of an error message about something that is not a data source: what to do instead."""
     if is_array_like(x) and is_dataset(x):
         return "; ArrayDataSource([dataset]).map(collate) gives collate a list of its samples"
     if isinstance(x, Mapping):  # an HDF5 file or group, an npz file
@@ -69,5 +69,5 @@ def _hint(x: Any) -> str:
     if is_array_like(x) and not isinstance(x, str):
         return "; put it into a list: [X] or [X, y]"
     if isinstance(x, Iterable) and not isinstance(x, (str, set)):
-        return "; IteratorDataSource(x) takes what gives batches, batchup.batch_iter.Infinite(x, …) what gives samples"
+        return "; if it yields batches, use IteratorDataSource(x); if samples, use batchup.batch_iter.Infinite(x, …)"
     return ""

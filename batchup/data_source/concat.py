@@ -33,7 +33,7 @@ class ConcatDataSource(RandomAccessDataSource):
     Parameters
     ----------
     datasets : sequence of data sources
-        They fetch by index, have an end, and give batches of the same fields.
+        They must fetch by index, be finite, and give batches with the same fields.
     indices, repeats, sampler
         As for `ArrayDataSource`, over the samples of all sources.
     include_indices : bool, default False
@@ -45,13 +45,13 @@ class ConcatDataSource(RandomAccessDataSource):
         In place of `weights`: the size of each source to the power of `alpha`. 1 mixes the sources in proportion to
         their sizes, 0 equally.
     stop : {"first", "all"} or int, default "first"
-        When an epoch ends, with `weights` or `alpha`: before the first source would begin again; when each source has
-        come to its end at least once; or after so many samples.
+        When an epoch ends, with `weights` or `alpha`. "first": before any source would start again; "all": when each
+        source has come to its end at least once; an int: after so many samples.
 
     Raises
     ------
     TypeError
-        If a source does not fetch by index, or has no end, or if the fields of the sources are of unlike kinds.
+        If a source does not fetch by index or is infinite, or if the fields of the sources are of different kinds.
 
     Examples
     --------
@@ -168,7 +168,7 @@ def _length_of(source: Any, i: int) -> int:
 
 
 def _put(parts: Sequence[Any], places: Sequence[Indices]) -> Any:
-    """The samples of several parts, each at its place."""
+    """The samples of several parts, put together in the right order."""
     n = sum(map(len, places))
     arrays = all(isinstance(part, np.ndarray) for part in parts)
     if arrays and len({part.shape[1:] for part in parts}) == 1:

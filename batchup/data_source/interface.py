@@ -148,7 +148,7 @@ class SourceInterface(Fixed):
         Returns
         -------
         tuple of ndarray, or None
-            None if `func` returned None, and for no samples.
+            None if `func` returned None, or if there are no samples.
 
         Raises
         ------
@@ -198,8 +198,8 @@ class SourceInterface(Fixed):
         Returns
         -------
         tuple, or None
-            Each sum, in at least double precision, divided by the number of samples; None if `func` returned None, and
-            for no samples.
+            Each sum, in at least double precision, divided by the number of samples; None if `func` returned None, or
+            if there are no samples.
 
         Raises
         ------

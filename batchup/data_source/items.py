@@ -20,8 +20,8 @@ __all__ = ["ParallelItems"]
 class ParallelItems(Fixed):
     """An array-like that fetches the samples of a batch in several threads, one sample at a time.
 
-    Use it for samples that are slow to load, such as images that are read and decoded. It replaces the array-like
-    itself, with or without a pool, and can be sent to worker processes. With several workers, what samples draw from
+    Use it for samples that are slow to load, such as images that are read and decoded. Use it in place of the
+    array-like, with or without a pool. It can be sent to worker processes. With several workers, what samples draw from
     `numpy.random` is not reproducible; what `random_map` draws is.
 
     Parameters
@@ -31,8 +31,8 @@ class ParallelItems(Fixed):
     workers : int
         The number of threads.
     combine : callable, list of samples -> samples of a batch, default list
-        For instance `numpy.stack`, if all samples have the same shape. Samples are stacked unchanged: masks are kept,
-        and words and numbers, which make no array, raise a `TypeError`.
+        For instance `numpy.stack`, if all samples have the same shape. Values stay unchanged: masks are kept, and a
+        mixture of strings and numbers raises a `TypeError`.
 
     Raises
     ------

@@ -23,7 +23,7 @@ class CallableDataSource(AbstractDataSource):
     Parameters
     ----------
     batch_iterator_fn : callable, ``fn(batch_size, **kwargs) -> iterator of batches``
-        Gets what `batch_iterator` gets.
+        Gets the arguments of `batch_iterator`.
     num_samples_fn : callable, int, `numpy.inf` or None, optional
         The number of samples, or a function that returns it, called with the keywords of `num_samples`.
 

@@ -35,7 +35,7 @@ def should_be_listed(datasets: Any) -> None:
 
 
 def traits_of_all(datasets: Sequence[AbstractDataSource]) -> Traits:
-    """A trait of the whole is there if one of the members has it."""
+    """The traits of the whole: it has a trait if one of the members has it."""
     each = [ds.traits for ds in datasets]
     return Traits(
         takes_keywords=any(traits.takes_keywords for traits in each),
@@ -63,7 +63,8 @@ def batches_of(
 
 
 def _keywords_of_each(datasets: Sequence[AbstractDataSource], kwargs: dict[str, Any]) -> list[dict[str, Any]]:
-    """The keywords for each member. One that takes no keywords gets none; if none takes any, they are refused."""
+    """The keywords for each member. One that accepts no keywords gets none; if no member accepts any, they raise an
+    error."""
     takes = [ds.traits.takes_keywords for ds in datasets]
     if not any(takes):
         no_keywords("batch_iterator", kwargs, ["batch_size", "shuffle"])

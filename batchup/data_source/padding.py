@@ -37,13 +37,13 @@ class pad:
         What to pad with.
     mask : bool, default False
         Whether to add, for each field that is padded, an array that is True where there are values of the sample. In a
-        tuple, the masks come behind all fields; in a dict the mask of ``"x"`` is called ``"x_mask"``.
+        tuple, the masks come after all fields; in a dict the mask of ``"x"`` is called ``"x_mask"``.
     side : {"right", "left"}, default "right"
         Where the padding goes.
     length : int or sequence of int, optional
-        Pad to this length, in place of that of the longest sample. Of several, to the first that is long enough, such
-        as those of a `BucketSampler`: ``length=[n for _, n in sampler.shapes(batch_size)]``. A longer sample raises an
-        error.
+        Pad to this length, instead of that of the longest sample. If there are several lengths, such as those of a
+        `BucketSampler`, pad to the first that is long enough: ``length=[n for _, n in sampler.shapes(batch_size)]``. A
+        longer sample raises an error.
 
     Examples
     --------

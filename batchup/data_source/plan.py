@@ -44,15 +44,15 @@ class Traits:
     Attributes
     ----------
     takes_keywords : bool, default True
-        Whether `batch_iterator` passes further keywords on, for instance to a function of the user.
+        Whether `batch_iterator` passes on further keywords, for instance to a function of the user.
     takes_shuffle : bool, default True
         Whether `shuffle` has an effect.
     may_use_global_rng : bool, default True
-        Whether a fetch may run code that draws from `numpy.random`. Only for plain arrays it surely does not.
+        Whether a fetch may run code that draws from `numpy.random`. False only for plain arrays.
     has_unequal_parts : bool, default False
         Whether the parts of a batch differ in length, by `batch_sizes`.
     whole_chunks : int, default 0
-        In how many chunks the data lies that are read whole, even for one sample, such as compressed ones.
+        The number of chunks of the data that have to be read as a whole, even for one sample, such as compressed ones.
     """
 
     takes_keywords: bool = True
@@ -129,7 +129,7 @@ class Plan(abc.ABC):
     def lazy(self) -> Plan:
         """The same plan for a loader: it refuses samplers that would give it a wrong length.
 
-        The order of very many samples is computed piece by piece: another order, from the same seed.
+        For very many samples, the order is computed piece by piece. It differs from the usual order for the same seed.
         """
         return self
 

@@ -65,7 +65,7 @@ class Epoch:
         return now if not self.plan.draws or _plain(now) == _plain(self._state_when_made) else "moved"
 
     def state(self, step: int) -> dict[str, Any]:
-        """What is needed to go on after the first `step` batches, as plain data for JSON."""
+        """What is needed to resume after the first `step` batches, as plain data for JSON."""
         return {
             "version": VERSION,
             "step": step,
@@ -78,8 +78,8 @@ class Epoch:
         state = self._state_at_first or self._replay_state()
         if state == "moved":
             raise TypeError(
-                "this iterator has no state to go on from: its generator was used elsewhere between the making of the "
-                "iterator and its first batch; give it one of its own"
+                "this iterator has no state to resume from: its generator was used elsewhere between the making of the "
+                "iterator and its first batch; give it a generator of its own"
             )
         return _plain(state)
 

@@ -44,13 +44,13 @@ def batch_map_concat(
     Returns
     -------
     tuple of ndarray, or None
-        Masked arrays keep their masks. None if `func` returned None, and for no samples.
+        Masked arrays keep their masks. None if `func` returned None, or if there are no samples.
 
     Raises
     ------
     TypeError
-        If `func` returns something else, or if no array holds the results of all batches unchanged, such as words and
-        numbers.
+        If `func` returns something else, or if the results of the batches do not fit into one array, such as strings
+        and numbers.
 
     Examples
     --------
@@ -90,8 +90,8 @@ def batch_map_mean(
     Returns
     -------
     tuple, or None
-        Each sum, in at least double precision, divided by the number of samples; None if `func` returned None, and for
-        no samples. Of masked arrays, which need ``sum_axis=0``, the mean is that of the values that are not masked.
+        Each sum, in at least double precision, divided by the number of samples; None if `func` returned None, or if
+        there are no samples. For masked arrays, pass ``sum_axis=0``: the mean is over the values that are not masked.
 
     Examples
     --------

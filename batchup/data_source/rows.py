@@ -46,7 +46,7 @@ def gather(arrays: Iterable[Any], indices: Any, length: int, include_indices: bo
     IndexError
         If an index is negative, or not below `length`.
     ValueError
-        If an array-like returns fewer or more samples than it was asked for.
+        If an array-like does not return one sample for each index.
     """
     if type(indices) is np.ndarray and indices.dtype == np.intp and indices.ndim == 1 and indices.size:
         unsigned = indices.view(np.uintp)  # a negative index becomes a huge one, so one pass checks both bounds

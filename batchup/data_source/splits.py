@@ -19,7 +19,7 @@ Source = TypeVar("Source")
 
 
 class Subsets:
-    """What a source that fetches by index gives parts of itself by."""
+    """The methods that make parts of a source. Abstract."""
 
     def subset(self, indices: npt.ArrayLike) -> Self:
         """The same source over some of its samples, each once.
@@ -101,19 +101,19 @@ class Subsets:
         ----------
         parts : dict or scikit-learn splitter
             The share of each part, a float, or its number of samples. Shares that sum to less than 1 leave samples out.
-            Of a splitter, such as ``StratifiedGroupKFold(5)``, there is one pair of parts, "train" and "test", for
-            each of its splits.
+            A splitter, such as ``StratifiedGroupKFold(5)``, gives a pair of parts, "train" and "test", for each of its
+            splits.
         stratify : array-like, optional
             The class of each sample: each part gets its share of each class.
         groups : array-like, optional
             The group of each sample, such as the patient: all samples of a group are in one part.
         seed : int, default 0
-            Which samples go where.
+            Decides which samples go into which part. The same seed gives the same parts.
 
         Returns
         -------
         dict of data sources
-            A list of them for a splitter.
+            For a splitter, a list of such dicts.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Memory for new batches: in a worker process, arrays are made straight in the memory that they will be sent in."""
+"""Memory for new batches: in a worker process, arrays are made directly in the memory in which they are sent."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ current: Arena | None = None
 
 
 def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike = float) -> npt.NDArray[Any]:
-    """A new array for a batch, its values not set.
+    """A new array for a batch, with arbitrary values, as `numpy.empty`.
 
-    As `numpy.empty`; but in a worker process the array is in the shared memory in which the batch is sent. A function
-    of yours that fills it, as with ``numpy.stack(images, out=…)``, saves a copy.
+    In a worker process, the array is in the shared memory in which the batch is sent. If your function fills it, as
+    with ``numpy.stack(images, out=…)``, this saves a copy.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike =
     Returns
     -------
     ndarray
-        Aligned to 64 bytes where it is in shared memory.
+        Aligned to 64 bytes if it is in shared memory.
 
     Examples
     --------
@@ -67,7 +67,7 @@ class Arena:
     used : int
         How many bytes of it are taken.
     asked : int
-        How many bytes were asked for, those included that did not fit.
+        How many bytes were requested, including those that did not fit.
     """
 
     def __init__(self, memory: Any) -> None:

@@ -1,4 +1,4 @@
-"""How many cores there are for this program. In a container these are fewer than the machine has."""
+"""The number of cores for this program. In a container it may be smaller than that of the machine."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
-    """How many cores this process may use.
+    """The number of cores that this process may use.
 
-    By its affinity, by the quota of its control group, as Docker's ``--cpus`` and Kubernetes' limits set it, and by the
-    environment variable ``LOKY_MAX_CPU_COUNT``: what `joblib.cpu_count` says, whose import would take longer than the
-    start of Python does.
+    It is limited by the affinity, by the quota of the control group (set by Docker's ``--cpus`` and by limits of
+    Kubernetes), and by the environment variable ``LOKY_MAX_CPU_COUNT``. This is the number of `joblib.cpu_count`; to
+    import joblib would take longer than to start Python.
 
     >>> cores() >= 1
     True
@@ -34,7 +34,7 @@ def cores() -> int:
 
 
 def _quota() -> int | None:
-    """The cores' worth of time that the control group has, rounded up; None if there is no limit.
+    """The quota of the control group, in cores, rounded up; None if there is no limit.
 
     Source: cgroup-v2 and sched-bwc in the documentation of the Linux kernel.
     """

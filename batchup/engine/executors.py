@@ -34,7 +34,7 @@ from .process.failures import failure_of, raised_in_worker
 
 __all__ = ["ExecutorPool", "SharedObject"]
 
-DONE, FAILED, MISSING = range(3)  # what became of a task
+DONE, FAILED, MISSING = range(3)  # how a task ended
 LOSSES = 3  # how often a task is submitted again since what was sent with it was lost; as often as Dask itself does
 LOOK = 1.0  # seconds after which to look whether it was lost
 KEPT = 8  # shared objects that a worker keeps
@@ -46,7 +46,7 @@ class SharedObject:
     Parameters
     ----------
     obj : object
-        Pickled now; what becomes of it later does not matter.
+        Pickled now; later changes have no effect.
     """
 
     def __init__(self, obj: Any) -> None:
@@ -58,7 +58,7 @@ class SharedObject:
         self.sent_by: Any = None  # the cluster
 
     def holds(self, obj: Any) -> bool:
-        """Whether `obj` is as it was when this was made."""
+        """Whether `obj` has not changed since this was made."""
         return _digest(_pickled(obj)) == self.digest
 
     def __reduce__(self) -> Any:
@@ -105,12 +105,12 @@ def _keep(objects: Mapping[str, tuple[bytes, list[bytes]]]) -> None:
 
 
 def _versions() -> dict[str, str]:
-    """The versions that have to be the same here and in workers. That of NumPy is without its last number."""
+    """The versions that have to be the same here and in workers. The last number of NumPy's version is left out."""
     return {"batchup": __version__, "NumPy": ".".join(np.__version__.split(".")[:2])}
 
 
 def _should_be_of(versions: dict[str, str], where: str) -> None:
-    """Refuse to work with other versions than those of the program."""
+    """Raise an error if the versions differ from those of the program."""
     for name, here in _versions().items():
         if here != versions[name]:
             raise RuntimeError(
@@ -120,16 +120,16 @@ def _should_be_of(versions: dict[str, str], where: str) -> None:
 
 
 def run_task(versions: dict[str, str], task: bytes, keys: tuple[str, ...], *sent: Any) -> tuple[Any, ...]:
-    """In a worker: do a task, and say what became of it.
+    """In a worker: run a task, and return its result or its error.
 
     Parameters
     ----------
     versions : dict
-        Those of the program.
+        The versions of the program.
     task : bytes
         The pickle of a function and its arguments.
     keys : tuple of str
-        Of the shared objects that come with the task.
+        The keys of the shared objects that come with the task.
     *sent
         Their pickles, in the same order.
     """
@@ -151,7 +151,7 @@ def run_task(versions: dict[str, str], task: bytes, keys: tuple[str, ...], *sent
 
 
 def _of_worker(error: Exception, host: str, pid: int) -> BaseException:
-    """The error of a worker, with what its host may lack."""
+    """The error of a worker, with a note about what may be missing on its host."""
     where = f"in a worker on host {host}, pid {pid}"
     if isinstance(error, ModuleNotFoundError):
         where += f", which lacks the module {error.name!r}: install there what the data and the functions need"
@@ -161,7 +161,7 @@ def _of_worker(error: Exception, host: str, pid: int) -> BaseException:
 
 
 class ExecutorReply:
-    """What became of a task of an executor, or will: a `pools.Reply`."""
+    """The reply to a task of an executor: a `pools.Reply`."""
 
     retried = 0
     seconds = 0.0
@@ -276,7 +276,7 @@ class ExecutorPool(Pool):
     executor : concurrent.futures.Executor, dask.distributed.Client or the module ray
         Or any object with ``submit(fn, *args)`` that returns a `concurrent.futures.Future`.
     workers : int, optional
-        How many workers it has. Found out where the executor says so.
+        The number of workers, if the executor does not say it itself.
 
     Raises
     ------
@@ -337,7 +337,7 @@ class ExecutorPool(Pool):
             raise
 
     def _sent(self, shared: SharedObject) -> Any:
-        """What stands for the pickle of a shared object in a task."""
+        """What is sent in place of the pickle of a shared object: the pickle, or a reference of the cluster."""
         if shared.sent_by is not self.cluster or not self.cluster.has(shared.sent):
             shared.sent, shared.sent_by = self.cluster.put(shared.pickled), self.cluster
         return shared.sent
@@ -347,7 +347,7 @@ class ExecutorPool(Pool):
         return self._closed or all(map(self.cluster.has, sent))
 
     def why_cancelled(self) -> BaseException:
-        """What a task that the executor has cancelled is an error of."""
+        """The error of a task that the executor has cancelled."""
         if self._closed:
             return PoolClosedError("the pool was closed before this task was done")
         return PoolClosedError(
@@ -356,7 +356,8 @@ class ExecutorPool(Pool):
         )
 
     def lost(self, error: Exception) -> BaseException:
-        """The error of an executor, as one of ours: it has lost a worker, or workers cannot run the task at all."""
+        """An error of an executor as one of batchup's errors: it has lost a worker, or its workers cannot run the task
+        at all."""
         kind = type(error).__name__
         if _may_lack_batchup(error):
             hosts = ", ".join(self.cluster.hosts_that_lack("batchup"))
@@ -381,7 +382,7 @@ class ExecutorPool(Pool):
 
 
 class ThreadReply:
-    """What became of a task of an executor whose workers are threads of this process."""
+    """The reply to a task of an executor whose workers are threads of this process."""
 
     retried = 0
 

@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are asked for, so that each worker process imports only what it uses."""
+"""Packages that import their names on first use, so that each worker process imports only what it needs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def on_use(
     ----------
     package : str
     homes : mapping of str to sequence of str
-        The names, by the module of the package that has them.
+        For each module of the package, its public names.
     modules : sequence of str
-        Modules of the package that are attributes as well, without an import of theirs.
+        Modules of the package that are attributes of it, too.
 
     Examples
     --------

@@ -15,11 +15,11 @@ def library(name: str, install: str, needed_by: str, title: str | None = None) -
     ----------
     name : str
     install : str
-        What pip should install, such as an extra of batchup.
+        What to install with pip, such as an extra of batchup.
     needed_by : str
-        What the user has called.
+        The function or class that needs it, for the error message.
     title : str, optional
-        What the library calls itself, if that is not its name.
+        The name of the library in the message, if it differs from the module name.
 
     Raises
     ------

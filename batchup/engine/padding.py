@@ -1,4 +1,4 @@
-"""Pad arrays of unequal shapes, into one array. Values keep their kind, as in `stacking`."""
+"""Pad arrays of different shapes, and join them into one array. Values keep their kind, as in `stacking`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DTYPE = operator.attrgetter("dtype")
 
 
 def should_be_plain(arrays: Iterable[Array]) -> None:
-    """Refuse arrays that are more than their data, such as masked ones."""
+    """Raise an error for arrays with more than data, such as masked arrays."""
     for kind in set(map(type, arrays)):
         if kind not in PLAIN:
             raise TypeError(

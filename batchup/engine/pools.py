@@ -1,6 +1,6 @@
-"""Where work is done: at once (`SerialPool`), in threads (`ThreadPool`), or in processes (`ProcessPool`).
+"""Pools run tasks: at once (`SerialPool`), in threads (`ThreadPool`), or in processes (`ProcessPool`).
 
-All pools have three verbs: ``submit(fn, *args, **kwargs)`` returns a `Reply`, ``share(obj)`` returns a reference to a
+All pools have three methods: ``submit(fn, *args, **kwargs)`` returns a `Reply`, ``share(obj)`` returns a reference to a
 large object for use among the arguments, and ``close()`` ends all work.
 """
 
@@ -50,11 +50,11 @@ class Reply(Protocol):
         """Whether the task has ended."""
 
     def cancel(self) -> bool:
-        """Nobody will ask for the result. A task that has not begun never does."""
+        """The result will not be needed. A task that has not begun will not run."""
 
 
 class Pool(Closing, abc.ABC):
-    """Workers, and the three verbs for them.
+    """The base class of pools, with three methods. Abstract.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Pool(Closing, abc.ABC):
         """
 
     def share(self, obj: Any, last: Any = None) -> Any:
-        """A reference to `obj`, as the function or among the arguments of `submit`, so that `obj` is sent once.
+        """A reference to `obj`. Use it as the function or an argument of `submit`, so that `obj` is sent only once.
 
         `last` is what an earlier call returned. It is returned again if nothing has changed.
         """
@@ -91,7 +91,7 @@ class Pool(Closing, abc.ABC):
         return {"workers": self.workers, "restarts": 0, "slots": 0, "shared_bytes": 0}
 
     def warning(self) -> str:
-        """What the consumer should be warned of, once; mostly the empty string."""
+        """A warning for the consumer, given once; usually the empty string."""
         return ""
 
     def give_up(self, reply: Reply) -> None:

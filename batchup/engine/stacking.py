@@ -29,7 +29,7 @@ PLAIN = (np.ndarray, np.memmap, np.matrix, np.recarray)  # classes of arrays tha
 
 
 class UnlikeKindsError(TypeError):
-    """Values that no array holds unchanged, such as text and numbers."""
+    """The error for values that do not fit unchanged into one array, such as text and numbers."""
 
 
 def stack(values: Sequence[Any]) -> Array:
@@ -48,7 +48,7 @@ def stack(values: Sequence[Any]) -> Array:
     ValueError
         If they differ in shape.
     UnlikeKindsError
-        A `TypeError`, if no array holds them unchanged.
+        A `TypeError`, if they do not fit unchanged into one array.
 
     Examples
     --------

@@ -30,9 +30,9 @@ class StreamStats:
     done : int
         How many results were delivered, errors included.
     under_way : int
-        How many tasks are in flight: being worked on, or done and not asked for.
+        The number of tasks in flight: running, or done and not yet taken.
     retried : int
-        How often the tasks of delivered results were begun anew, because a worker died.
+        How often the tasks of delivered results were run again, because a worker died.
     waited : float
         Seconds that the consumer waited for results.
     busy : float
@@ -66,8 +66,8 @@ NO_TASKS: tuple[Task, ...] = ()  # what a stream that was closed goes on with
 class WorkStream(PullingIterator[Any]):
     """The results of tasks, in their order, with up to `depth` tasks in flight ahead of the consumer.
 
-    It pulls: a task is drawn when a result has been taken. A task that raises an error costs its own result only: the
-    next call goes on with the next one.
+    A new task is drawn when a result has been taken. If a task raises an error, only its own result is lost: the next
+    call continues with the next task.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class WorkStream(PullingIterator[Any]):
     tasks : iterable of tuples
         ``(fn,)``, ``(fn, args)`` or ``(fn, args, kwargs)``. Drawn in the consumer's thread.
     depth : int, default 20
-        How many tasks may be in flight: being worked on, or done and not taken. So many are submitted at once.
+        How many tasks may be in flight: running, or done and not yet taken. This many are submitted at the beginning.
     timeout : float, optional
         Seconds to wait for one result.
     located : callable, optional
@@ -85,7 +85,7 @@ class WorkStream(PullingIterator[Any]):
     Raises
     ------
     BatchTimeoutError
-        While iterating, after `timeout` seconds. The task is given up; the next call goes on with the next one.
+        While iterating, after `timeout` seconds. The task is given up; the next call continues with the next one.
 
     Examples
     --------
@@ -167,7 +167,7 @@ class WorkStream(PullingIterator[Any]):
         return self
 
     def close(self) -> None:
-        """Cancel what has not begun, and draw no more tasks: the next call ends the iteration.
+        """Cancel the tasks that have not begun, and draw no more: the next call ends the iteration.
 
         Any thread may call it, and signal handlers. A call of ``next`` that waits meanwhile gets a `PoolClosedError`.
         """
@@ -175,7 +175,7 @@ class WorkStream(PullingIterator[Any]):
         self._switch()
 
     def stats(self) -> StreamStats:
-        """What has been done so far, and the time that it took.
+        """What the stream has done so far, and the time that it took.
 
         Returns
         -------
@@ -268,7 +268,7 @@ def _located(error: BaseException, number: int, args: tuple[Any, ...]) -> BaseEx
 
 
 def presentable(error: BaseException) -> Exception:
-    """The error; or a `WorkerError` for one that would end the loop without a word, or the program.
+    """The error; or a `WorkerError` for one that would silently end the loop, or end the program.
 
     >>> presentable(KeyError("x")), presentable(StopIteration())
     (KeyError('x'), WorkerError('the task raised StopIteration'))

@@ -1,4 +1,4 @@
-"""Where the time of a loop goes: what is measured for each batch, and the sentence that sums it up."""
+"""Where the time of a loop goes: the measurements of each batch, and their summary in one sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Span(NamedTuple):
     epoch, step : int
         Which batch.
     asked, got : float
-        When the loop asked for it, and when it got it.
+        When the loop requested it, and when it got it.
     worker : int
         The native id of the thread that worked on it.
     marks : sequence of float
@@ -43,9 +43,9 @@ class StageStats:
     Attributes
     ----------
     name : str
-        For the fetch, the name of its source; for a function that batches are mapped by, its name.
+        For the fetch, the class of its source; for a function in `map` or `random_map`, its name.
     seconds : float
-        For all batches and all workers together.
+        The total time of all batches and all workers.
     """
 
     name: str
@@ -60,9 +60,9 @@ class Trace:
     stages : sequence of str
         The names of the stages of the work.
     keep : int, default 512
-        Of how many of the last batches to keep the times.
+        For how many of the last batches to keep the times.
     on_chunks : callable, (epoch, hits, misses) -> None, optional
-        Is told of chunks of files that a batch has found in a cache, or read.
+        Called with the numbers of chunks of files that a batch has found in a cache, and has read.
 
     Examples
     --------
@@ -91,7 +91,7 @@ class Trace:
 
     @property
     def workers(self) -> int:
-        """How many workers a batch has come from."""
+        """The number of workers that have delivered a batch."""
         return len(self._workers)
 
     @property

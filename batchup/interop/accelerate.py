@@ -10,10 +10,10 @@ __all__ = ["prepare"]
 
 
 def prepare(accelerator: Any, loader: Any) -> Any:
-    """What ``accelerator.prepare(loader)`` gives, with batchup's workers inside.
+    """The loader that ``accelerator.prepare(loader)`` returns, with batchup's workers inside.
 
-    Accelerate builds a loader of its own from the dataset and the sampler of the one it is given, and PyTorch's workers
-    fill it. Here it shares out the samples and moves the batches as always, but batchup makes them.
+    Accelerate itself would make a new loader, with PyTorch's workers. With this function, it divides the samples among
+    the ranks and moves the batches to the device as usual, but batchup's workers make the batches.
 
     Parameters
     ----------
@@ -22,15 +22,16 @@ def prepare(accelerator: Any, loader: Any) -> Any:
 
     Returns
     -------
-    The loader that ``accelerator.prepare`` makes. It has `state_dict` and `load_state_dict`, too, so that
-    ``accelerator.register_for_checkpointing(loader)`` saves where it is.
+    The loader that ``accelerator.prepare`` makes. It also has `state_dict` and `load_state_dict`, so that
+    ``accelerator.register_for_checkpointing(loader)`` saves its position.
 
     Raises
     ------
     TypeError
-        If `loader` is no `DataLoader` of batchup's, or if Accelerate would have the main process read for all.
+        If `loader` is not a `DataLoader` of batchup, or if the main process would read for all ranks
+        (``dispatch_batches``).
     ValueError
-        If the sampler of the loader shares the samples out already.
+        If the sampler of the loader already divides the samples among the ranks.
     """
     from .torch import DataLoader
 
@@ -52,8 +53,8 @@ def _should_not_be_shared_out(accelerator: Any, loader: Any) -> None:
     sharing = next((each for each in samplers if hasattr(each, "num_replicas")), None)
     if sharing is not None and accelerator.num_processes > 1:
         raise ValueError(
-            f"the samples would be shared out twice: by the {type(sharing).__name__} of the loader, and by Accelerate; "
-            "leave the sampler out, and pass shuffle=True"
+            f"the samples would be divided among the ranks twice: by the {type(sharing).__name__} of the loader, and by "
+            "Accelerate; leave the sampler out, and pass shuffle=True"
         )
 
 

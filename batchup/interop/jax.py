@@ -25,7 +25,7 @@ def device_put(loader: Any, sharding: Any = None, depth: int = 2) -> Prefetched:
     loader : Loader
     sharding : jax.sharding.Sharding or jax.Device, optional
         Where to put the arrays of a batch; by default, on the default device. If a sharding has devices of several
-        processes, the batch of each process is its part of the global arrays; pass ``shard="auto"`` to the loader.
+        processes, the batch of each process is its part of the global arrays. Then pass ``shard="auto"`` to the loader.
     depth : int, default 2
         The number of batches to put ahead of the loop.
 

@@ -42,12 +42,12 @@ def to_keras(loader: Any) -> Any:
 
 
 class BatchesByNumber:
-    """The batches of a loader by number, one epoch after the other, as Keras asks for them.
+    """The batches of a loader by number, one epoch after the other, as Keras requests them.
 
     Between `on_epoch_begin` and `on_epoch_end`, each new number gives the next batch of the loader, whatever the number
-    is: ``fit`` asks in a random order, and the loader has shuffled already. The same number gives the same batch again.
-    An epoch ends when `on_epoch_end` is called after all of its batches were requested. If Keras numbers the batches
-    anew before that, it has only looked at some of them, and the epoch begins anew.
+    is: ``fit`` requests numbers in a random order, and the loader has already shuffled. The same number gives the same
+    batch again. An epoch ends when `on_epoch_end` is called after all of its batches were requested. If Keras starts
+    again before that, it has only looked at some of the batches, and the epoch starts again.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ class BatchesByNumber:
 
     @property
     def num_batches(self) -> int | None:
-        """The number of batches in the epoch; after a state was loaded, of those left. None if the epoch has no end."""
+        """The number of batches in the epoch; after a state was loaded, in the rest of it. None if the epoch has no
+        end."""
         with self._lock:
             self._told, self._renumbered = self._count(), self._within
             return self._told
@@ -128,7 +129,8 @@ class BatchesByNumber:
         return None if n is None or n == np.inf else int(n) - first
 
     def _should_be_as_told(self) -> None:
-        """Raise if Keras would leave out batches: it asks for their number once, at the beginning of ``fit``."""
+        """Raise an error if Keras would leave out batches: it requests their number once, at the beginning of
+        ``fit``."""
         n, told = self._count(), self._told
         if told is not None and n != told:
             raise ValueError(
@@ -138,13 +140,13 @@ class BatchesByNumber:
             )
 
     def _go_back(self) -> None:
-        """Back to where the epoch began, as Keras has only looked at some batches."""
+        """Go back to where the epoch began, since Keras has only looked at some batches."""
         self.loader._rewind(self._epoch, self._first)
         self.loader._run.resume(Position(self._epoch, self._first))
         self._asked = {}
 
     def _begins_anew(self, index: int) -> bool:
-        """Whether Keras begins anew in an epoch of which it has asked for some batches."""
+        """Whether Keras starts again in an epoch of which it has already requested some batches."""
         was_a_look = self._told is None and len(self._asked) == 1
         return self._left_early and (self._renumbered or was_a_look or index in self._asked)
 

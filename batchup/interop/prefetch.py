@@ -33,7 +33,7 @@ class Ahead(Iterator[Any]):
         With one thread.
     loop : iterator of batches
     place : callable, ``place() -> (epoch, step)``
-        Where the loop is.
+        The position of the loop.
     put : callable, ``put(batch)``
         If it raises, the batch is not lost: the next call tries it again.
     depth : int
@@ -83,7 +83,7 @@ class Ahead(Iterator[Any]):
         return batch
 
     def close(self, why: Exception | None = None) -> None:
-        """Wait for the batch that is being made, and make no more. If the loop goes on, it gets the error `why`."""
+        """Wait for the batch that is being made, and make no more. If the loop continues, it gets the error `why`."""
         self._why = self._why or why
         self._stream.close()
         self.steps.stop()
@@ -166,7 +166,7 @@ class Prefetched(Closing):
 
     @property
     def epoch(self) -> int:
-        """The current epoch, or the next one."""
+        """The number of the current epoch, or of the next one between two epochs."""
         return self._delivered.place[0]
 
     @property
@@ -179,15 +179,15 @@ class Prefetched(Closing):
         return self._over(iter(self._at_rest()))
 
     def steps(self, n: int) -> Iterator[Any]:
-        """The next `n` batches, from where the loader is, across the ends of epochs."""
+        """The next `n` batches from the current position, across the ends of epochs."""
         return self._over(self._at_rest().steps(n))
 
     def resume(self) -> Iterator[Any]:
-        """The rest of the epoch in which a loop was interrupted, from the first batch that the loop did not receive."""
+        """The rest of the current epoch, from the first batch that the loop has not received."""
         return self._over(self._at_rest().resume())
 
     def batch(self, epoch: int, step: int) -> Any:
-        """One batch of the run, fetched and put here and now. The loader stays where it is."""
+        """Fetch a single batch of the run, and apply the function to it. The position of the loader does not change."""
         return self._put(self.loader.batch(epoch, step))
 
     def __len__(self) -> int:
@@ -200,7 +200,7 @@ class Prefetched(Closing):
         return f"<Prefetched: {self._depth} batches of {self.loader!r} ahead>"
 
     def state_dict(self) -> dict[str, Any]:
-        """The position of the run. Batches count when the loop has received them, not when they were put.
+        """The position of the run. Batches count when the loop has received them.
 
         Returns
         -------
@@ -209,7 +209,7 @@ class Prefetched(Closing):
         return self._state_at(self.epoch, self.step)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at the exact next batch of the run. The state may be that of the loader without `Prefetched`."""
+        """Resume a run at the exact next batch. The state may be one of a loader without `Prefetched`."""
         self._at_rest().load_state_dict(state)
         self._delivered(self.loader.epoch, self.loader.step)
 
@@ -222,7 +222,7 @@ class Prefetched(Closing):
         self._settable("batch_size").set_batch_size(batch_size)
 
     def stats(self) -> Any:
-        """What the loader has done so far, and where the time went."""
+        """What was delivered so far, and where the time went."""
         return self.loader.stats()
 
     def explain(self) -> str:

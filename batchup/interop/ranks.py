@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as PyTorch, JAX or the launcher says."""
+"""The rank of this process, from PyTorch, JAX or the environment of the launcher."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LAUNCHERS = {
 
 
 class Rank(NamedTuple):
-    """One process of several.
+    """The rank of a process, the world size, and where they were found.
 
     Attributes
     ----------
     rank, world : int
-        Which one, from 0, and how many there are.
+        The rank, from 0, and the number of ranks.
     origin : str
-        Who says so.
+        What they were read from, such as ``"torch.distributed"``.
     """
 
     rank: int
@@ -36,8 +36,9 @@ class Rank(NamedTuple):
 def found_rank(environ: Mapping[str, str] = os.environ) -> Rank | None:
     """The rank and the world size of this process; None if they cannot be found.
 
-    The first that knows is asked: ``torch.distributed``, if its process group is initialised; ``jax.distributed``,
-    likewise; then the variables of torchrun, SLURM and Open MPI. Neither PyTorch nor JAX is imported for it.
+    They are taken from the first of these that has them: ``torch.distributed``, if its process group is initialised;
+    ``jax.distributed``, if it is initialised; the environment variables of torchrun, SLURM and Open MPI. This imports
+    neither PyTorch nor JAX.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def found_rank(environ: Mapping[str, str] = os.environ) -> Rank | None:
     Raises
     ------
     ValueError
-        If a launcher's variables are no rank and world size.
+        If the variables of a launcher are not a valid rank and world size.
 
     Examples
     --------
@@ -57,7 +58,7 @@ def found_rank(environ: Mapping[str, str] = os.environ) -> Rank | None:
 
 
 def torch_rank() -> Rank | None:
-    """What ``torch.distributed`` says; None if PyTorch is not imported, or there is no process group.
+    """The rank of ``torch.distributed``; None if PyTorch is not imported, or there is no process group.
 
     >>> torch_rank() is None
     True

@@ -47,7 +47,7 @@ def partial_fit(
     Raises
     ------
     TypeError
-        If the estimator has no ``partial_fit``, takes no classes, or needs them.
+        If the estimator has no ``partial_fit``, or if it needs `classes` or does not accept them.
     ValueError
         If the loader pads its batches, so that some samples would be learned more than once.
 

@@ -55,7 +55,7 @@ def check_shard(shard: Any) -> tuple[int, int] | None:
 
 
 def found_shard() -> tuple[int, int, str] | None:
-    """The rank and world size of this process, and where they are from; None if nothing says so."""
+    """The rank and world size of this process, and where they were found; None if they cannot be found."""
     from ..interop.ranks import found_rank  # the one import upwards: frameworks are imported on use
 
     return found_rank()
@@ -79,7 +79,7 @@ def choose_seed(shuffle: Shuffle) -> tuple[Seed, bool]:
 
 
 def check_seed(shuffle: Shuffle, plan: RunPlan, is_seed: bool) -> None:
-    """Refuse a `shuffle` that is no seed, if several ranks need the same random numbers."""
+    """Raise an error for a `shuffle` that is not a seed, if several ranks need the same random numbers."""
     if world_size(plan.shard) > 1 and plan.depends_on_seed() and not is_seed:
         raise ValueError(
             f"with a shard, shuffle should be a seed (an int or a SeedSequence), not {shuffle!r}: the same seed on all "
@@ -88,7 +88,7 @@ def check_seed(shuffle: Shuffle, plan: RunPlan, is_seed: bool) -> None:
 
 
 def check_sequential(source: AbstractDataSource, plan: RunPlan, pool: Any, skips: bool) -> None:
-    """Refuse the options that need a source that fetches by index, if `source` does not."""
+    """Raise an error for options that need a source that fetches by index, if `source` does not."""
     if source.is_random_access:
         return
     given = {"pool": pool is not None, "last": plan.last != "keep", "shard": plan.shard is not None}

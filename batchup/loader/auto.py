@@ -1,4 +1,4 @@
-"""``pool="auto"``: measure the first batches, then choose the workers that suit them."""
+"""``pool="auto"``: measure the first batches, then choose threads, processes, or no workers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HARDLY = 1.8  # below this, threads help a little: they are used if processes ar
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What ``pool="auto"`` took.
+    """What ``pool="auto"`` chose.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Choice:
 def choice_of(
     alone: Sequence[float], together: Sequence[float], loop: float, draws: bool, cores: int, workers: int | None = None
 ) -> Choice:
-    """Choose the workers that suit these times.
+    """Choose threads, processes or no workers, from these times.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ NOT_SAMPLES = (
 
 
 class InTurn(PullingIterator[FetchResult]):
-    """The batches of a source that gives them one after the other, as a `FetchJob` gives them.
+    """The batches of a source that gives them one after the other, as results of a `FetchJob`.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
         ``(rank, world_size)``, for training with several ranks. Each rank gets every world_size-th batch of the same
         epoch, starting from batch number `rank`. Random orders need the same seed on all ranks. "auto" asks
         ``torch.distributed`` or ``jax.distributed`` if it is initialised, else the environment that torchrun, SLURM or
-        Open MPI set; `repr` says which. If nothing says so, there is no shard.
+        Open MPI set; `repr` says which. If none of them has a rank, there is no shard.
     remainder : {"drop", "pad", "uneven"}, default "drop"
         What to do with the leftover batches at the end of an epoch, if the number of batches is not a multiple of the
         world size. "drop" leaves them out, so by default their samples do not come in this epoch. "pad" gives all of
@@ -102,7 +102,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
     max_skipped : int, default 100
         How many different samples may be left out in the whole run, even if it is resumed.
     timeout : float, optional
-        How many seconds a loop may wait for one batch.
+        How many seconds a loop may wait for one batch. After that it raises a `BatchTimeoutError`.
     workers : int, optional
         The number of workers, if `pool` is "threads", "processes" or "auto".
     worker_init : callable, optional
@@ -242,7 +242,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
         [[2], [0, 1]]
         """
         self._should_be_open()
-        self._should_replay("has no plan to go on in")
+        self._should_replay("has no steps()")
         n = whole("n", n, least=0)
         wanted = Wanted(self._plan.items_from(self._seed, self._run.epoch, self._run.step), n)
         return self._loop(wanted, None, n, self._filling if self._plan.has_equal_ranks else wanted.one_more)
@@ -300,7 +300,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
         TypeError
             If the source is sequential, so that it cannot be replayed.
         """
-        self._should_replay("has no state to go on from")
+        self._should_replay("has no state to resume from")
         return self._state_at(self.epoch, self.step)
 
     def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
@@ -319,7 +319,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
         ValueError
             If the state is of another run: other data, batch size, seed, …. The error says which.
         """
-        self._should_replay("has no state to go on from")
+        self._should_replay("has no state to resume from")
         seed, epoch = self._seed if self._seed_is_given else None, run_state.epoch_of(state)
         changes = self._changes.restored(state, epoch)
         plan = dataclasses.replace(self._plan, changes=changes.if_any())
@@ -344,7 +344,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
         >>> [x.tolist() for (x,) in loader.resume()]
         [[2, 3], [4]]
         """
-        self._should_replay("has no plan to go on in")
+        self._should_replay("has no resume()")
         self._rewind(self.epoch, self.step)
         self._run.resume(Position(self.epoch, self.step), self._run.failing)
         return iter(self)
@@ -394,7 +394,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
         return self._plan.at(self._run.epoch).why_empty(self.source.num_samples())
 
     def _filling(self, epoch: int, step: int) -> Batch:
-        """A batch in place of one that has no sample left, so that all ranks have the same number of batches."""
+        """A batch in place of one without any sample left, so that all ranks have the same number of batches."""
         for item in self._plan.fillings(self._seed, epoch, step):
             batch, *_ = next(self._results(iter([item])))
             if batch is not None:
@@ -407,7 +407,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
             loop.close()
 
     def _results(self, items: Iterator[Item]) -> Iterator[FetchResult]:
-        """What the fetch returns for each item, from the workers if there are any."""
+        """The results of the fetch for each item, from the workers if there are any."""
         return self._workers.results(items, self._seed) if self.source.is_random_access else self._sequential_results()
 
     def _sequential_results(self) -> Iterator[FetchResult]:
@@ -424,5 +424,5 @@ class Loader(Fixed, Settable, Conversions, Reports):
         if not self.source.is_random_access:
             raise TypeError(
                 f"a loader over {type(self.source).__name__} {what}: its batches come one after the other, and "
-                "cannot be gone through again; give a source that fetches by index"
+                "cannot be replayed; give a source that fetches by index"
             )

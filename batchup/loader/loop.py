@@ -1,4 +1,4 @@
-"""The position of a run and what it has noted, and the loops that advance it."""
+"""The position of a run, and the loops that advance it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WithoutSamples: TypeAlias = Callable[[int, int], Batch | None]  # of an epoch an
 
 
 class RunState:
-    """Where a run is, and what it has noticed so far.
+    """The position of a run, and what it has recorded so far.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class RunState:
         self.epoch, self.step = self.upcoming()
 
     def upcoming(self) -> tuple[int, int]:
-        """Where the next loop over an epoch begins."""
+        """The position at which the next loop over an epoch begins."""
         here = self.epoch, self.step
         return (self.epoch + 1, 0) if self.step and here != self._resumed_at else here
 

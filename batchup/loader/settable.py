@@ -31,8 +31,9 @@ class Settable:
 
         The source needs a sampler with weights to begin with. With several ranks, call it on all of them with the same
         weights in the same epoch. To resume a run, save the weights beside the state, and call this with them before
-        `load_state_dict`, in any order if there are several; the state says which of them hold. With ``last="wrap"``
-        the samples that fill the last batch of an epoch are drawn by the weights of that epoch.
+        `load_state_dict`. If there are several weights, the order does not matter: the state says which belong to which
+        epoch. With ``last="wrap"`` the samples that fill the last batch of an epoch are drawn by the weights of that
+        epoch.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What makes the batches of a loader: the loop itself, the workers of a pool, or what `pool="auto"` takes."""
+"""The workers of a loader: none, those of a pool, or those that `pool="auto"` chooses."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class LoaderWorkers:
         return FetchJob(self._source, entropy_of(seed) if self.draws else None, self._shard, self._skips)
 
     def results(self, items: Iterator[Item], seed: Seed) -> Iterator[FetchResult]:
-        """What the fetch returns for each item, in their order."""
+        """The results of the fetch for each item, in order."""
         if self.auto is None or self.auto.choice is not None:
             return self._results_in(self.pool, items, seed)
 
@@ -95,7 +95,7 @@ class LoaderWorkers:
             self.auto.close()
 
     def _take(self, choice: Choice) -> AbstractWorkerPool | None:
-        """Go on with what ``pool="auto"`` has chosen."""
+        """Continue with the workers that ``pool="auto"`` has chosen."""
         if self.pool is not None:  # a pool that could not be used
             self.pool.close()
         self._shared = None

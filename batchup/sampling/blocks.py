@@ -22,11 +22,11 @@ __all__ = ["BlockSampler"]
 class BlockSampler(AbstractSampler):
     """All samples, each once per repeat: blocks of neighbours in random order, mixed within a window.
 
-    For data that is stored in compressed chunks. A full shuffle reads a chunk for almost every sample; here each chunk
-    is read once per epoch, if the last `window` of them are kept.
+    Use it for data that is stored in compressed chunks. A full shuffle reads a chunk for almost every sample. With this
+    sampler each chunk is read once per epoch, if the cache holds `window` chunks.
 
-    The blocks are put into a random order. The samples of the first `window` blocks are shuffled and used up, then
-    those of the next `window` blocks, and so on.
+    The blocks are put into a random order. First come the samples of the first `window` blocks, shuffled, then those of
+    the next `window` blocks, and so on.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ class BlockSampler(AbstractSampler):
     block : int
         Samples per block. The last block may be shorter.
     window : int
-        How many blocks are mixed. More than there are stands for all: a full shuffle.
+        How many blocks are mixed. If there are not more blocks than that, all are mixed: a full shuffle.
     repeats : int, default 1
         The number of passes; -1 repeats for ever.
 
     Attributes
     ----------
     same_block : float
-        The probability that two samples that follow each other are of the same block.
+        The probability that two consecutive samples are from the same block.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class BlockSampler(AbstractSampler):
         Parameters
         ----------
         array : array-like
-            With a `shape`, and `chunks` as those of h5py, zarr or Dask.
+            An array with attributes `shape` and `chunks`, as those of h5py, zarr or Dask.
         window : int, default 32
         repeats : int, default 1
 
@@ -113,7 +113,7 @@ class BlockSampler(AbstractSampler):
         return cut(self._windows(step * batch_size, shuffle_rng), batch_size)
 
     def _windows(self, position: int, rng: Rng) -> Iterator[Indices]:
-        """The samples of one window after the other, from a position on, counted over all passes."""
+        """The samples of each window in turn, from a position on, which is counted over all passes."""
         key = key_from(rng)
         while self.length and (self.repeats == -1 or position < self.length * self.repeats):
             number, start = divmod(position, self.length)

@@ -34,7 +34,8 @@ class Waste(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """Samples of similar length, in rising order; the length that they are padded to, and how many fill a batch."""
+    """Samples of similar length, by increasing length; the length that they are padded to; and the number that fills a
+    batch."""
 
     members: Indices
     padded: int
@@ -53,13 +54,13 @@ class BucketSampler(AbstractSampler):
     lengths : array of int, 1-D
         The length of each sample.
     batch_size : int, optional
-        Samples per batch. By default that of the loop, as for other samplers.
+        Samples per batch. By default the batch size of the loop, as for other samplers.
     max_tokens : int, optional
-        At most so many tokens in a padded batch: short samples come in larger batches. The batch size of the loop is
-        then the most samples that a batch has.
+        The maximum number of tokens in a padded batch: short samples come in larger batches. The batch size of the loop
+        is then the maximum number of samples in a batch.
     window : int, default 8
-        How many batches a bucket makes at least, as long as none of its samples is more than twice as long as another.
-        With more batches the samples are mixed more, and have more padding.
+        The minimum number of batches in a bucket. A bucket has fewer where its longest sample would be more than twice
+        as long as its shortest. A larger `window` means more randomness, and more padding.
     multiple : int, default 1
         Batches are padded to a multiple of this length; see `pad`.
     longer : {"error", "alone", "skip"}, default "error"
@@ -69,7 +70,7 @@ class BucketSampler(AbstractSampler):
     Raises
     ------
     ValueError
-        If a length is negative or NaN, or larger than `max_tokens`; it says which.
+        If a length is negative or NaN, or larger than `max_tokens`. The error says which.
 
     Examples
     --------
@@ -124,7 +125,7 @@ class BucketSampler(AbstractSampler):
         Parameters
         ----------
         batch_size : int
-            That of the loop.
+            The batch size of the loop.
 
         Returns
         -------
@@ -145,7 +146,7 @@ class BucketSampler(AbstractSampler):
         Parameters
         ----------
         batch_size : int
-            That of the loop.
+            The batch size of the loop.
 
         Returns
         -------
@@ -210,7 +211,7 @@ class BucketSampler(AbstractSampler):
         return batch_size if self.max_tokens is None else max(min(self.max_tokens // length, batch_size), 1)
 
     def _kept(self) -> Indices:
-        """The samples by rising length, without those that are left out."""
+        """The samples by increasing length, without those that are left out."""
         order = np.argsort(_compact(self.lengths), kind="stable")
         if self.max_tokens is None or not len(order) or self.longer == "alone":
             return order

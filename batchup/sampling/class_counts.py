@@ -25,29 +25,29 @@ PIECE = 16384  # indices that are made at a time
 class ClassCountSampler(AbstractSampler):
     """Every batch has the same number of samples of each class.
 
-    The samples of each class are gone through in shuffled cycles, each sample once per cycle and none twice in a batch.
-    In a batch, the classes come one after the other.
+    Each class is drawn in shuffled cycles: each sample once per cycle, and none twice in a batch. Within a batch, the
+    samples of one class come together.
 
     Parameters
     ----------
     y : array-like, 1-D
         The label of each sample: integers, strings, a pandas categorical, or any hashable values.
     counts : dict, optional
-        For each class, how many of its samples are in a batch; the batch size has to be their sum. Or for each class
-        its share of the batch, a float; then any batch size will do, and shares are rounded to whole samples that add
-        up. Classes that are not in it are left out.
+        For each class, the number of its samples in a batch, an int; then the batch size has to be the sum. Or for each
+        class its share of the batch, a float; then any batch size is possible, and the shares are rounded to whole
+        samples. Classes that are not in the dict are left out.
     classes_per_batch, samples_per_class : int, optional
-        In place of `counts`: so many different classes in a batch, with so many samples each. The classes are gone
-        through in shuffled cycles, too.
+        Instead of `counts`: the number of different classes in a batch, and the number of samples of each. The classes
+        are drawn in shuffled cycles, too.
     epoch : {"longest", "shortest"} or int, default "longest"
-        When an epoch ends: when each sample of the classes came at least once; before the first class would begin
-        again; or after so many batches. Each epoch begins with new cycles.
+        When an epoch ends. "longest": when each sample of these classes came at least once; "shortest": before any
+        class would start again; an int: after so many batches. Each epoch begins with new cycles.
 
     Raises
     ------
     ValueError
-        If a class does not occur, or has fewer samples than a batch should have of it, or if counts and batch size
-        disagree.
+        If a class does not occur in `y`, or has too few samples for a batch, or if the batch size is not the sum of the
+        counts.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class ClassCountSampler(AbstractSampler):
         self._fix()
 
     def num_indices_generated(self) -> int | float | None:
-        """How many samples an epoch has; None where `counts` are shares, as it depends on the batch size."""
+        """The number of samples in an epoch; None if `counts` are shares, since it then depends on the batch size."""
         if self._shares:
             return None
         batch_size = self._pairs[0] * self._pairs[1] if self._pairs else sum(map(int, self.counts or ()))

@@ -1,4 +1,4 @@
-"""A shuffle of any number of samples that needs no memory for its order, and can be entered anywhere."""
+"""A shuffle of any number of samples that needs no memory for its order, and can start at any position."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LAZY_ABOVE = 1 << 27  # samples; from here on an order takes a gigabyte and seve
 class LazyShuffleSampler(AbstractSampler):
     """All samples, each once per repeat, in a random order that is computed piece by piece.
 
-    The order takes no memory and no time in advance, for any number of samples. A run over it resumes at once, however
-    far it was. It is another order than that of `StandardSampler` with the same seed.
+    The order needs no memory, and is not computed in advance, for any number of samples. A run resumes at once from any
+    position. With the same seed, `StandardSampler` gives another order.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class MappedSampler(AbstractSampler):
     Parameters
     ----------
     sampler : AbstractSampler
-        Draws positions in the subset: a weight, a label or a length is that of a sample of the subset.
+        Draws positions in the subset. Its weights, labels or lengths are those of the samples of the subset.
     indices : array of int, 1-D
         Which samples. Copied.
 

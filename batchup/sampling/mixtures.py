@@ -44,18 +44,18 @@ class MixtureSampler(AbstractSampler):
     sizes : sequence of int
         The number of samples of each source.
     weights : sequence of float, optional
-        How often each source comes, relative to the others. By default the sizes to the power of `alpha`.
+        The relative frequency of each source. By default the sizes to the power of `alpha`.
     alpha : float, optional
         1 mixes the sources in proportion to their sizes, 0 equally. Values in between favour small sources. It is the
         inverse of a temperature.
     stop : {"first", "all"} or int, default "first"
-        When an epoch ends. "first": before any source would begin again; "all": when each source has come to its end at
+        When an epoch ends. "first": before any source would start again; "all": when each source has come to its end at
         least once; a number: after that many samples.
 
     Raises
     ------
     ValueError
-        If there is not one weight per source, or a source without samples has one.
+        If there is not one weight per source, or if a source without samples has a weight above 0.
 
     Examples
     --------

@@ -26,8 +26,8 @@ class WeightedSampler(AbstractSampler):
     weights : array of float, 1-D
         One weight per sample, of 0 or more; they need not sum to 1.
     num_samples : int, optional
-        How many samples an epoch has. By default it never ends or, without replacement, has all samples whose weight
-        is not 0.
+        The number of samples in an epoch. By default an epoch never ends; without replacement, it has all samples whose
+        weight is not 0.
     replace : bool, default True
         Whether a sample can be drawn repeatedly. Without replacement each draw is in proportion to the weights of the
         samples that are left, so that heavy samples come early.
@@ -35,8 +35,8 @@ class WeightedSampler(AbstractSampler):
     Raises
     ------
     ValueError
-        If a weight is negative, NaN or infinite, if all weights are 0, if the array is not one-dimensional, or if more
-        samples should be drawn without replacement than have weights.
+        If a weight is negative, NaN or infinite, if all weights are 0, if the array is not one-dimensional, or if
+        `num_samples` is larger than the number of weights above 0 without replacement.
 
     Notes
     -----
@@ -98,7 +98,7 @@ class WeightedSampler(AbstractSampler):
         y : array-like, 1-D
             The class of each sample: integers from 0, strings, a pandas categorical, or any hashable values.
         n_classes : int, optional
-            The number of classes; of integers, at least ``y.max() + 1``. Classes that do not occur are never drawn.
+            The number of classes; for integers, at least ``y.max() + 1``. Classes that do not occur are never drawn.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class WeightedSubsetSampler(AbstractSampler):
         Parameters
         ----------
         y : array-like, 1-D
-            The class of each sample of all the data, as for `WeightedSampler`.
+            The class of each sample of the whole data, as for `WeightedSampler`.
         indices : array of int, 1-D
             Which samples.
         n_classes : int, optional

@@ -1,6 +1,6 @@
-"""Array-likes over files, by path: each is opened on first use, read-only, and can be sent to worker processes.
+"""Array-likes over files, by path. They open the file on first use, read-only, and can be sent to worker processes.
 
-They go wherever an array goes: ``ArrayDataSource([HDF5Array("data.h5", "images"), labels])``.
+Use them like arrays: ``ArrayDataSource([HDF5Array("data.h5", "images"), labels])``.
 """
 
 from typing import TYPE_CHECKING

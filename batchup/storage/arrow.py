@@ -23,21 +23,21 @@ SUFFIXES = (".parquet", ".feather", ".arrow", ".ipc")
 
 
 class ArrowColumn(StoredArray):
-    """One column of a parquet or Arrow file (feather), or of many that are alike, as an array.
+    """One column of a parquet or Arrow file (feather), or of several files with the same columns, as an array.
 
-    Files are opened read-only on first use, and again in each worker process. From an uncompressed Arrow file, numbers
-    are gathered from a memory map. Of any other, each row group or record batch that a batch touches is read once, and
-    the last ones are kept.
+    Files are opened read-only on first use, and again in each worker process. Numbers in an uncompressed Arrow file are
+    read through a memory map. In all other files, each row group or record batch that a batch needs is read once, and
+    the most recent ones stay in a cache.
 
-    Numbers and dates become arrays, lists of a fixed size and tensors arrays with more axes; strings come as objects. A
-    null is NaN, NaT or None.
+    Numbers and dates become arrays. Lists of a fixed size and tensors become arrays with more axes. Strings are
+    objects. A null is NaN, NaT or None.
 
     Parameters
     ----------
     path : str or path-like
-        A file, a pattern such as ``"part-*.parquet"``, or a folder. Several files are in the order of their names.
+        A file, a pattern such as ``"part-*.parquet"``, or a folder. Several files are sorted by name.
     name : str
-        Of the column.
+        The name of the column.
     cache : int, optional
         How many bytes of decompressed rows to keep. By default all arrays of a process share 64 MB.
 
@@ -48,9 +48,10 @@ class ArrowColumn(StoredArray):
     KeyError
         On first use, if there is no such column.
     TypeError
-        On first use, if a column of its type makes no array, such as one of structs, or of lists of many lengths.
+        On first use, if the column cannot be an array, for example a column of structs, or of lists of different
+        lengths.
     ValueError
-        If there are nulls where an array has nothing for them: among integers and booleans.
+        If there are nulls among integers or booleans: an array has no value for them.
     OSError
         On use, if a file is neither parquet nor Arrow, or has changed since this object was made.
     """

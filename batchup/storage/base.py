@@ -35,7 +35,7 @@ class RowReader(Protocol):
 
 
 class Stamp(NamedTuple):
-    """By what it is seen that a file has changed: its size in bytes, and when it was written."""
+    """What shows that a file has changed: its size in bytes, and the time when it was written."""
 
     size: int
     mtime_ns: int
@@ -53,7 +53,7 @@ class Stamp(NamedTuple):
         return cls(there.st_size, there.st_mtime_ns)
 
     def check(self, path: str) -> None:
-        """Raise an error if the file at `path` is another one by now, or gone."""
+        """Raise an error if the file at `path` was changed, replaced or deleted."""
         now = os.stat(path)
         if now.st_mtime_ns != self.mtime_ns or now.st_size != self.size:
             raise OSError(
@@ -63,10 +63,10 @@ class Stamp(NamedTuple):
 
 
 class StoredArray(Closing):
-    """An array-like over a file. Abstract: a subclass says in `_open` how to read it.
+    """An array-like over a file. Abstract: the method `_open` of a subclass says how to read it.
 
-    It is opened on first use, and again in each process that it is sent to: what travels is its path. Threads share it.
-    Files are opened for reading only.
+    The file is opened on first use, read-only. Only the path is sent to a worker process, which opens the file again.
+    Threads share one open file.
 
     Parameters
     ----------
@@ -89,24 +89,24 @@ class StoredArray(Closing):
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._opened: tuple[int, Any] | None = None
-        self._look_again = 0.0  # when to see whether the path is that of another file
+        self._look_again = 0.0  # when to check again whether the path leads to another file
         self._ring: Any = None  # the cache of all workers that this array is sent to
         self._serial = next(self._serials)
         self._sent_with: tuple[Any, int] | None = None  # in a worker: where that cache is, and the serial there
 
     def _stamped(self) -> str:
-        """The file whose size and time show a change."""
+        """The file whose size and time are checked."""
         return self.path
 
     def _open(self) -> RowReader:
         raise NotImplementedError("_open should return what reads the rows")
 
     def _reader(self) -> Any:
-        """What reads the rows in this process; an error if the file has changed."""
+        """What reads the rows in this process. Raises an error if the file has changed."""
         opened = self._opened
         if opened is not None and opened[0] != os.getpid():
             opened = None
-        if self._stamp is not None:  # for each batch: a map of a file that was cut off would end the process
+        if self._stamp is not None:  # for each batch: reading a map of a file that was truncated would kill the process
             fd = None if opened is None else getattr(opened[1], "fd", None)
             if fd is not None and time.monotonic() < self._look_again:
                 now = os.fstat(fd)  # takes a third of the time, but does not see another file in its place
@@ -138,13 +138,13 @@ class StoredArray(Closing):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the batches."""
+        """The data type of the batches."""
         dtype: np.dtype[Any] = self._reader().dtype
         return dtype
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """The shape of what is stored, and decompressed, in one piece; None if the file is not in chunks."""
+        """The shape of a chunk, which is stored and decompressed as a whole; None if the data is not in chunks."""
         chunks: tuple[int, ...] | None = self._reader().chunks
         return chunks
 
@@ -165,13 +165,14 @@ class StoredArray(Closing):
         return f"{type(self).__name__}({self.path!r})"
 
     def cache_stats(self) -> CacheStats:
-        """How often a chunk was in the cache of this process, and how often it was read."""
+        """How often a chunk was found in the cache of this process, and how often it was read: a `CacheStats`."""
         share: Share | None = getattr(self._reader(), "cache", None)
         return share.stats() if share is not None else CacheStats(0, 0, 0, 0)
 
     @property
     def whole_chunks(self) -> int:
-        """How many chunks there are that are read whole, even for one sample; 0 if samples are read one by one."""
+        """The number of chunks that have to be read as a whole, even for one sample; 0 if single samples can be
+        read."""
         opened = self._opened
         return getattr(opened[1], "whole_chunks", 0) if opened is not None else 0
 
@@ -186,7 +187,7 @@ class StoredArray(Closing):
         return self._ring
 
     def close(self) -> None:
-        """Close the file in this process. Whoever reads from it again opens it again."""
+        """Close the file in this process. The next read opens it again."""
         with self._lock:
             opened, self._opened = self._opened, None
         if opened is not None and hasattr(opened[1], "close") and opened[0] == os.getpid():
@@ -224,7 +225,7 @@ pickling.BY_REFERENCE["batchup"] = _reduced
 
 
 def row_indices(index: Any, length: int) -> Indices:
-    """Where the samples are that `index` asks for: a slice, or integers of which negative ones count from the end.
+    """The positions of the samples for `index`: a slice, or integers. Negative integers count from the end.
 
     >>> row_indices(slice(3, None), 5), row_indices([-1, 0], 5)
     (array([3, 4]), array([4, 0]))

@@ -1,4 +1,4 @@
-"""The chunks that were read last, so that the next batch need not read them again."""
+"""A cache of the chunks that were read last, so that the next batches need not read them again."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class CacheStats(NamedTuple):
     Attributes
     ----------
     hits, misses : int
-        How often a chunk was there, and how often it had to be read.
+        How often a chunk was in the cache, and how often it had to be read.
     nbytes : int
-        What the cache holds just now, in bytes; arrays without a cache of their own share one.
+        The present size of the cache, in bytes. Arrays without a cache of their own share one.
     limit : int
-        What it may hold.
+        The maximum size of the cache, in bytes.
     """
 
     hits: int
@@ -56,12 +56,12 @@ class CacheStats(NamedTuple):
 
 
 class ChunkCache:
-    """Chunks by owner and number; those that were used least recently make room. Threads may share it.
+    """Chunks by owner and number; those that were used least recently are dropped first. Threads may share it.
 
     Parameters
     ----------
     limit : int
-        The sum of weights that it holds at most.
+        The maximum sum of the weights of its chunks.
 
     Examples
     --------
@@ -90,7 +90,7 @@ class ChunkCache:
                 self.weight -= self._chunks.popitem(last=False)[1][1]
 
     def those_of(self, owner: int, numbers: list[int]) -> dict[int, Any]:
-        """The chunks of those numbers that are there."""
+        """Those of the chunks with these numbers that are in the cache."""
         found = {}
         with self._lock:
             chunks = self._chunks
@@ -104,7 +104,7 @@ class ChunkCache:
     def forget(self, owner: int) -> None:
         """Drop the chunks whose key begins with `owner`: at once, or when the next one is put in.
 
-        Never waits, as garbage may be collected while this very thread has the lock.
+        Never waits: the garbage collector may call it while this thread holds the lock.
         """
         self._gone.append(owner)
         if self._lock.acquire(blocking=False):
@@ -121,7 +121,7 @@ class ChunkCache:
 
 
 class Share:
-    """One array's part of a cache, and how well that served.
+    """The part of a cache that one array uses, with its statistics.
 
     Parameters
     ----------
@@ -141,11 +141,11 @@ class Share:
 
     @property
     def limit(self) -> int:
-        """What all chunks together may weigh."""
+        """The maximum weight of all chunks together."""
         return self.cache.limit
 
     def chunk(self, number: int, load: Load) -> Any:
-        """The chunk of that number, read if it is not there."""
+        """The chunk with this number. It is read if it is not in the cache."""
         found = self.cache.those_of(self._number, [number])
         return found[number] if found else self._read(number, load)
 
@@ -154,7 +154,8 @@ class Share:
         return None
 
     def each(self, numbers: list[int], load: Load, form: Form) -> Iterator[tuple[int, Any]]:
-        """These chunks with their numbers, read where they are not there. Use each before you ask for the next."""
+        """These chunks with their numbers. Those that are not in the cache are read. Use each one before you ask for
+        the next."""
         there = self.cache.those_of(self._number, numbers)
         self.note(len(there), len(numbers) - len(there))
         for number in numbers:
@@ -166,7 +167,7 @@ class Share:
         return chunk
 
     def note(self, hits: int = 0, misses: int = 0) -> None:
-        """Count chunks that were there, and chunks that were read."""
+        """Count chunks that were in the cache, and chunks that were read."""
         self.hits += hits
         self.misses += misses
         _noted.hits += hits
@@ -183,7 +184,7 @@ _shared: tuple[int, ChunkCache] | None = None
 
 
 def _shared_cache() -> ChunkCache:
-    """The cache of this process: after a fork, a new one, as the lock of the other may be taken."""
+    """The cache of this process: after a fork, a new one, as the lock of the old one may be held."""
     global _shared
     if _shared is None or _shared[0] != os.getpid():
         _shared = os.getpid(), ChunkCache(DEFAULT_LIMIT)

@@ -1,4 +1,4 @@
-"""Columns and tables of pyarrow's in memory, as arrays and array-likes."""
+"""Columns and tables of pyarrow in memory, as arrays and array-likes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sample_of(kind: Any, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _flat(column: Any) -> Any:
-    """The column without its extension type, and the values of its lists one behind the other."""
+    """The column without its extension type, and the values of its lists, one after the other."""
     import pyarrow.types as types
 
     while True:
@@ -64,14 +64,14 @@ def bits_of(column: Any) -> int:
 
 
 def value_address(column: Any, dtype: np.dtype[Any]) -> int:
-    """Where in memory the first value is."""
+    """The memory address of the first value."""
     flat = _flat(column)
     first: int = flat.buffers()[1].address
     return first + int(flat.offset) * dtype.itemsize
 
 
 def column_values(column: Any, name: str) -> npt.NDArray[Any]:
-    """A column of pyarrow's as an array: without a copy where it is numbers without nulls, in one piece.
+    """A column of pyarrow as an array. Numbers without nulls, in one piece, are not copied.
 
     Parameters
     ----------

@@ -24,12 +24,12 @@ class Concatenated:
     Parameters
     ----------
     arrays : list of array-like
-        Of one type, with samples of one shape.
+        All with the same data type and the same shape of samples.
 
     Raises
     ------
     ValueError
-        If there are none, or if their types or shapes differ.
+        If the list is empty, or if types or shapes differ.
 
     Examples
     --------
@@ -47,12 +47,12 @@ class Concatenated:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The number of samples of all together, and the shape of each."""
+        """The total number of samples, and the shape of each."""
         return (self._spans.length, *(self._kind[0] if self._kind else ()))
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the batches."""
+        """The data type of the batches."""
         return self._kind[1] if self._kind else np.dtype(object)
 
     @property
@@ -63,7 +63,7 @@ class Concatenated:
 
     @property
     def whole_chunks(self) -> int:
-        """How many chunks all of them have that are read whole, even for one sample."""
+        """The total number of chunks that have to be read as a whole, even for one sample."""
         return sum(getattr(array, "whole_chunks", 0) for array in self.arrays)
 
     def __len__(self) -> int:
@@ -91,14 +91,14 @@ class Concatenated:
         return f"<Concatenated of {len(self.arrays)} arrays: {self.shape}>"
 
     def close(self) -> None:
-        """Close those that are over files."""
+        """Close the arrays that read from files."""
         for array in self.arrays:
             if hasattr(array, "close"):
                 array.close()
 
 
 def in_numpy(array: Any) -> Any:
-    """The values of a column or frame of pandas, which would go by its labels; anything else as it is."""
+    """The values of a column or frame of pandas, which would be indexed by label; anything else as it is."""
     return array.to_numpy() if hasattr(array, "iloc") else array
 
 

@@ -1,4 +1,4 @@
-"""Data sets of HDF5 files: rows by their place in the file where they have one, and by the chunk elsewhere."""
+"""Data sets of HDF5 files. Rows are read at their place in the file if they have one, otherwise chunk by chunk."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ FEW_BYTES = 1 << 14  # to read at once where there are no chunks, and no map
 class HDF5Array(StoredArray):
     """A data set of an HDF5 file, by path.
 
-    It opens the file read-only on first use, and can be sent to worker processes. Rows of data that is contiguous, or
-    chunked without filters, are gathered from a memory map. Of compressed data each chunk that a batch touches is read
-    and decompressed once, and the last ones are kept.
+    It opens the file read-only on first use, and can be sent to worker processes. Data that is contiguous, or in chunks
+    without filters, is read through a memory map. Compressed chunks that a batch needs are read and decompressed once,
+    and the most recent ones stay in a cache.
 
     Parameters
     ----------
     path : str or path-like
     name : str
-        Of the data set, such as ``"train/images"``.
+        The name of the data set, such as ``"train/images"``.
     cache : int, optional
         How many bytes of decompressed chunks to keep. By default all arrays of a process share 64 MB.
 
@@ -69,7 +69,8 @@ class HDF5Array(StoredArray):
 
     @classmethod
     def of(cls, dataset: Any) -> HDF5Array:
-        """What stands for an open data set of h5py's: read through it here, and by its path in other processes."""
+        """An array-like for an open data set of h5py. In this process it reads through that data set, in others by
+        path."""
         array = cls.__new__(cls)
         array.path, array.name, array.cache = dataset.file.filename, dataset.name, None
         array._dataset = dataset
@@ -166,7 +167,7 @@ def _brought_by_plugin(h5py: Any, number: int) -> bool:
 
 
 def _is_settled(file: Any) -> bool:
-    """Whether the file is open for reading and is the one at its path: not in memory, replaced, or about to change."""
+    """Whether the file is open for reading only, and still is the file at its path."""
     return file.mode == "r" and not file.swmr_mode and _is_at_its_path(file)
 
 
@@ -180,7 +181,7 @@ def _is_at_its_path(file: Any) -> bool:
 
 
 def _rows(dataset: Any, cache: Share) -> Any:
-    """What reads rows of a data set, in the best way that there is for it."""
+    """What reads rows of a data set, in the fastest way for it."""
     if _is_settled(dataset.file) and _is_raw(dataset) and 0 not in dataset.shape:
         memory = file_bytes(dataset.file.filename)
         direct = _contiguous(dataset, memory) if dataset.chunks is None else _chunked(dataset, memory, cache)
@@ -288,7 +289,7 @@ def _parts(dataset: Any, index: dict[tuple[int, ...], _Chunk]) -> list[Part]:
 def _decoder(
     filters: list[int], dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> Callable[[Bytes, int], npt.NDArray[Any]]:
-    """What makes an array of a chunk as it is in the file, without HDF5 and its lock."""
+    """What decodes a chunk of the file to an array, without HDF5 and its lock."""
 
     size, decompress = math.prod(shape) * dtype.itemsize, _deflate().decompress
 
@@ -307,7 +308,7 @@ def _decoder(
 
 
 def _deflate() -> Any:
-    """`zlib`; where zlib-ng is installed its own, which gives the same bytes in a third of the time."""
+    """`zlib`; or that of zlib-ng if it is installed, which gives the same bytes in a third of the time."""
     try:
         return importlib.import_module("zlib_ng.zlib_ng")
     except ImportError:
@@ -315,7 +316,7 @@ def _deflate() -> Any:
 
 
 def _by_library(dataset: Any, cache: Share) -> Blocks:
-    """Reads through h5py, which takes turns among threads: for what only HDF5 can decode, or what may yet change."""
+    """Reads through h5py, one thread at a time: for data that only HDF5 can decode, or that may still change."""
     if not _is_settled(dataset.file):
         cache = Share(ChunkCache(0))
     path = f"{dataset.file.filename} {dataset.name}"
@@ -331,7 +332,7 @@ def _by_library(dataset: Any, cache: Share) -> Blocks:
 
 
 def _some(dataset: Any) -> Callable[[Indices], npt.NDArray[Any]]:
-    """Reads rows in increasing order, those that follow one on the other at once."""
+    """Reads rows in increasing order. Consecutive rows are read at once."""
 
     def some(rows: Indices) -> npt.NDArray[Any]:
         found = [_values(dataset, first, end) for first, end in runs(rows)]
@@ -346,7 +347,7 @@ def _values(dataset: Any, first: int, end: int) -> npt.NDArray[Any]:
 
 
 def should_travel(item: Any) -> None:
-    """Refuse to send what has no path, or is open for writing."""
+    """Raise an error for a file that cannot be sent to a process: it has no path, or is open for writing."""
     file = item.file
     where = f"the HDF5 file {file.filename}"
     if not _is_at_its_path(file):
@@ -364,7 +365,7 @@ def should_travel(item: Any) -> None:
 
 
 def reduced(item: Any) -> Any:
-    """How something of h5py's is pickled: a file, group or data set by its path and name; else as it says itself."""
+    """How an object of h5py is pickled: a file, group or data set by its path and name; others in their own way."""
     import h5py
 
     if not isinstance(item, (h5py.Group, h5py.Dataset)):
@@ -375,7 +376,7 @@ def reduced(item: Any) -> Any:
 
 
 def opened_again(path: str, name: str | None, stamp: Any) -> Any:
-    """In a worker: what had that name, read-only."""
+    """In a worker: the file, group or data set of that name, opened read-only."""
     import h5py
 
     stamp.check(path)

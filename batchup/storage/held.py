@@ -1,6 +1,6 @@
-"""What people hold in their hands: open data sets, tables and frames, as `ArrayDataSource` can read them.
+"""Adapt open data sets, tables and frames of other libraries, so that `ArrayDataSource` can read them.
 
-The class of an object says which library it is from; none is imported that the user has not imported.
+The class of an object shows which library it is from. No library is imported that the user has not imported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["StoredArray", "adapted"]
 
 
 def adapted(name: str, x: Any) -> Any:
-    """`x` itself, or an array-like that reads it as fast as can be, with a length and samples by an array of indices.
+    """`x` itself, or an array-like that reads it fast, with a length and samples by an array of indices.
 
     Parameters
     ----------
@@ -28,8 +28,7 @@ def adapted(name: str, x: Any) -> Any:
     Raises
     ------
     TypeError, ValueError
-        If it is a group of arrays, or has no first axis, or another kind of the same library can be read, and this one
-        cannot.
+        If it is a group of arrays, has no first axis, or is of a kind that cannot be read, such as a CSC matrix.
     """
     if type(x) is np.ndarray or type(x) is list:
         return x
@@ -99,7 +98,7 @@ def _xarray(name: str, x: Any) -> Any:
 
 
 class LazyVariable:
-    """A variable of xarray's whose values are read when they are asked for."""
+    """A variable of xarray whose values are read when they are needed."""
 
     chunks = None
 

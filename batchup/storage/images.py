@@ -20,29 +20,29 @@ EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", 
 
 
 class ImageFolder:
-    """The images of a folder with a sub-folder for each class, decoded when they are asked for.
+    """The images of a folder with a sub-folder for each class, decoded when they are needed.
 
-    ``ParallelItems(images, workers=4, combine=numpy.stack)`` decodes those of a batch by several threads.
+    ``ParallelItems(images, workers=4, combine=numpy.stack)`` decodes the images of a batch in several threads.
 
     Parameters
     ----------
     root : str or path-like
-        Its sub-folders are the classes. Images may be in folders within these.
+        Its sub-folders are the classes. They may contain further folders.
     size : tuple of int, optional
         Height and width to resize each image to. Then a batch is one array; else it is a list of arrays.
     mode : str, default "RGB"
-        As Pillow calls it; ``"L"`` is grey.
+        The mode of Pillow: ``"RGB"``, ``"L"`` for grey, …
     extensions : tuple of str, optional
-        Which files are images. By default those of the common formats.
+        The extensions of image files. By default those of the common formats.
 
     Attributes
     ----------
     paths : list of str
-        In the order of the classes, and of the names.
+        Sorted by class, then by name.
     labels : array of int
         The class of each image, from 0.
     classes : list of str
-        Their names.
+        The names of the classes, which are those of the sub-folders.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class ImageFolder:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The number of images, and with `size` the shape of each."""
+        """The number of images and, with `size`, the shape of each."""
         if self.size is None:
             return (len(self.paths),)
         library("PIL", "batchup[image]", "ImageFolder")
@@ -97,7 +97,7 @@ class ImageFolder:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the batches: objects where images are of many sizes."""
+        """The data type of the batches; objects if images differ in size."""
         return np.dtype(object) if self.size is None else self[0].dtype
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Batches out of what lies in a file: rows that can be addressed are gathered, and others come by the block."""
+"""Batches from files: rows with a known place are read one by one, others block by block."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RowBlocks:
     length : int
         How many rows there are.
     rows : int or array of int
-        How many rows a block has: all the same (but the last), or each its own.
+        The number of rows in each block: one number for all (the last may be shorter), or one for each.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class RowBlocks:
         return block, indices - self.starts[block]
 
     def span(self, block: int) -> tuple[int, int]:
-        """The first row of a block, and the one behind its last."""
+        """The first row of a block, and the one after its last."""
         if self.starts is None:
             return block * int(self.rows), min((block + 1) * int(self.rows), self.length)
         first = int(self.starts[block])
@@ -78,7 +78,7 @@ class RowBlocks:
 
 
 class AdjacentRows:
-    """Rows that lie one behind the other.
+    """Rows that are stored one after the other.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class ScatteredRows:
 
 
 class Blocks:
-    """Rows that come by the block: each block that a batch touches is read once, in the order of the file.
+    """Rows that are read block by block. Each block that a batch needs is read once, in the order of the file.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class Blocks:
     Attributes
     ----------
     whole_chunks : int
-        How many blocks there are that are read whole; 0 where rows can be had for less.
+        The number of blocks that have to be read as a whole; 0 if single rows can be read.
     """
 
     def __init__(
@@ -301,7 +301,7 @@ def _edges(rising: Indices) -> list[int]:
 
 
 def runs(rows: Indices) -> Iterator[tuple[int, int]]:
-    """Where increasing numbers follow one on the other: first, and one behind the last.
+    """Runs of consecutive numbers: the first one, and one after the last.
 
     >>> list(runs(np.array([1, 2, 3, 7])))
     [(1, 4), (7, 8)]

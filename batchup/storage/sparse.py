@@ -18,7 +18,7 @@ __all__ = ["CSRRows", "SparseRows"]
 
 
 class CSRRows:
-    """The rows of a CSR matrix of SciPy's, as an array-like: a batch of them is a CSR matrix."""
+    """The rows of a CSR matrix of SciPy, as an array-like: a batch is a CSR matrix."""
 
     chunks = None
 
@@ -44,22 +44,22 @@ class CSRRows:
 
 
 class SparseRows(StoredArray):
-    """The rows of a sparse matrix that is stored by row (CSR) in a group of an HDF5 file or of zarr, as AnnData does.
+    """The rows of a sparse matrix (CSR) that is stored as in AnnData: in a group of an HDF5 file or of zarr.
 
-    A batch is a `scipy.sparse.csr_matrix` of its rows, or an array. The file is opened read-only on first use, and
-    again in each worker process. Where rows begin is read into memory.
+    A batch is a `scipy.sparse.csr_matrix` or, with `dense`, an array. The file is opened read-only on first use, and
+    again in each worker process. ``indptr``, the beginnings of the rows, is read into memory.
 
     Parameters
     ----------
     path : str or path-like
         An HDF5 file (``.h5ad``), or a folder of zarr.
     group : str, default "X"
-        It holds ``data``, ``indices`` and ``indptr``.
+        The group with ``data``, ``indices`` and ``indptr``.
     dense : bool, default False
-        Whether batches are arrays, with the zeros.
+        Whether batches are ordinary arrays, instead of sparse matrices.
     cache : int, optional
-        How many bytes of decompressed chunks to keep, of values and of columns each. By default all arrays of a process
-        share 64 MB.
+        How many bytes of decompressed chunks to keep: as much for the values, and as much for the column numbers. By
+        default all arrays of a process share 64 MB.
 
     Raises
     ------
@@ -116,7 +116,7 @@ class SparseRows(StoredArray):
         return parts, shape
 
     def _checked(self, root: Any) -> tuple[int, int]:
-        """The shape of the matrix, if it is one that can be read by row."""
+        """The shape of the matrix. Raises an error if it cannot be read by row."""
         where = f"{self.group!r} of {self.path}"
         if self.group not in root:
             raise KeyError(f"{self.path} has no group {self.group!r}; it has {', '.join(sorted(root)[:20])}")

@@ -1,4 +1,4 @@
-"""Runs of neighbours in series, such as windows of time."""
+"""Windows of series, such as windows of time."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["Windows"]
 
 
 class Windows:
-    """Windows of a series, as samples: each is a run of neighbours.
+    """Windows of a series, as samples. Each window has `length` consecutive steps of the series.
 
     Parameters
     ----------
     series : array-like or list of array-like
-        One series, or several, whose windows do not cross from one to the next.
+        One series, or a list of several. No window crosses from one series to the next. The first axis is time.
     length : int
-        Of each window.
+        The number of steps in a window.
     stride : int, default 1
-        How far one window begins behind another.
+        The number of steps from the beginning of one window to the beginning of the next.
 
     Raises
     ------
     ValueError
-        If no series is as long as a window.
+        If all series are shorter than a window.
 
     Examples
     --------
@@ -56,23 +56,24 @@ class Windows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The number of windows, the length of each, and the shape of what is in them."""
+        """The number of windows, the length of each, and the shape of one step."""
         return (len(self), self.length, *self.series.shape[1:])
 
     @property
     def whole_chunks(self) -> int:
-        """How many chunks the series has that are read whole, even for one sample."""
+        """The number of chunks of the series that have to be read as a whole, even for one sample."""
         return getattr(self.series, "whole_chunks", 0)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the batches."""
+        """The data type of the batches."""
         dtype: np.dtype[Any] = self.series.dtype
         return dtype
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """How many windows begin in a chunk of the series, and their shape; None if the series has no chunks."""
+        """The number of windows that begin in a chunk of the series, and their shape; None if the series has no
+        chunks."""
         chunks = getattr(self.series, "chunks", None)
         return None if chunks is None else (max(chunks[0] // self.stride, 1), *self.shape[1:])
 
@@ -94,7 +95,7 @@ class Windows:
         return begins
 
     def close(self) -> None:
-        """Close the series, if it is over a file."""
+        """Close the series, if it reads from a file."""
         if hasattr(self.series, "close"):
             self.series.close()
 

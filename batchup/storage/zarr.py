@@ -1,4 +1,4 @@
-"""Arrays of zarr: chunks of a folder are read and decompressed here, and all others by the library."""
+"""Arrays of zarr. Chunks in a folder are read and decompressed here, all others by the library zarr."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ METADATA = "zarr.json", ".zarray"
 class ZarrArray(StoredArray):
     """An array of zarr, format 2 or 3, by path.
 
-    It is opened read-only on first use, and can be sent to worker processes. Chunks that are not compressed are mapped.
-    Each other chunk that a batch touches is read and decompressed once, and the last ones are kept.
+    It is opened read-only on first use, and can be sent to worker processes. Uncompressed chunks are mapped into
+    memory. Compressed chunks that a batch needs are read and decompressed once, and the most recent ones stay in a
+    cache.
 
     Parameters
     ----------
     store : str, path-like or zarr store
-        A folder, a zip file, a URL, or a store of zarr's, which has to pickle.
+        A folder, a zip file, a URL, or a store object of zarr that can be pickled.
     name : str, optional
-        Of the array in its group, such as ``"train/images"``.
+        The name of the array in its group, such as ``"train/images"``.
     cache : int, optional
         How many bytes of decompressed chunks to keep. By default all arrays of a process share 64 MB.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such path, or on first use, if there is no such array in it.
+        If the path does not exist; or, on first use, if it has no such array.
     TypeError
-        On first use, if it is a group.
+        On first use, if `name` is a group.
     OSError
-        On use, if the array has been made anew since this object was made.
+        On use, if the array was replaced since this object was made.
 
     Examples
     --------
@@ -70,7 +71,7 @@ class ZarrArray(StoredArray):
 
     @classmethod
     def of(cls, array: Any) -> ZarrArray:
-        """What stands for an open array of zarr's."""
+        """An array-like for an open array of zarr."""
         stands = cls(array.store, array.path)
         stands._array = array
         return stands
@@ -122,7 +123,7 @@ def _reader(array: Any, cache: Share, path: str) -> Blocks:
     if not array.shape:
         raise ValueError(f"{path} should have a first axis, along which the samples are, but it is a single value")
     if not getattr(array, "read_only", True):
-        cache = Share(ChunkCache(0))  # what may be written to is read anew for each batch
+        cache = Share(ChunkCache(0))  # an array that can be written to is read again for each batch
     direct = _folder_of(array)
     if direct is not None:
         return _by_file(array, direct, cache, path)

@@ -1,6 +1,7 @@
-"""Contract tests for your own samplers, sources and pools, and strategies and a check to try them with.
+"""Contract tests for your own samplers, sources and pools; Hypothesis strategies; and a check that transforms are
+deterministic.
 
-Subclass a contract in a test module, say how to make the thing, and pytest finds the tests:
+Subclass a contract in a test module and define how to make the object. pytest finds the tests:
 
 >>> import numpy as np
 >>> from batchup.sampling import SubsetSampler
@@ -14,7 +15,7 @@ Subclass a contract in a test module, say how to make the thing, and pytest find
 ...     def one_go(self):
 ...         return [0, 2, 4, 6, 8]
 
-These need the extra ``test``: ``pip install 'batchup[test]'``. `check_determinism` needs nothing: it tries your own
+These need the extra ``test``: ``pip install 'batchup[test]'``. `check_determinism` needs no extra: it runs your
 transforms on all pools.
 """
 

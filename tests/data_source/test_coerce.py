@@ -60,7 +60,7 @@ def test_an_iterable_may_hold_batches_or_samples():
         def __iter__(self):
             return iter([1, 2])
 
-    with pytest.raises(TypeError, match=r"IteratorDataSource\(x\) takes what gives batches, .*Infinite\(x, …\)"):
+    with pytest.raises(TypeError, match=r"yields batches, use IteratorDataSource\(x\); .*Infinite\(x, …\)"):
         coerce_data_source(Samples())
 
 

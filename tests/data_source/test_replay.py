@@ -296,7 +296,7 @@ def test_a_plan_of_ones_own_cannot_be_drawn_again():
     batches = BatchIterator(lambda pick: (pick,), iter([np.arange(3)]))
 
     for call in (batches.state_dict, lambda: batches.load_state_dict({})):
-        with pytest.raises(TypeError, match="these batches come from a plan that cannot be drawn again"):
+        with pytest.raises(TypeError, match="these batches come from a plan that cannot be replayed"):
             call()
 
 

@@ -26,7 +26,7 @@ def test_two_that_share_the_samples_out(kind):
     )
 
     with pytest.raises(
-        ValueError, match="shared out twice: by the DistributedSampler of the loader, and by Accelerate"
+        ValueError, match="divided among the ranks twice: by the DistributedSampler of the loader, and by Accelerate"
     ):
         prepare(RANKS, loader)
 

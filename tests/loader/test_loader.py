@@ -285,10 +285,10 @@ def counted(batch_size, shuffle=None):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda loader: loader.state_dict(), "has no state to go on from"),
-        (lambda loader: loader.load_state_dict({}), "has no state to go on from"),
+        (lambda loader: loader.state_dict(), "has no state to resume from"),
+        (lambda loader: loader.load_state_dict({}), "has no state to resume from"),
         (lambda loader: loader.batch(0, 0), "fetches no single batches"),
-        (lambda loader: loader.steps(3), "has no plan to go on in"),
+        (lambda loader: loader.steps(3), r"has no steps\(\)"),
     ],
 )
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Large arguments of tasks: sent through shared memory, which is used again when the task is done.
+"""Large arguments of tasks: sent through shared memory, which is reused when the task is done.
 
 A pipe takes an argument of some megabytes in many small pieces, each of which is copied at both ends. Here it is copied
 once to memory that the worker maps, and once from there, so that the worker may write to it and keep it.
@@ -73,7 +73,7 @@ class Outbox:
         return None
 
     def take_back(self, parcel: Parcel | None) -> None:
-        """The task is done: the memory can be used again."""
+        """The task is done: the memory can be reused."""
         if parcel is not None:
             self._free.append(self._sent.pop(parcel[0]))
 

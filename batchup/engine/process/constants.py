@@ -1,4 +1,4 @@
-"""Objects that all workers share: their arrays are copied to shared memory once, and mapped by the workers."""
+"""Objects that all workers share. Their arrays are copied to shared memory once, and mapped by the workers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Constant:
         self._memory: Memory | None = None
 
     def holds(self, obj: Any) -> bool:
-        """Whether `obj` still is, byte for byte, what was copied.
+        """Whether `obj` still equals, byte for byte, what was copied.
 
         All of its memory is compared, at some gigabytes per second, but for arrays over `bytes`, which cannot change.
         An array with ``flags.writeable = False`` can: through an earlier view, or when the flag is set again.
@@ -115,7 +115,7 @@ class Constant:
 
 
 class SentMemory:
-    """Memory of this process, whose content is sent to workers. It has the verbs of a `Segment`, which they map."""
+    """Memory of this process, whose content is sent to workers. It has the methods of a `Segment`."""
 
     path = ""
 

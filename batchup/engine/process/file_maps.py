@@ -77,7 +77,8 @@ def file_mapped(
     Raises
     ------
     FileNotFoundError
-        If the file at `path` was replaced. On another host, where one file has other numbers, that is not seen.
+        If the file at `path` was replaced. On another host this cannot be noticed, since the file has other inode
+        numbers there.
     """
     with open(path, "rb") as file:
         there = os.fstat(file.fileno()) if os.name == "posix" else os.stat(path)  # which may differ elsewhere

@@ -1,4 +1,5 @@
-"""The processes of a pool: what is the same for all systems. `schedule` decides which task goes to which process.
+"""The processes of a pool: the part that is the same on all systems. `schedule` decides which task goes to which
+process.
 
 There are two kinds. Those of `mapped` are for Linux: results come in shared memory, and the parent waits for all pipes
 at once. Those of `portable` are for all systems: everything goes through pipes, and threads read and write them.
@@ -28,7 +29,7 @@ LAST = 5.0  # seconds for those that cannot be killed
 
 
 class WorkerProcess(abc.ABC):
-    """One worker process, from outside.
+    """One worker process, as the parent sees it.
 
     Attributes
     ----------
@@ -37,7 +38,7 @@ class WorkerProcess(abc.ABC):
     has_started : bool
         Whether it has begun to work.
     killed_by_parent : bool
-        Whether this process has killed it, so that no task is to blame.
+        Whether the parent has killed it, so that no task is the cause.
     maps : dict
         The slots that are mapped here, by number.
     shelf : ndarray or None

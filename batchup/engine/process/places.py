@@ -1,4 +1,4 @@
-"""Where something is in what is sent to workers, as its user knows it: ``data[0].file``, without names of ours."""
+"""Name the part of an object that cannot be sent to workers, in the user's terms: ``data[0].file``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Place(NamedTuple):
     Attributes
     ----------
     name : str
-        From the nearest thing that has a name for the user. Empty for the whole, if that is ours.
+        The path from the nearest object that the user can name. Empty for the whole, if that is an object of batchup.
     what : str
-        What that thing is.
+        The kind of that object.
     part : object
     parent : object
-        Whose part it is.
+        The object that it is part of.
     """
 
     name: str
@@ -87,7 +87,7 @@ def _parts_of(place: Place) -> Iterator[Place]:
 
 
 def _members(name: str, owner: Any, members: Any) -> Iterator[Place]:
-    """The data or the data sources of one of our sources."""
+    """The data, or the inner sources, of a data source of batchup."""
     keys = getattr(owner, "names", None)
     if isinstance(members, dict):
         keys, members = list(members), list(members.values())
@@ -103,7 +103,7 @@ def _members(name: str, owner: Any, members: Any) -> Iterator[Place]:
 
 
 def _variables(fn: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    """What a function takes from around it, as far as that is sent with it."""
+    """The global and closure variables of a function that are sent with it."""
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
         try:
             yield name, cell.cell_contents

@@ -1,11 +1,12 @@
-"""`ProcessPool`: worker processes that are started clean, fed through pipes, and replaced when they die.
+"""`ProcessPool`: worker processes that start clean, get tasks through pipes, and are replaced when they die.
 
-A thread that waits for a result reads the results for all threads. Each worker has its share of the tasks beforehand,
-so workers go on while nobody waits. On Linux there is no background thread in the parent (`mapped`); elsewhere threads
+A thread that waits for a result reads the results for all threads. Tasks are given to the workers in advance, so that
+they continue while no thread waits. On Linux there is no background thread in the parent (`mapped`); elsewhere threads
 read and write the pipes (`portable`).
 
-Here are the verbs of the pool, and the waiting. `group` has the processes, `schedule` says which worker gets a task,
-`results` what comes back, `restarts` what happens when a worker dies, and `interruption` what happens after Ctrl-C.
+This module has the methods of the pool, and the waiting. `group` has the processes, `schedule` says which worker gets a
+task, `results` what comes back, `restarts` what happens when a worker dies, and `interruption` what happens after
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class ProcessPool(Pool):
     workers : int
         How many, at least 1.
     retries : int, default 2
-        How often a task is given to another worker after the one that had it died.
+        How often a task is retried by another worker after its worker died.
     initializer : callable, optional
         Each worker calls ``initializer(*initargs)`` when it starts. If it raises an error, each task gets that.
     initargs : sequence
@@ -136,7 +137,7 @@ class ProcessPool(Pool):
         )
 
     def give_up(self, answer: Any) -> None:
-        """Nobody waits for it any longer. If a worker has it, that worker is replaced."""
+        """The task is not needed any more. If a worker runs it, that worker is replaced."""
         if self._forked():
             return
         with self._lock:
@@ -169,8 +170,8 @@ class ProcessPool(Pool):
         self._group.after_fork()
 
     def forgo(self, answer: Answer) -> bool:
-        """Cancel a task, unless it has ended. May be called by anybody at any time, by the garbage collector too: in
-        the middle of bookkeeping it only leaves a note."""
+        """Cancel a task, unless it has ended. May be called at any time, also by the garbage collector: in the middle
+        of the bookkeeping it only leaves a note."""
         if self._forked():
             return False
         with self._lock:

@@ -1,4 +1,4 @@
-"""What happens when a worker dies: another one is started, and its tasks are done again, but for one that killed it."""
+"""When a worker dies, start another one and run its tasks again, except a task that kills its workers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LIKELY_CAUSES = {  # by exit code
 class Restarts:
     """Replaces workers that died.
 
-    A worker notes in shared memory which task it works on (`protocol`), so the parent knows the one to blame. A task
-    that `retries` + 1 workers died of is not tried again.
+    A worker notes in shared memory which task it runs (`protocol`), so the parent knows which task was running when it
+    died. A task is not tried again after `retries` + 1 workers have died while running it.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Restarts:
         self._failed_starts = 0
 
     def replace(self, dead: WorkerProcess) -> None:
-        """Start another worker in place of a dead one, and have its tasks done again."""
+        """Start another worker in place of a dead one, and run its tasks again."""
         group = self._schedule.group
         exit_code = dead.end(time.monotonic() + GRACE)
         running = dead.answers.get(group.mark(dead))

@@ -1,4 +1,4 @@
-"""Results of worker processes: the reply to a task, and how the parent maps the memory that a result lies in.
+"""Results of worker processes: the reply to a task, and how the parent maps the memory of a result.
 
 A large result is in a slot, shared memory of the worker's. The message about it says which slot (`protocol`). The
 parent maps the slot when it first hears of it, and keeps it mapped: `WorkerProcess.lease` returns an array over all of
@@ -30,7 +30,7 @@ NO_MEMORY = (
 
 
 class Reader(Protocol):
-    """Whoever reads the pipes for an `Answer`: the pool."""
+    """What reads the pipes for an `Answer`: the pool."""
 
     def glance(self) -> None:
         """Read what has come, without waiting."""

@@ -1,4 +1,4 @@
-"""Which worker gets which task: the one that has the fewest."""
+"""Decide which worker gets which task: the one with the fewest tasks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Schedule:
     waiting : dict
         The answers to these tasks, by number.
     cancelled : deque of Answer
-        Tasks that nobody waits for, and whose workers do not know that yet. May be appended to at any time.
+        Tasks that were cancelled, before their workers are told. May be appended to at any time.
     unused_constants : deque of int
         The same for constants, by their serial numbers.
     """
@@ -39,7 +39,7 @@ class Schedule:
         self.unused_constants: collections.deque[int] = collections.deque()
 
     def add(self, answer: Answer) -> None:
-        """Give a new task to a worker, and tell workers what they need not keep."""
+        """Give a new task to a worker, and tell workers which objects they can forget."""
         if self.unused_constants:
             serials = [self.unused_constants.popleft() for _ in range(len(self.unused_constants))]
             for worker in self.group.workers:
@@ -69,7 +69,7 @@ class Schedule:
         self.waiting.pop(answer.number, None)
 
     def drop_cancelled(self) -> None:
-        """Have workers drop the tasks that nobody waits for."""
+        """Tell workers to drop the cancelled tasks."""
         told = []
         while self.cancelled:
             answer = self.cancelled.popleft()

@@ -51,8 +51,8 @@ class Segment:
     size : int
         In bytes.
     reserve : bool, default True
-        Whether to allocate the memory now. Not needed if it is filled by writing to the descriptor, which fails if
-        there is no memory left; to touch mapped memory that is not there would end the process.
+        Whether to allocate the memory now. Not needed if it is filled by writing to the descriptor, which raises an
+        error if there is no memory left. Access to mapped memory that was not allocated would kill the process.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def writable_memory(fd: int, size: int) -> Memory:
 
 
 def private_memory(fd: int, size: int = 0, writable: bool = False) -> memoryview:
-    """The memory behind a descriptor, to read. Code in C that writes to it all the same changes a copy of its own.
+    """The memory behind a descriptor, to read. If code in C writes to it nevertheless, it changes a private copy.
 
     A page is copied when it is first written to. Such writes are seen in this process alone. With `writable`, arrays in
     it may be written to from Python, too.

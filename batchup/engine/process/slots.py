@@ -1,4 +1,4 @@
-"""Slots: the shared memory that the results of a worker lie in. The worker makes them, and uses them again."""
+"""Slots: pieces of shared memory for the results of a worker. The worker makes them, and reuses them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Slots:
         self._shelf_used = 0  # bytes of it
 
     def take(self, size: int, most: float = math.inf) -> Slot:
-        """A free slot of `size` to `most` bytes. It is the caller's until `give` or `lend`.
+        """A free slot of `size` to `most` bytes. The caller owns it until it calls `give` or `lend`.
 
         Raises
         ------
@@ -87,12 +87,12 @@ class Slots:
         return slot
 
     def give(self, slot: Slot) -> None:
-        """The slot was not needed."""
+        """Give back a slot that was not needed."""
         slot.arena.forget()
         self._free.append(slot)
 
     def lend(self, slot: Slot) -> SlotReference:
-        """Have the parent use the slot."""
+        """Hand the slot to the parent."""
         self._lent[slot.number] = slot
         return slot.number, slot.segment.path, slot.size
 
@@ -111,10 +111,11 @@ class Slots:
             self._unmapped -= 1
 
     def pack(self, slot: Slot | None, buffers: list[memoryview]) -> tuple[Slot, list[ByteRange]]:
-        """A slot with all buffers in it, and where they are. Those that are in `slot` are not copied, if all fit.
+        """A slot with all buffers in it, and their ranges. Buffers that are in `slot` already are not copied, if all
+        fit.
 
-        If somebody here keeps an array that lies in `slot`, it is another slot, as the parent may write to it.
-        `buffers` is emptied.
+        If an array in `slot` is still referenced in this process, another slot is used, since the parent may write to
+        it. `buffers` is emptied.
 
         Raises
         ------
@@ -140,7 +141,8 @@ class Slots:
         return other, ranges
 
     def shelve(self, buffers: list[memoryview]) -> tuple[list[ByteRange], SlotReference | None]:
-        """Put a small result after the others. Where it is, and what `lend` returns if the slot is a new one.
+        """Put a small result after the others in one slot. Returns its place, and what `lend` returns if the slot is
+        new.
 
         Raises
         ------
@@ -159,7 +161,7 @@ class Slots:
         return ranges, lent
 
     def closed_slots(self) -> list[int]:
-        """Call after each result: closes slots that are not needed. The numbers of those that were closed."""
+        """Close the slots that are not needed, and return their numbers. Call it after each result."""
         self._results += 1
         if self._results % WINDOW == 0:
             for slot in self._free[: self._idle]:

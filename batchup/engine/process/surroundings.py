@@ -1,4 +1,4 @@
-"""What a task finds around it: NumPy's error handling and the decimal context of the program, sent to workers.
+"""The context of a task: NumPy's error handling and the decimal context of the program, sent to workers.
 
 Threads run a task in a copy of the whole context of whoever submits it (`contextvars`). What a context holds cannot be
 pickled in general, so processes get these two parts of it, and only where they are not what a new process has.
@@ -87,7 +87,7 @@ def _look_at(decimal: Any) -> None:
 
 @contextlib.contextmanager
 def applied(sent: bytes) -> Iterator[None]:
-    """In a worker: have what `surroundings` returned hold while a ``with`` lasts."""
+    """In a worker: a context manager that applies what `surroundings` returned."""
     import decimal
     import pickle
 

@@ -75,7 +75,7 @@ class Link(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether no task will come."""
+        """Whether no more tasks will come."""
 
     def begin(self, number: int) -> None:
         """A task begins."""
@@ -87,7 +87,7 @@ class Link(Protocol):
         """Send a message, now or with the next one."""
 
     def send_result(self, message: tuple[Any, ...]) -> None:
-        """The same for the result of the task, which has ended."""
+        """Send the result of the task, which has ended."""
 
 
 class PipeLink:
@@ -143,7 +143,7 @@ class PipeLink:
 
 
 class Worker:
-    """What one worker process does, until its tasks end.
+    """The loop of a worker process: it runs tasks until there are no more.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ class Worker:
         return task
 
     def read_messages(self) -> None:
-        """Read what has come. Wait only if there is nothing to do."""
+        """Read the messages that have come. Wait only if there is nothing to do."""
         while True:
             for kind, *rest in self.link.read(wait=not self.queues):
                 if kind in (TASK, CALL):
@@ -234,7 +234,7 @@ class Worker:
         self.is_started = True
 
     def drop(self, numbers: set[int]) -> None:
-        """Nobody waits for these tasks any more."""
+        """Drop tasks that are not needed any more."""
         for key, queue in list(self.queues.items()):
             left = deque(task for task in queue if task[0] not in numbers)
             if left:
@@ -243,7 +243,7 @@ class Worker:
                 del self.queues[key]
 
     def run(self, shared: bool, function: bytes, arguments: Any, around: bytes, piped: bool) -> Message:
-        """Run a task. The end of the message that says what came of it."""
+        """Run a task. Returns the end of the message with its result or error."""
         if self.failed_start:
             return self.failed_start
         slots = None if piped else self.slots
@@ -301,7 +301,8 @@ class Worker:
 
     @staticmethod
     def failure(error: BaseException) -> Message:
-        """The same for a task that raised `error`: its pickle if it may be raised elsewhere, and what it says."""
+        """The end of the message for a task that raised `error`: its pickle, if it may be raised elsewhere, and its
+        text."""
         return ERROR, failure_of(error), None, None
 
 
@@ -321,7 +322,7 @@ def die_with_parent(lifeline: int) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have the memory of freed arrays used again for other arrays, rather than given back to the system.
+    """Reuse the memory of freed arrays for other arrays, instead of returning it to the system.
 
     The C library of Linux gives back large pieces at once, and the system clears every page before it hands it out:
     that takes several times as long as a copy. The parameters are those of `mallopt(3)`. If the environment sets one,

@@ -1,4 +1,4 @@
-"""What indices and datasets have in common: batches, one after the other, and parts for training and tests."""
+"""The methods that indices and datasets have in common: batches, and splits for training and tests."""
 
 from __future__ import annotations
 
@@ -135,8 +135,9 @@ class Baseset:
         Parameters
         ----------
         shares : float, or two or three of them
-            One is the share of train. Two are those of train and test. Validation gets the rest, with three of them,
-            too.
+            One number is the share of train; test gets the rest. Two numbers are the shares of train and test;
+            validation gets the rest. Three numbers are the shares of train, test and validation; validation also gets
+            what they leave.
         shuffle : bool, seed or generator, default False
 
         Examples

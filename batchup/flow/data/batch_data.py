@@ -166,7 +166,7 @@ class BatchData:
         Parameters
         ----------
         data : object
-            For several components a tuple, dict or frame. The batch itself is ignored.
+            The data; for several components, a tuple, a dict or a data frame. The batch itself is ignored.
         components : str or tuple of str, optional
             The components; by default all.
         """

@@ -122,7 +122,7 @@ def plain_array(values: Any, name: str | None = None) -> npt.NDArray[Any]:
     Raises
     ------
     TypeError
-        If some of them are masked: a plain array does not know that.
+        If some of them are masked: a plain array has no mask.
     """
     array = as_array(values)
     if isinstance(array, np.ma.MaskedArray):
@@ -172,7 +172,7 @@ def stack_items(items: Sequence[Any]) -> Any:
 
 
 def _keys_in(container: Mapping[Any, Any], ids: npt.NDArray[Any]) -> list[Any]:
-    """The ids as they are in a mapping, which may have dates of Python's or of NumPy's."""
+    """The ids as keys of a mapping, which may use dates of Python or of NumPy."""
     keys = id_list(ids)
     if ids.dtype.kind not in "mM":
         return keys

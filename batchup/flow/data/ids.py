@@ -1,4 +1,4 @@
-"""Ids as an array, and their look-up by values that users have at hand, such as dates."""
+"""Ids as an array, and their look-up by other values of the same meaning, such as dates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def id_array(index: Any) -> Ids:
     ValueError
         If there is none.
     TypeError
-        If they are not one-dimensional, or of unlike kinds.
+        If they are not one-dimensional, or of different kinds.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def id_array(index: Any) -> Ids:
 
 
 def joined_ids(several: Sequence[Ids]) -> Ids:
-    """The ids of several indices, one after the other; a `TypeError` if they are of unlike kinds."""
+    """The ids of several indices, one after the other; a `TypeError` if they are of different kinds."""
     try:
         return concatenate(several)
     except UnlikeKindsError as error:
@@ -76,12 +76,12 @@ def id_list(ids: Ids) -> list[Any]:
 
 
 def id_keys(ids: Ids) -> list[Any]:
-    """For each id, the key that `id_key` gives."""
+    """The key of each id, as `id_key` returns it."""
     return ids.astype(np.int64).tolist() if ids.dtype.kind in "mM" else ids.tolist()  # type: ignore[no-any-return]
 
 
 def id_key(each: Any, dtype: np.dtype[Any]) -> Any:
-    """What an id is looked up by among ids of `dtype`; for a time of whatever class, the number of its units.
+    """The key to look up an id among ids of `dtype`; for a time of any class, a number of time units.
 
     Raises
     ------

@@ -128,9 +128,9 @@ _writing = threading.Lock()  # several threads may write to one file
 class PerFile:
     """A format with a file for each item.
 
-    ``src`` or ``dst`` says where the files are. A `FilesIndex` has their paths. A folder has files with the same names
-    as those of the index of the batch; if that is an index of folders, it is the name of a file in each folder. None
-    stands for the files of the index itself.
+    ``src`` or ``dst`` says where the files are: a `FilesIndex` with their paths; or a folder with files of the same
+    names as in the index of the batch; or, for an index of folders, the name of a file in each folder; or None, for the
+    files of the index itself.
 
     Parameters
     ----------

@@ -82,7 +82,8 @@ class ImagesBatch(Batch):
 
     @action
     def load(self, *args: Any, src: Any = None, fmt: str | None = None, dst: Any = None, **kwargs: Any) -> Any:
-        """As `Batch.load`. With ``fmt="image"`` the images go to the component images; ``mode="L"`` converts them."""
+        """As `Batch.load`. With ``fmt="image"``, images are loaded into the component ``images``; ``mode="L"`` converts
+        them to grey."""
         (src, fmt), rest = positional(args, src, fmt)
         if fmt == "image" and dst is None:
             dst = kwargs.pop("components", None) or "images"
@@ -90,7 +91,7 @@ class ImagesBatch(Batch):
 
     @action
     def dump(self, *args: Any, dst: Any = None, fmt: str | None = None, components: Any = None, **kwargs: Any) -> Any:
-        """As `Batch.dump`. With ``fmt="image"`` it writes the component images, as png or in another `format`."""
+        """As `Batch.dump`. With ``fmt="image"``, the component ``images`` is written, as png or in another `format`."""
         (dst, fmt), rest = positional(args, dst, fmt)
         components = "images" if fmt == "image" and components is None else components
         return super().dump(*rest, dst=dst, fmt=fmt, components=components, **kwargs)

@@ -66,9 +66,9 @@ def action(
     no_eval : str or list of str
         Names of keyword arguments that are not evaluated if they are expressions.
     in_order : bool, optional
-        Whether the batches do this step in their order, with `prefetch`, too. Say True where the method itself reads
-        and writes variables, trains a model, or changes anything else that batches share. By default it runs ahead,
-        with a warning if it sets a variable or takes a model; False leaves out the warning.
+        Whether the batches do this step in their order, with `prefetch`, too. Pass True if the method itself reads and
+        writes variables, trains a model, or changes anything else that batches share. By default it runs ahead, with a
+        warning if it sets a variable or uses a model. False suppresses the warning.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def inbatch_parallel(
         Raise the exception of an item itself.
     n_workers : int, optional
     **options
-        For `init` and `post`, as far as they accept them; they also get the arguments of the call.
+        Further keywords for `init` and `post`, if they accept them; they also get the arguments of the call.
 
     Examples
     --------

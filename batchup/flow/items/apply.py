@@ -1,5 +1,4 @@
-"""Apply a function to each item of a batch, or run a method for each element that an init-function returns: where the
-items come from, who runs it, where the results go."""
+"""Apply a function to each item of a batch, or run a method for each element that an init-function returns."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class CommonSteps:
 
 
 class OncePipeline(CommonSteps):
-    """`Pipeline.before` or `Pipeline.after`: what is called here is a step of the pipeline that runs once.
+    """`Pipeline.before` or `Pipeline.after`: a call of a method adds a step that runs once.
 
     Steps are functions, models and variables; there is no batch. Declarations, such as `init_variable` and
     `load_model`, are those of the pipeline. Each call returns this object, so that calls can be chained; `main` is the

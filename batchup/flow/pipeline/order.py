@@ -40,7 +40,7 @@ class Touches:
 
     @property
     def everything(self) -> set[Hashable]:
-        """All that it shares."""
+        """All things that it shares."""
         return self.reads | self.changes
 
 
@@ -159,7 +159,7 @@ class Turn:
 
 
 class BatchTurns:
-    """The turns of the sections of one run."""
+    """The turns of all sections of one run."""
 
     def __init__(self, sections: Sequence[Section]) -> None:
         self._first = {each.first: (each, Turn()) for each in sections}

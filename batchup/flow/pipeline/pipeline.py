@@ -133,7 +133,7 @@ class Pipeline(Recipe):
 
     @property
     def model(self) -> Any:
-        """The model of a pipeline that has one only."""
+        """The model of a pipeline that has only one."""
         names = {each.name for each in self.spec.models}
         if len(names) != 1:
             raise TypeError(f"model needs a pipeline with one model, not {len(names)}; use m(name)")
@@ -203,7 +203,8 @@ class Pipeline(Recipe):
         """The next batch, after all steps. With other options than in the last call it starts again.
 
         `batch_size` and the arguments of the constructor of batches may change from call to call. With `prefetch`,
-        batches are made early: then `batch_size` has to stay, and other arguments of the constructor start again.
+        batches are made in advance: then `batch_size` must not change, and other arguments of the constructor start a
+        new run.
 
         Raises
         ------

@@ -195,7 +195,7 @@ class PositionBuffer(Iterator[Any]):
 
 
 class NextBatch:
-    """The position of ``next_batch``: it goes on after the last batch, and starts again when the options change."""
+    """The position of ``next_batch``: it continues after the last batch, and starts again when the options change."""
 
     def __init__(self) -> None:
         self._options: dict[str, Any] | None = None

@@ -92,7 +92,7 @@ class Recipe(CommonSteps):
         return new
 
     def _declare(self, **changes: Any) -> Self:
-        """Change this pipeline itself: a declaration holds where it is written as a statement, too."""
+        """Change this pipeline itself, so that a declaration may also be written as a statement."""
         self.spec = dataclasses.replace(self.spec, **changes)
         return self
 

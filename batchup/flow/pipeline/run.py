@@ -1,8 +1,8 @@
 """A run: make the batches, take them through the steps, and yield them in order.
 
 With `prefetch`, workers take several batches through the steps at once; `order` says what waits for its turn. The last
-steps, behind which nothing could run ahead, are done in the loop: so a model that is trained there has seen the batches
-that the loop has, and no other. The results do not depend on the workers or on the number of prefetched batches.
+steps, if no later step could run ahead, are done in the loop. So a model that is trained there has seen exactly the
+batches that the loop has received. The results do not depend on the workers or on the number of prefetched batches.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class RunOptions:
     prefetch : int or True, default 0
         Number of batches to prefetch; True for four times the number of cores.
     target : {'threads', 'mpc'}, default 'threads'
-        Who prefetches: threads or processes. From another process only the batch comes back. If an action appends
+        What prefetches: threads or processes. A process sends back only the batch. If an action appends
         to a list or sets an attribute of the dataset there, this process does not see it: use a variable instead.
     profile : bool, default False
         Whether to measure how long each step takes.

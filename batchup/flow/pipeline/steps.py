@@ -108,7 +108,7 @@ class Step:
         object.__setattr__(self, "is_lazy", has_expression((self.args, self.kwargs)))
 
     def run(self, batch: Any, context: StepContext) -> Any:
-        """Do the step and return the batch to go on with."""
+        """Do the step and return the batch for the next step."""
         raise NotImplementedError
 
     def touches(self, batch_class: type, functions: Mapping[str, Any]) -> Touches:
@@ -319,7 +319,7 @@ def _merged_seed(pipeline: Any, context: StepContext, number: int) -> dict[str, 
     later = pipeline.spec.later or {}
     if later.get("seed") is not None or later.get("shuffle") not in (None, True, False):
         return {}
-    if pipeline._next.seed is not None:  # merged before in this run: it goes on with the same seed
+    if pipeline._next.seed is not None:  # merged before in this run: it keeps its seed
         return {"seed": pipeline._next.seed}
     return {"seed": int(context.root.child(0, *context.address[2:], number).rng().integers(2**63))}
 

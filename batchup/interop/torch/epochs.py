@@ -1,4 +1,4 @@
-"""The run of a `DataLoader`: epoch by epoch, with its workers and its state."""
+"""The run of a `DataLoader`: its epochs, its workers and its state."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from .turns import Turns, counts_of
 __all__ = ["Epochs"]
 
 VERSION = 1
-LARGE = 1 << 20  # bytes of a batch from which on it is worth a thread to take it
+LARGE = 1 << 20  # bytes of a batch; larger ones are received in a thread
 
 
 class Epochs:
-    """The run of a loader: its workers, and where it is.
+    """The run of a loader: its workers and its position.
 
     Parameters
     ----------
     loader : DataLoader
-        It has this run, so it is held weakly.
+        It refers to this run, so the run holds a weak reference.
     """
 
     def __init__(self, loader: Any) -> None:
@@ -54,7 +54,7 @@ class Epochs:
         self._runs = itertools.count()
         as_tensors = self._take is not None and self._take.subset is None
         self._order = None if iterable else Order(loader._index_sampler, loader.generator, as_tensors)
-        self._began: dict[str, Any] = {}  # what it takes to begin the epoch again
+        self._began: dict[str, Any] = {}  # what is needed to begin the epoch again
         self._drawn: deque[tuple[int, Any]] = deque()
         self._turns: Turns | None = None
         self._loaded: dict[str, Any] | None = None
@@ -62,7 +62,7 @@ class Epochs:
         self._pinning: ThreadPool | None = None
 
     def begin(self) -> Iterator[Any]:
-        """A loop over the next epoch, or over the rest of the one whose state was loaded."""
+        """A loop over the next epoch; after a state was loaded, over the rest of its epoch."""
         loaded, self._loaded = self._loaded, None
         epoch, step = self.run.epoch, self.run.step
         if loaded is None:
@@ -85,7 +85,7 @@ class Epochs:
         )
 
     def _left(self, step: int) -> int | None:
-        """How many batches are left of an epoch; None where nobody says."""
+        """The number of batches that are left in an epoch; None if it is not known."""
         if self._order is None:
             return None
         try:
@@ -125,7 +125,7 @@ class Epochs:
         if self._order is None and state["step"] and state["workers"] != self._workers:
             raise ValueError(
                 f"the state is from within an epoch with num_workers={state['workers']}, not {self._workers}: how an "
-                "IterableDataset is shared out depends on them; their number can change between two epochs"
+                "IterableDataset is divided depends on them; their number can change between two epochs"
             )
         self._loaded = dict(state)
         self.run = self._run_at(whole("epoch", state["epoch"], least=0), whole("step", state["step"], least=0))
@@ -137,7 +137,7 @@ class Epochs:
         return int(self._loader.num_workers)
 
     def _parameters(self) -> dict[str, Any]:
-        """What a state and the loader that goes on from it have to agree in."""
+        """The entries that must be equal in a state and in the loader that loads it."""
         loader = self._loader
         n = len(loader.dataset) if self._order is not None and hasattr(loader.dataset, "__len__") else None
         size = getattr(loader.batch_sampler, "batch_size", None) if loader.batch_size is None else loader.batch_size
@@ -145,7 +145,7 @@ class Epochs:
         return {"kind": kind, "batch_size": size, "drop_last": loader.drop_last, "length": n}
 
     def _made(self, order: Order, loaded: Mapping[str, Any] | None) -> Iterator[Any]:
-        """What was made for the picks of an epoch."""
+        """The results for the picks of an epoch."""
         picks, seed = self._picks(order, loaded)
         depth = max(1, (self._loader.prefetch_factor or 0) * self._workers)
         drawn = self._drawn = deque(maxlen=depth + 8)
@@ -183,7 +183,7 @@ class Epochs:
         return MapFetch(loader.dataset, loader.collate_fn, self._workers, loader.worker_init_fn, loader._auto_collation)
 
     def _engine(self, fetch: Any) -> Pool | None:
-        """The pool to work in; None where the loop itself does."""
+        """The pool of the workers; None if the loop itself makes the batches."""
         if not self._workers:
             return None
         threads = isinstance(fetch, TakeFetch)
@@ -194,7 +194,7 @@ class Epochs:
         return self.pools[0]
 
     def _made_in_turns(self, loaded: Mapping[str, Any] | None) -> Iterator[Any]:
-        """What the workers make of an iterable dataset, one after the other."""
+        """The results of the workers of an iterable dataset, which take turns."""
         loader, run = self._loader, self.run
         seed = None if loaded is None else loaded["seed"]
         drawn = int(torch.empty((), dtype=torch.int64).random_(generator=loader.generator).item())
@@ -254,7 +254,7 @@ def _unpacked(result: Any) -> Any:
 
 
 def _rank() -> int:
-    """So that the ranks of a run draw different random numbers, although they have one seed."""
+    """The rank of this process, so that ranks with the same seed draw different random numbers."""
     distributed = torch.distributed
     return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
 

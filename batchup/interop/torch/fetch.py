@@ -1,4 +1,4 @@
-"""What is done for one batch: by a worker process, or by the loop itself."""
+"""Make one batch, in a worker process or in the loop itself."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Task(NamedTuple):
         The indices of the samples; of an iterable dataset, the number of the batch among those of its worker.
     epoch, step : int
     seed : int
-        That of the epoch, as PyTorch draws it.
+        The seed of the epoch, as PyTorch draws it.
     rank : int
     run : int
-        A number for each loop, so that two at a time do not share an iterator.
+        The number of the loop, so that two loops at a time do not share an iterator.
     worker : int
-        Whose iterator, for an iterable dataset.
+        The worker whose iterator is used, for an iterable dataset.
     """
 
     pick: Any
@@ -52,14 +52,14 @@ class Task(NamedTuple):
 
 
 class Fetch:
-    """What the fetches have in common. Abstract.
+    """The base class of fetches. Abstract.
 
     Parameters
     ----------
     dataset : Dataset
     collate_fn : callable
     workers : int
-        How many processes there are; 0 where the loop itself is at work.
+        The number of worker processes; 0 if the loop itself makes the batches.
     worker_init_fn : callable or None
     """
 
@@ -77,11 +77,11 @@ class Fetch:
         if self.workers:
             self._begin(of)
             return self._result(of)
-        with globals_kept():  # what the program itself draws goes on as if the samples had drawn nothing
+        with globals_kept():  # the generators of the program itself stay as they were
             return self._result(of)
 
     def _samples(self, task: Task) -> Any:
-        """What is to be collated, or `ENDED`. The global generators are seeded for this batch."""
+        """The samples to collate, or `ENDED`. The global generators have been seeded for this batch."""
         raise NotImplementedError
 
     def _result(self, task: Task) -> Any:
@@ -99,7 +99,7 @@ class Fetch:
         return batch, task.epoch, task.step, threading.get_native_id(), (begun, read, time.perf_counter()), ()
 
     def _begin(self, task: Task) -> None:
-        """Make this process what PyTorch calls a worker: one that `get_worker_info` tells about."""
+        """Make this process a worker of PyTorch, so that `get_worker_info` returns its number."""
         info: Any = torch_worker._worker_info
         if self._begun and info.seed == task.seed + info.id and info.dataset is self.dataset:
             return
@@ -125,12 +125,12 @@ class Fetch:
 
 
 class MapFetch(Fetch):
-    """For datasets that give a sample for an index, or several at once by ``__getitems__``.
+    """For map-style datasets, with ``__getitem__`` or ``__getitems__``.
 
     Parameters
     ----------
     batched : bool
-        Whether a pick has many indices; else it is one, and there is nothing to collate.
+        Whether a pick is a list of indices. Otherwise it is a single index, and nothing is collated.
     """
 
     def __init__(self, dataset: Any, collate_fn: Any, workers: int, worker_init_fn: Any, batched: bool) -> None:
@@ -157,10 +157,10 @@ class MapFetch(Fetch):
 
 
 class IterableFetch(Fetch):
-    """For datasets that give their samples one after the other. Each worker has an iterator of its own.
+    """For iterable datasets. Each worker has an iterator of its own.
 
-    A batch has a number among those of its worker, so it can be asked for in any process: an iterator that is not there
-    yet is begun, and run up to that batch.
+    A batch is known by its worker and its number there. So any process can make it: it starts the iterator of that
+    worker, and advances it up to that batch.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ class IterableFetch(Fetch):
         return ENDED if not samples or (self.drop_last and reading.ended) else samples
 
 
-MOST_RUNS = 4  # iterators that a worker holds; more are begun anew when they are asked for
+MOST_RUNS = 4  # iterators that a worker keeps; others are started again when they are needed
 
 
 class _Reading:
@@ -221,13 +221,13 @@ class _Reading:
         self.ended = False
 
     def end(self) -> tuple[Any, ...]:
-        """There are no more samples; the iterator is let go of."""
+        """There are no more samples; drop the iterator."""
         self.samples, self.ended = iter(()), True
         return ENDED
 
 
 class TakeFetch:
-    """For a ``TensorDataset`` that is collated by PyTorch's own function: one take for each tensor.
+    """For a ``TensorDataset`` with PyTorch's own `collate_fn`: one `take` for each tensor.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ class TakeFetch:
         return batch, epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
 
     def _indices(self, pick: Any) -> Any:
-        """A pick as a tensor of indices from 0 on; None if it is none of integers."""
+        """A pick as a tensor of indices of 0 or more; None if it has other indices."""
         indices = torch.tensor(pick if self.subset is None else [self.subset[i] for i in pick])
         if indices.dtype is not torch.int64 or indices.ndim != 1:
             return None
@@ -259,7 +259,7 @@ class TakeFetch:
 
 
 def takes(dataset: Any, collate_fn: Any) -> TakeFetch | None:
-    """The fetch of a dataset where single samples, collated, are the same as one take; None elsewhere."""
+    """The `TakeFetch` of a dataset, if that gives the same batches as collating single samples; None otherwise."""
     if collate_fn is not torch.utils.data.default_collate or of_torch.default_collate_fn_map.get(torch.Tensor) not in (
         of_torch.collate_tensor_fn,
         stacked_tensors,
@@ -274,7 +274,7 @@ def takes(dataset: Any, collate_fn: Any) -> TakeFetch | None:
 
 
 def stacked_tensors(batch: Any, *, collate_fn_map: Any = None) -> Any:
-    """The tensors of a batch as one. In a worker it lies in the memory that it is sent in."""
+    """The tensors of a batch, stacked. In a worker the result is in the shared memory in which it is sent."""
     first = batch[0]
     alike = can_be_packed(first) and all(
         can_be_packed(each) and each.dtype == first.dtype and each.shape == first.shape for each in batch

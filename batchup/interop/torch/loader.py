@@ -20,54 +20,55 @@ __all__ = ["DataLoader"]
 class DataLoader(Closing, torch.utils.data.DataLoader):  # type: ignore[misc]
     """``torch.utils.data.DataLoader`` with batchup's workers: change the import, and keep the rest.
 
-    The arguments, the order of the samples and the batches are those of PyTorch's. Beside it:
+    The arguments, the order of the samples and the batches are those of PyTorch. In addition:
 
-    * Workers start clean and stay until the loader is closed or collected.
-    * What a dataset draws from `torch`, `random` and `numpy.random` depends on the batch, not on the number of workers.
-    * `state_dict` and `load_state_dict` go on at the exact next batch, with any number of workers.
-    * An error says which batch and which sample it was; a worker that dies is replaced.
+    * Worker processes start clean (they are not forked), and live until the loader is closed or garbage-collected.
+    * Random numbers that a dataset draws from `torch`, `random` and `numpy.random` do not depend on the number of
+      workers.
+    * `state_dict` and `load_state_dict` resume at the exact next batch, with any number of workers.
+    * An error names the batch and the sample. A worker that dies is replaced.
     * `explain` says what limits the loop.
 
     Parameters
     ----------
     dataset : Dataset
-        With samples by index, or an ``IterableDataset``.
+        A map-style dataset, or an ``IterableDataset``.
     batch_size : int or None, default 1
         Samples per batch; None gives single samples.
     shuffle : bool, default False
         Whether to draw a new order for each epoch.
     sampler : Sampler or iterable, optional
-        Says the order. It is asked in the main process.
+        Yields the indices, in order. It runs in the main process.
     batch_sampler : Sampler or iterable, optional
-        Gives lists of indices, one for each batch.
+        Yields lists of indices, one for each batch.
     num_workers : int, default 0
-        How many processes make batches; with 0, the loop does.
+        The number of worker processes. With 0, the loop itself makes the batches.
     collate_fn : callable, optional
-        Makes a batch of a list of samples. A lambda will do.
+        Makes a batch from a list of samples. It may be a lambda.
     pin_memory : bool, default False
-        Whether to copy batches to pinned memory, ahead of the loop, where there is a GPU.
+        Whether to copy batches to pinned memory, ahead of the loop. Without a GPU, this has no effect.
     drop_last : bool, default False
-        Whether to leave out a last batch that is short.
+        Whether to leave out the last batch if it is short.
     timeout : float, default 0
-        How many seconds to wait for a batch; 0 waits for ever.
+        How many seconds to wait for a batch; with 0, there is no limit.
     worker_init_fn : callable, optional
         ``fn(worker_id)``, called once in each worker process.
     multiprocessing_context : str or context, optional
-        "spawn" or "forkserver" change nothing, as workers start clean; "fork" is refused.
+        "spawn" and "forkserver" have no effect, since workers start clean. "fork" raises an error.
     generator : torch.Generator, optional
         Draws the order, and the seeds of workers.
     prefetch_factor : int, optional
-        How many batches each worker makes ahead; 2 by default.
+        How many batches to prefetch per worker; 2 by default.
     persistent_workers : bool, default False
-        Changes nothing: workers stay.
+        Has no effect: workers always stay.
     pin_memory_device : str, optional
     in_order : bool, default True
-        Batches come in order in any case.
+        Has no effect: batches always come in order.
 
     Raises
     ------
     ValueError, TypeError
-        As PyTorch raises them; and for what cannot be had here: workers by fork, and data pipes.
+        As PyTorch does; also for what is not supported: forked workers, and data pipes.
 
     Examples
     --------
@@ -128,20 +129,20 @@ class DataLoader(Closing, torch.utils.data.DataLoader):  # type: ignore[misc]
 
     @property
     def epoch(self) -> int:
-        """The current epoch, or the next one."""
+        """The number of the current epoch, or of the next one between two epochs."""
         return self._epochs.run.epoch
 
     @property
     def step(self) -> int:
-        """How many batches of this epoch were delivered."""
+        """The number of batches of this epoch that were delivered."""
         return self._epochs.run.step
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches of one epoch: of the one whose state was loaded, from there on, or else of the next."""
+        """The batches of the next epoch; after `load_state_dict`, the rest of the epoch of the state."""
         return self._epochs.begin()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the run is, as plain data. Batches count when they are delivered.
+        """The position of the run, as plain data. Batches count when they are delivered.
 
         Returns
         -------
@@ -150,22 +151,22 @@ class DataLoader(Closing, torch.utils.data.DataLoader):  # type: ignore[misc]
         return self._epochs.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at the exact next batch of the run that `state` was saved in, in the next loop.
+        """Resume a run: the next loop begins with the exact next batch after `state` was saved.
 
         Raises
         ------
         ValueError
-            If the state is of another run, or of another kind of loader; it says which.
+            If the state is of another run, or of another kind of loader. The error says what differs.
         """
         self._epochs.load_state_dict(state)
 
     def resume(self) -> Iterator[Any]:
-        """The rest of the current epoch, where a loop was interrupted, by an error or by Ctrl-C."""
+        """The rest of the current epoch: use it where a loop was interrupted, by an error or by Ctrl-C."""
         self.load_state_dict(self.state_dict())
         return iter(self)
 
     def stats(self) -> LoaderStats:
-        """What was done so far, and where the time went.
+        """What was delivered so far, and where the time went.
 
         Returns
         -------

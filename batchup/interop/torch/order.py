@@ -1,4 +1,4 @@
-"""The order of an epoch: what PyTorch's samplers say, and what it takes to have them say it again."""
+"""The order of an epoch: from PyTorch's samplers, and how to replay it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Order:
     Parameters
     ----------
     index_sampler : iterable
-        Gives lists of indices, or single indices where samples are not put together.
+        Yields lists of indices, or single indices if `batch_size` is None.
     generator : torch.Generator or None
-        Of the loader.
+        The generator of the loader.
     as_tensors : bool
-        Whether picks may be tensors of indices, where that is less work.
+        Whether picks may be tensors of indices, if that is faster.
     """
 
     def __init__(self, index_sampler: Any, generator: Any, as_tensors: bool) -> None:
@@ -43,7 +43,8 @@ class Order:
         return picks, int(torch.empty((), dtype=torch.int64).random_(generator=self.generator).item())
 
     def state(self, begun: bool) -> dict[str, Any]:
-        """Where the samplers are, and their generators; of an epoch that has `begun`, the global generators as well."""
+        """The state of the samplers and their generators; of an epoch that has `begun`, also of the global
+        generators."""
         state: dict[str, Any] = {
             "generators": [_text(each.get_state().numpy()) for each in self._generators()],
             "samplers": [_state_of(each) for each in self.samplers],
@@ -53,7 +54,7 @@ class Order:
         return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Have the generators and samplers where they were."""
+        """Restore the generators and samplers."""
         generators = self._generators()
         if len(generators) != len(state["generators"]) or len(self.samplers) != len(state["samplers"]):
             raise ValueError(
@@ -72,7 +73,7 @@ class Order:
 
 @contextlib.contextmanager
 def globals_as(state: Mapping[str, str]) -> Iterator[None]:
-    """The global generators as they were in `state`; afterwards, as they are."""
+    """A context in which the global generators are as they were in `state`; at its end they are as before."""
     kept = _global_state(False)
     _set_globals(state)
     try:
@@ -92,7 +93,7 @@ def digest(pick: Any) -> str:
 
 
 def _samplers(sampler: Any) -> Iterator[Any]:
-    """A sampler, and those that it asks in its turn."""
+    """A sampler, and the samplers inside it."""
     seen: list[Any] = []
     while sampler is not None and not any(sampler is each for each in seen):
         seen.append(sampler)
@@ -119,7 +120,7 @@ def _restore(sampler: Any, state: Any) -> None:
 
 
 def _whole_takes(sampler: Any) -> Iterator[Any] | None:
-    """The picks of PyTorch's plain samplers as tensors: the same indices, without a list of each."""
+    """The picks of PyTorch's standard samplers as tensors: the same indices, without making lists."""
     if type(sampler) is not BatchSampler:
         return None
     inner, n = sampler.sampler, sampler.batch_size

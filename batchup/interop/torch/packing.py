@@ -1,4 +1,4 @@
-"""How tensors cross from one process to another: as NumPy arrays, which travel through shared memory."""
+"""How tensors are sent from one process to another: as NumPy arrays, through shared memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PackedTensor(NamedTuple):
     ----------
     array : ndarray
     dtype : str or None
-        The type of the tensor, where NumPy has none like it.
+        The type of the tensor, if NumPy has no such type.
     """
 
     array: Any
@@ -58,7 +58,7 @@ def packed(batch: Any) -> Any:
 
 
 def unpacked(batch: Any) -> Any:
-    """What `packed` was given; the tensors share the memory of the arrays."""
+    """The inverse of `packed`; the tensors share the memory of the arrays."""
     kind = type(batch)
     if kind is PackedTensor:
         return tensor_of(*batch)
@@ -72,13 +72,13 @@ def unpacked(batch: Any) -> Any:
 
 
 def tensor_of(array: Any, dtype: str | None) -> Any:
-    """The tensor of a `PackedTensor`. It is a copy where the array is read-only."""
+    """The tensor of a `PackedTensor`. It is a copy if the array is read-only."""
     tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
     return tensor if dtype is None else tensor.view(getattr(torch, dtype))
 
 
 def can_be_packed(tensor: Any) -> bool:
-    """Whether the tensor is its values and nothing else: in the memory of the computer, dense, without a gradient."""
+    """Whether the tensor has nothing but its values: on the CPU, dense, without a gradient."""
     return (
         type(tensor) is torch.Tensor
         and tensor.device.type == "cpu"

@@ -20,7 +20,7 @@ LEFT_ALONE = "OSUT"  # kinds of arrays: objects, and strings
 def as_tensors(*batch: Any) -> Any:
     """The arrays of a batch as tensors that share their memory, for `map`.
 
-    Strings, objects, lists and numbers are left as they are. An array that is read-only is copied.
+    Strings, objects, lists and numbers are left as they are. Read-only arrays are copied.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def as_tensors(*batch: Any) -> Any:
     Raises
     ------
     TypeError
-        If an array is of a type that PyTorch lacks, such as dates; it says which.
+        If PyTorch has no type for an array, for example for dates. The error names the array.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def as_tensors(*batch: Any) -> Any:
 
 
 def tensors_of(batch: Any, dtype: Any = None) -> Any:
-    """A tree of arrays as one of tensors; those of floats of type `dtype`."""
+    """A tree of tensors, from a tree of arrays. Floating-point tensors get the type `dtype`."""
     try:
         return _tensors_of(batch, dtype)
     except _Lacking as error:
@@ -91,7 +91,7 @@ def _tensor_of(array: Any) -> Any:
 
 
 def _path_to(array: Any, batch: Any) -> tuple[Any, ...] | None:
-    """The keys and numbers of the fields that lead to an array; None if it is not in there."""
+    """The keys and numbers of the fields that lead to an array; None if it is not in the batch."""
     if batch is array:
         return ()
     items = batch.items() if isinstance(batch, dict) else enumerate(batch) if isinstance(batch, tuple) else ()
@@ -108,12 +108,12 @@ def to_torch(loader: Any, device: Any = None, pin_memory: bool | None = None, dt
     device : torch.device or str, optional
         Where to move the batches to. Without one they stay on the CPU.
     pin_memory : bool, optional
-        Whether to copy batches to pinned memory first. By default, where they are moved to a GPU. Without a GPU there
-        is none, and nothing is said.
+        Whether to copy batches to pinned memory first. By default, if they are moved to a GPU. Without a GPU, this has
+        no effect.
     dtype : torch.dtype, optional
         The type of floating-point tensors; others keep theirs.
     depth : int, default 2
-        How many batches are moved ahead of the loop.
+        The number of batches to move ahead of the loop.
 
     Returns
     -------
@@ -153,28 +153,28 @@ class TensorLoader(Closing):
 
     @property
     def epoch(self) -> int:
-        """The current epoch, or the next one."""
+        """The number of the current epoch, or of the next one between two epochs."""
         return int(self.loader.epoch)
 
     @property
     def step(self) -> int:
-        """How many batches of this epoch were delivered."""
+        """The number of batches of this epoch that were delivered."""
         return int(self.loader.step)
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches of one epoch: of the one whose state was loaded, from there on, or else of the next."""
+        """The batches of the next epoch; after `load_state_dict`, the rest of the epoch of the state."""
         return Converted(self._converted, iter(self.loader))
 
     def steps(self, n: int) -> Iterator[Any]:
-        """The next `n` batches, from where the loader is, across the ends of epochs."""
+        """The next `n` batches from the current position, across the ends of epochs."""
         return Converted(self._converted, self.loader.steps(n))
 
     def resume(self) -> Iterator[Any]:
-        """The rest of the current epoch, where a loop was interrupted."""
+        """The rest of the current epoch: use it where a loop was interrupted."""
         return Converted(self._converted, self.loader.resume())
 
     def batch(self, epoch: int, step: int) -> Any:
-        """One batch of the run, fetched here and now. The loader stays where it is."""
+        """Fetch a single batch of the run. The position of the loader does not change."""
         return self._converted(self.loader.batch(epoch, step))
 
     def __len__(self) -> int:
@@ -184,12 +184,12 @@ class TensorLoader(Closing):
         return f"<TensorLoader of {self.loader!r}>"
 
     def state_dict(self) -> dict[str, Any]:
-        """That of the loader."""
+        """The state of the loader."""
         state: dict[str, Any] = self.loader.state_dict()
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at the exact next batch of the run that `state` was saved in."""
+        """Resume a run at the exact next batch after `state` was saved."""
         self.loader.load_state_dict(state)
 
     def set_weights(self, weights: Any) -> None:
@@ -201,7 +201,7 @@ class TensorLoader(Closing):
         self.loader.set_batch_size(batch_size)
 
     def stats(self) -> Any:
-        """What the loader has done so far, and where the time went."""
+        """What was delivered so far, and where the time went."""
         return self.loader.stats()
 
     def explain(self) -> str:
@@ -217,7 +217,7 @@ class TensorLoader(Closing):
 
 
 def pinned(batch: Any) -> Any:
-    """The tensors of a batch, in pinned memory, from which a GPU reads by itself."""
+    """The tensors of a batch, copied to pinned memory, from which a GPU can copy asynchronously."""
     from torch.utils.data._utils.pin_memory import pin_memory
 
     return pin_memory(batch)
@@ -236,7 +236,8 @@ class _Move:
 
 
 class _ToGpu(_Move):
-    """The tensors of a batch on a GPU, moved on a stream beside that of the loop; and when they will be there."""
+    """The tensors of a batch on a GPU, copied on another CUDA stream than that of the loop; and the event of the
+    copy."""
 
     stream: Any = None
 
@@ -249,7 +250,7 @@ class _ToGpu(_Move):
 
 
 class _OnGpu(Prefetched):
-    """Batches that were moved by `_ToGpu`, and that what the loop does waits for."""
+    """Batches that were copied by `_ToGpu`. The stream of the loop waits for the copy."""
 
     def batch(self, epoch: int, step: int) -> Any:
         return _arrived_on_gpu(super().batch(epoch, step))
@@ -263,7 +264,7 @@ def _arrived_on_gpu(batch: Any) -> Any:
     current = torch.cuda.current_stream()
     current.wait_event(event)
     for tensor in _tensors_in(tensors):
-        tensor.record_stream(current)  # its memory is not used again before the loop's work on it is done
+        tensor.record_stream(current)  # so its memory is not reused before the loop's work on it is done
     return tensors
 
 

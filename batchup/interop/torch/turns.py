@@ -16,11 +16,11 @@ class Turns(Iterator[Any]):
     Parameters
     ----------
     streams : sequence of iterators
-        Each gives results without an end, and `ENDED` behind the last one.
+        Each yields its results, and then `ENDED` for ever.
     step : int
-        How many results came before these.
+        How many results were already delivered.
     ended : list of int or None
-        How many results each stream has in all, where that is known.
+        The total number of results of each stream, if it is known.
     """
 
     def __init__(self, streams: Sequence[Iterator[Any]], step: int, ended: list[int | None]) -> None:
@@ -47,7 +47,7 @@ class Turns(Iterator[Any]):
             self.ended[turn] = self._counts[turn]
 
     def close(self) -> None:
-        """Nobody will ask for more."""
+        """No more results will be requested."""
         for stream in self._streams:
             if hasattr(stream, "close"):
                 stream.close()

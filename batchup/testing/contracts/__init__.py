@@ -1,4 +1,4 @@
-"""What a sampler, an accessor, a source and a pool have to do, as tests that a subclass inherits."""
+"""Contracts of samplers, accessors, sources and pools: tests that a subclass inherits."""
 
 from .array_likes import ArrayLikeContract
 from .comparable import plain

@@ -21,8 +21,8 @@ class ArrayLikeContract(AccessorContract):
     """Tests of an array-like that reads from files, such as those of `batchup.storage`: `make` says which. It needs at
     least two samples, of numbers.
 
-    Beside what any accessor does, it has ``shape`` and ``dtype``, takes slices and negative integers, and gives the
-    same batches in threads, in processes, and in a run that is resumed.
+    In addition to what any accessor does, it has ``shape`` and ``dtype``, takes slices and negative integers, and gives
+    the same batches in threads, in processes, and in a resumed run.
 
     Examples
     --------
@@ -33,7 +33,7 @@ class ArrayLikeContract(AccessorContract):
     """
 
     def expected(self) -> np.ndarray[Any, np.dtype[Any]] | None:
-        """All samples, as one array; None to leave out the comparison with what the file holds."""
+        """All samples, as one array; None if they should not be compared with the file."""
         return None
 
     def test_it_holds_what_it_should(self) -> None:
@@ -74,7 +74,7 @@ class ArrayLikeContract(AccessorContract):
             assert plain(array[np.arange(len(array))[some]]) == plain(array[some])
 
     def test_any_order_and_repeats(self) -> None:
-        """A batch has the samples in the order that was asked for, those that were asked for twice, twice."""
+        """A batch has the samples in the requested order, with repeats."""
         array = self.make()
         indices = np.random.default_rng(0).integers(0, len(array), 3 * len(array))
 
@@ -89,7 +89,7 @@ class ArrayLikeContract(AccessorContract):
                 array[index]
 
     def test_writing_into_a_batch_changes_no_other(self) -> None:
-        """A batch can be written to, and is nobody else's."""
+        """A batch can be written to, and shares no memory with other batches."""
         array = self.make()
         once = plain(array[np.array([0, 1])])
         batch = array[np.array([0, 1])]
@@ -98,7 +98,7 @@ class ArrayLikeContract(AccessorContract):
         assert once == plain(array[np.array([0, 1])])
 
     def test_threads_read_at_the_same_time(self) -> None:
-        """What comes to several threads that share it is what comes to one."""
+        """Several threads that share it read the same as one."""
         array = self.make()
         picks = [np.random.default_rng(seed).integers(0, len(array), 8) for seed in range(40)]
         with ThreadPoolExecutor(4) as threads:
@@ -109,7 +109,8 @@ class ArrayLikeContract(AccessorContract):
     @pytest.mark.timeout(120)
     @pytest.mark.parametrize("pool", [WorkerThreadPool, WorkerProcessPool])
     def test_pools_give_the_same_batches(self, pool: Any) -> None:
-        """A shuffled epoch in threads or processes is the one without, also resumed, and shared out."""
+        """A shuffled epoch is the same in threads, in processes and without a pool; also when resumed, and with
+        ranks."""
         with pool(2) as workers:
             self.same_in(workers)
 
@@ -130,7 +131,7 @@ class ArrayLikeContract(AccessorContract):
         assert [once[::2], once[1::2]] == parts
 
     def test_a_resumed_run_goes_on_with_the_same_batches(self) -> None:
-        """What was not delivered before a run was saved comes from the run that goes on from there."""
+        """A resumed run gives exactly the batches that were not delivered before."""
         whole = [plain(batch) for batch in Loader(ArrayDataSource([self.make()]), 1, shuffle=7)]
         first = Loader(ArrayDataSource([self.make()]), 1, shuffle=7)
         head = [plain(next(iter(first)))]
@@ -140,7 +141,7 @@ class ArrayLikeContract(AccessorContract):
         assert whole == head + [plain(batch) for batch in second]
 
     def test_ranks_share_out_an_epoch(self) -> None:
-        """Two ranks see what one sees, each its own part."""
+        """Two ranks together see what one rank sees, each its own part."""
         whole = [plain(batch) for batch in Loader(ArrayDataSource([self.make()]), 1, shuffle=7)]
         parts = [Loader(ArrayDataSource([self.make()]), 1, shuffle=7, shard=(rank, 2)) for rank in range(2)]
         found = [plain(batch) for part in parts for batch in part]
@@ -149,7 +150,7 @@ class ArrayLikeContract(AccessorContract):
         assert all(batch in whole for batch in found)
 
     def test_it_can_be_closed_and_read_again(self) -> None:
-        """After ``close()``, whoever reads gets the same."""
+        """After ``close()``, reading gives the same samples."""
         array = self.make()
         if not hasattr(array, "close"):
             pytest.skip("there is nothing to close")

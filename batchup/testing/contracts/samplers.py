@@ -58,7 +58,7 @@ class SamplerContract:
         return range(self.n_samples)
 
     def taken(self, batch_size: Any) -> Any:
-        """The batch size in place of `batch_size`, where the sampler takes one only."""
+        """The batch size to use instead of `batch_size`, if the sampler takes only one."""
         is_one = isinstance(batch_size, int) and not isinstance(batch_size, bool) and batch_size > 0
         return self.batch_size if is_one and self.batch_size is not None else batch_size
 
@@ -80,8 +80,8 @@ class SamplerContract:
 
     @pytest.mark.parametrize("batch_size", [1, 2, 3, 1000])
     def test_only_the_last_batch_is_short(self, batch_size: int) -> None:
-        """All batches but the last have `batch_size` indices; the last has at least one. A sampler that has sizes of
-        its own says how many there should be."""
+        """All batches but the last have `batch_size` indices; the last has at least one. A sampler with `has_own_sizes`
+        says how many indices a batch should have."""
         sampler, batch_size = self.make(), self.taken(batch_size)
         batches = list(itertools.islice(self.shuffled(batch_size, np.random.RandomState(0), sampler), SOME))
         sizes, full = [len(b) for b in batches], [sampler.full_size(b, batch_size) for b in batches]

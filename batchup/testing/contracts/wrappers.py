@@ -132,7 +132,7 @@ class WrapperContract:
 
     @pytest.mark.parametrize("name", _SOURCES)
     def test_it_resumes_at_every_step(self, name: str) -> None:
-        """A new loader over a new wrapper goes on with the next batch of the state."""
+        """A new loader over a new wrapper resumes at the next batch after the state."""
         whole = list(map(plain, Loader(self.make(name)[1], 4, shuffle=7).steps(6)))
         for step in range(6):
             head = Loader(self.make(name)[1], 4, shuffle=7)
@@ -144,7 +144,7 @@ class WrapperContract:
 
     @pytest.mark.parametrize("name", _SOURCES)
     def test_its_states_are_those_of_the_source(self, name: str) -> None:
-        """A state of other samples is refused, as without the wrapper."""
+        """A state of other data raises an error, as without the wrapper."""
         bare, wrapped = (Loader(ds, 4, shuffle=7) for ds in self.make(name))
         other = Loader(self.wrap(_arrays(20, indices=[5, 2, 19, 0, 7, 7, 2])), 4, shuffle=7)
 
