@@ -53,8 +53,8 @@ def _should_not_be_shared_out(accelerator: Any, loader: Any) -> None:
     sharing = next((each for each in samplers if hasattr(each, "num_replicas")), None)
     if sharing is not None and accelerator.num_processes > 1:
         raise ValueError(
-            f"the samples would be divided among the ranks twice: by the {type(sharing).__name__} of the loader, and by "
-            "Accelerate; leave the sampler out, and pass shuffle=True"
+            f"the samples would be divided among the ranks twice: by the {type(sharing).__name__} of the loader, and "
+            "by Accelerate; leave the sampler out, and pass shuffle=True"
         )
 
 
