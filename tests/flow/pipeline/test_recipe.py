@@ -1,35 +1,17 @@
 """Recipes: declare, add and bind pipelines."""
 
-import numpy as np
 import pytest
+from flow_batches import rows, values
 
 from batchup.flow import (
     B,
-    Batch,
     C,
-    Dataset,
     I,
     Pipeline,
     V,
-    action,
 )
 
 pytestmark = pytest.mark.timeout(60)
-
-N = 10
-
-
-class Rows(Batch):
-    components = "x", "y"
-
-    @action
-    def add(self, n):
-        self.x = self.x + n
-        return self
-
-    @action
-    def nothing(self):
-        pass
 
 
 class Model:
@@ -43,14 +25,6 @@ class Model:
 
     def save(self, path):
         self.path = path
-
-
-def rows(n=N, **attrs):
-    return Dataset(n, Rows, preloaded=(np.arange(n), np.zeros(n)), **attrs)
-
-
-def values(batches, name="x"):
-    return [getattr(batch, name).tolist() for batch in batches]
 
 
 def test_a_pipeline_is_never_changed():
