@@ -9,12 +9,6 @@ from typing import Any, NamedTuple
 __all__ = ["Accepts", "accepts", "call_with_accepted"]
 
 
-_POSITIONAL_OR_KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
-_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
-_VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
-_VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
-
-
 class Accepts(NamedTuple):
     """What a function accepts.
 
@@ -54,21 +48,13 @@ def accepts(fn: Callable[..., Any], filled: int = 0) -> Accepts:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):  # written in C
         return Accepts(frozenset(), False, float("inf"))
-    names: set[str] = set()
-    filled_names: set[str] = set()
-    n_positional, any_name = 0.0, False
-    for each in parameters:
-        if each.kind is _VAR_POSITIONAL:
-            n_positional = float("inf")
-        elif each.kind is _VAR_KEYWORD:
-            any_name = True
-        elif each.kind is _KEYWORD_ONLY:
-            names.add(each.name)
-        else:
-            n_positional += 1
-            if each.kind is _POSITIONAL_OR_KEYWORD:
-                (filled_names if n_positional <= filled else names).add(each.name)
-    return Accepts(frozenset(names), any_name, n_positional, frozenset(filled_names))
+    kind = inspect.Parameter
+    positional = [each for each in parameters if each.kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)]
+    named = {each.name for each in parameters if each.kind in (kind.POSITIONAL_OR_KEYWORD, kind.KEYWORD_ONLY)}
+    filled_names = named.intersection(each.name for each in positional[:filled])
+    kinds = {each.kind for each in parameters}
+    n_positional = float("inf") if kind.VAR_POSITIONAL in kinds else len(positional)
+    return Accepts(frozenset(named - filled_names), kind.VAR_KEYWORD in kinds, n_positional, frozenset(filled_names))
 
 
 def call_with_accepted(fn: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:

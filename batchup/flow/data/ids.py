@@ -80,7 +80,7 @@ def id_keys(ids: Ids) -> list[Any]:
     return ids.astype(np.int64).tolist() if ids.dtype.kind in "mM" else ids.tolist()  # type: ignore[no-any-return]
 
 
-def id_key(each: Any, dtype: np.dtype[Any]) -> Any:
+def id_key(each: object, dtype: np.dtype[Any]) -> Any:
     """What an id is looked up by among ids of `dtype`; for a time of whatever class, the number of its units.
 
     Raises
@@ -98,7 +98,7 @@ def id_key(each: Any, dtype: np.dtype[Any]) -> Any:
     return each
 
 
-def _as_time(each: Any) -> Any:
+def _as_time(each: object) -> Any:
     if getattr(each, "tzinfo", None) is not None:
         return each  # ids have no time zone
     for convert in ("to_datetime64", "to_timedelta64"):  # of pandas, which has nanoseconds

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ...engine.checks import whole
+from ...engine.optional import library
 
 __all__ = ["ConstantSampler", "HistoSampler", "NumpySampler", "Points", "Sampler", "ScipySampler"]
 
@@ -192,13 +193,13 @@ class MixedSampler(Sampler):
         return points
 
 
-def _rng_of(sampler: Any) -> np.random.Generator:
+def _rng_of(sampler: Sampler) -> np.random.Generator:
     """A generator for a mixture, seeded by the generators of its parts, so that their seeds are enough."""
     states = [str(part.rng.bit_generator.state) for part in _leaves(sampler)]
     return np.random.default_rng(np.frombuffer("".join(states).encode(), dtype=np.uint8).tolist())
 
 
-def _leaves(sampler: Any) -> list[Sampler]:
+def _leaves(sampler: Sampler) -> list[Sampler]:
     inner = getattr(sampler, "samplers", None) or ([sampler.sampler] if isinstance(sampler, TruncatedSampler) else None)
     return [sampler] if inner is None else [leaf for part in inner for leaf in _leaves(part)]
 
@@ -207,7 +208,14 @@ class TruncatedSampler(Sampler):
     """The points of a sampler that are within bounds."""
 
     def __init__(
-        self, sampler: Sampler, high: Any, low: Any, expr: Any, prob: float, max_iters: int | None, sample_anyways: bool
+        self,
+        sampler: Sampler,
+        high: npt.ArrayLike | None,
+        low: npt.ArrayLike | None,
+        expr: Callable[[Points], Any] | None,
+        prob: float,
+        max_iters: int | None,
+        sample_anyways: bool,
     ) -> None:
         if not 0 < prob <= 1:
             raise ValueError(f"prob should be more than 0 and at most 1, not {prob!r}")
@@ -285,7 +293,7 @@ class NumpySampler(Sampler):
     True
     """
 
-    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: Any) -> None:
+    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: object) -> None:
         super().__init__(seed)
         self.name = ALIASES.get(name, name)
         if self.name.startswith("_") or not callable(getattr(np.random.Generator, self.name, None)):
@@ -313,13 +321,9 @@ class ScipySampler(Sampler):
         Parameters of the distribution.
     """
 
-    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: Any) -> None:
+    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: object) -> None:
         super().__init__(seed)
-        try:
-            from scipy import stats
-        except ImportError as error:
-            raise ImportError("a ScipySampler needs scipy: pip install scipy") from error
-        found: Any = getattr(stats, SCIPY.get(name, name), None)
+        found: Any = getattr(library("scipy.stats", "scipy", "a ScipySampler"), SCIPY.get(name, name), None)
         if not hasattr(found, "rvs"):
             raise ValueError(f"{name!r} should be a distribution of scipy.stats, such as 'norm'")
         self.dim = whole("dim", dim)
@@ -350,11 +354,17 @@ class HistoSampler(Sampler):
     True
     """
 
-    def __init__(self, histo: tuple[Any, Any] | None = None, edges: Any = None, seed: SeedLike = None) -> None:
+    def __init__(
+        self,
+        histo: tuple[Any, Any] | None = None,
+        edges: Sequence[npt.ArrayLike] | npt.NDArray[Any] | None = None,
+        seed: SeedLike = None,
+    ) -> None:
         super().__init__(seed)
         if (histo is None) == (edges is None):
             raise ValueError("exactly one of histo and edges should be given")
-        bins, given = histo if histo is not None else (None, edges)
+        given: Any
+        bins, given = (None, edges) if histo is None else histo
         given = [given] if isinstance(given, np.ndarray) and given.ndim == 1 else given
         self.edges = [np.asarray(each, dtype=float) for each in given]
         shape = tuple(len(each) - 1 for each in self.edges)

@@ -29,7 +29,11 @@ APPLY_OPTIONS = ("init", "post", "src", "dst", "p", "target", "requires_rng", "r
 
 
 def apply_to_items(
-    batch: Any, func: Callable[..., Any], layers: Sequence[Mapping[str, Any]], args: tuple[Any, ...], kwargs: Any
+    batch: Any,
+    func: Callable[..., Any],
+    layers: Sequence[Mapping[str, Any]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
     """Apply `func` to each item. Each of the `layers` has some of `APPLY_OPTIONS`; the first that has one wins."""
     if batch.pipeline is None:  # called by hand: no pipeline has evaluated the arguments
@@ -69,7 +73,7 @@ def _src_and_dst(layers: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
     return None, None
 
 
-def _pairs(batch: Any, src: Any, dst: Any, init: Any) -> list[tuple[Any, Any]]:
+def _pairs(batch: Any, src: object, dst: object, init: object) -> list[tuple[Any, Any]]:
     if isinstance(src, list) and src and all(map(_is_name_or_names, src)):
         if not isinstance(dst, list) or len(dst) != len(src):
             raise ValueError(f"if src is a list of {len(src)}, dst should be a list of as many, not {dst!r}")
@@ -88,7 +92,7 @@ def _pairs(batch: Any, src: Any, dst: Any, init: Any) -> list[tuple[Any, Any]]:
     return [(src, dst)]
 
 
-def _is_name_or_names(end: Any) -> bool:
+def _is_name_or_names(end: object) -> bool:
     return isinstance(end, str) or (isinstance(end, tuple) and bool(end) and all(isinstance(each, str) for each in end))
 
 
@@ -110,13 +114,13 @@ def _items_from(batch: Any, src: Any) -> list[Any]:
     return column_items(src)
 
 
-def _loaded(column: Any, name: str) -> Any:
+def _loaded(column: object, name: str) -> Any:
     if column is None:
         raise ValueError(f"{name} should have data before a function is applied to it: call load(), or pass preloaded=")
     return column
 
 
-def _mask(batch: Any, p: Any, n: int) -> npt.NDArray[np.bool_] | None:
+def _mask(batch: Any, p: npt.ArrayLike | None, n: int) -> npt.NDArray[np.bool_] | None:
     """Which items to apply the function to; None for all."""
     if p is None:
         return None
@@ -129,7 +133,9 @@ def _mask(batch: Any, p: Any, n: int) -> npt.NDArray[np.bool_] | None:
     raise ValueError(f"p should be a probability from 0 to 1, or true or false for each of {n} items, not {p!r}")
 
 
-def _item_seeds(path: SeedPath, n: int, rng_seeds: Any, pass_rng: bool) -> list[ItemSeed]:
+def _item_seeds(
+    path: SeedPath, n: int, rng_seeds: Sequence[Any] | npt.NDArray[Any] | None, pass_rng: bool
+) -> list[ItemSeed]:
     """New random numbers for each item."""
     if rng_seeds is None:
         return [ItemSeed(path, (number,), pass_rng) for number in range(n)]
@@ -225,7 +231,13 @@ def store_results(batch: Any, results: Sequence[Any], dst: Any) -> Any:
 
 
 def run_inbatch(
-    batch: Any, method: Callable[..., Any], init: Any, post: Any, options: dict[str, Any], args: Any, kwargs: Any
+    batch: Any,
+    method: Callable[..., Any],
+    init: Any,
+    post: Any,
+    options: dict[str, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
     """Run `method` for each element of `init`; return what `post` makes of the results."""
     if batch.pipeline is None:
@@ -260,7 +272,11 @@ def _elements(
 
 
 def _calls(
-    batch: Any, bound: functools.partial[Any], elements: list[tuple[tuple[Any, ...], Any]], args: Any, kwargs: Any
+    batch: Any,
+    bound: functools.partial[Any],
+    elements: list[tuple[tuple[Any, ...], Any]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> list[ItemCall]:
     """A call for each element: first its own arguments, then those that are the same for all."""
     each = arguments_per_item(args, kwargs, len(elements))
@@ -279,7 +295,7 @@ def _calls(
     return calls
 
 
-def _call_arguments(element: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _call_arguments(element: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if (
         isinstance(element, tuple)
         and len(element) == 2

@@ -12,7 +12,7 @@ from ..expr.expressions import Expr, Target
 from ..expr.named import V
 from ..items.seeds import seed_path
 from .lookup import find_function, functions_of
-from .steps import CallStep, ModelStep, NamedStep, Step, StepContext, UpdateStep, perform
+from .steps import CallStep, ModelStep, NamedStep, Step, StepContext, UpdateStep, perform, unknown_step_error
 
 __all__ = ["CommonSteps", "OncePipeline"]
 
@@ -29,15 +29,15 @@ class CommonSteps:
         """Add a step."""
         raise NotImplementedError
 
-    def call(self, fn: Callable[..., Any], *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
+    def call(self, fn: Callable[..., Any], *args: object, save_to: Target | None = None, **kwargs: object) -> Self:
         """Call a function, and write the result to `save_to`."""
         return self._then(CallStep("call", (fn, *args), kwargs, save_to))
 
-    def print(self, *args: object, **kwargs: Any) -> Self:
+    def print(self, *args: object, **kwargs: object) -> Self:
         """Print values."""
         return self._then(CallStep("print", (print, *args), kwargs))
 
-    def save_model(self, name: str | Expr, *args: Any, **kwargs: Any) -> Self:
+    def save_model(self, name: str | Expr, *args: object, **kwargs: object) -> Self:
         """Save a model to a file: for each batch, or once, with ``pipeline.after.save_model(name, path)``."""
         return self._then(ModelStep("save_model", (name, *args), kwargs))
 
@@ -96,18 +96,16 @@ class OncePipeline(CommonSteps):
             return self._declaration(name)
         spec = self.main.spec
         if find_function(name, spec.namespaces, spec.known_dataset) is None:
-            raise AttributeError(
-                f"there is no function {name!r}; before and after a run there is no batch with actions"
-            )
+            raise unknown_step_error(name, type(None))
 
-        def add(*args: Any, save_to: Target | None = None, **kwargs: Any) -> OncePipeline:
+        def add(*args: object, save_to: Target | None = None, **kwargs: object) -> OncePipeline:
             return self._then(NamedStep(name, args, kwargs, save_to))
 
         return add
 
     def _declaration(self, name: str) -> Callable[..., OncePipeline]:
         @functools.wraps(getattr(self.main, name))
-        def declare(*args: Any, **kwargs: Any) -> OncePipeline:
+        def declare(*args: object, **kwargs: object) -> OncePipeline:
             getattr(self.main, name)(*args, **kwargs)
             return self
 
@@ -121,7 +119,7 @@ class OncePipeline(CommonSteps):
         perform(None, steps, StepContext(pipeline, functions_of(pipeline), seed_path(0), (0,)))
         return self
 
-    def __add__(self, other: CommonSteps) -> Any:
+    def __add__(self, other: Any) -> Any:
         return self.main + other
 
     def __lshift__(self, other: Baseset | Mapping[str, Any] | Expr) -> Any:

@@ -12,10 +12,8 @@ import numpy as np
 
 from ...engine.checks import Indices, whole
 from ...engine.global_rng import drawn_seed
-from ...engine.process.pickling import inline
 from ...engine.rng import SeedPath, entropy_of, rng_at
 from ...engine.shuffle import Rng, Shuffle, as_rng
-from ...errors import DataSourcePicklingError
 from ...sampling import AbstractSampler, StandardSampler, num_batches
 from ..items.seeds import seed_path
 from ..signatures import accepts
@@ -163,13 +161,13 @@ def check_option_names(names: Collection[str], known: Iterable[str], batch_class
             raise TypeError(f"a run does not take {name!r}{hint}")
 
 
-def _sampled(sampler: Any, batch_size: int, rng: Rng | None) -> Iterator[Indices]:
+def _sampled(sampler: AbstractSampler, batch_size: int, rng: Rng | None) -> Iterator[Indices]:
     if rng is None:
-        return sampler.in_order_indices_batch_iterator(batch_size)  # type: ignore[no-any-return]
-    return sampler.shuffled_indices_batch_iterator(batch_size, rng)  # type: ignore[no-any-return]
+        return sampler.in_order_indices_batch_iterator(batch_size)
+    return sampler.shuffled_indices_batch_iterator(batch_size, rng)
 
 
-def _is_negative(shuffle: Any) -> bool:
+def _is_negative(shuffle: object) -> bool:
     return isinstance(shuffle, (int, np.integer)) and not isinstance(shuffle, bool) and bool(shuffle < 0)
 
 
@@ -209,7 +207,7 @@ class NextBatch:
     ) -> Any:
         """The next batch of those that `begin` makes from positions and from `kwargs`, which may change."""
         options = {**options, **vars(plan), "batch_size": None}
-        if self._options is None or not _are_same_options(options, self._options):
+        if self._options is None or not _are_equal(options, self._options):
             self.reset()
             self._options = options
             self._positions = PositionBuffer(plan)
@@ -251,12 +249,11 @@ class NextBatch:
         return NextBatch, ()  # iterators are not sent to other processes
 
 
-def _are_same_options(options: dict[str, Any], others: dict[str, Any]) -> bool:
-    return options.keys() == others.keys() and all(_is_same_value(options[name], others[name]) for name in options)
-
-
-def _is_same_value(a: Any, b: Any) -> bool:
+def _are_equal(options: dict[str, Any], others: dict[str, Any]) -> bool:
     try:
-        return a is b or inline(a) == inline(b)
-    except DataSourcePicklingError:
+        return options.keys() == others.keys() and all(
+            value is others[name] or (type(value) is type(others[name]) and np.array_equal(value, others[name]))
+            for name, value in options.items()
+        )
+    except ValueError:  # of arrays inside of a list or a dict
         return False

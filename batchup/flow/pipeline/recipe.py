@@ -107,7 +107,7 @@ class Recipe(CommonSteps):
         if not is_step_name(name, self.spec.namespaces, self.spec.known_dataset):
             raise unknown_name_error(name, type(self), self.spec.namespaces)
 
-        def add(*args: Any, save_to: Target | None = None, **kwargs: Any) -> Any:
+        def add(*args: object, save_to: Target | None = None, **kwargs: object) -> Any:
             return self._then(NamedStep(name, args, kwargs, save_to))
 
         return add
@@ -153,7 +153,7 @@ class Recipe(CommonSteps):
         """Steps that run once, after the last batch: ``pipeline.after.step(…)`` adds one to this pipeline."""
         return OncePipeline(self, "after")
 
-    def acquire_lock(self, name: str = "lock", **kwargs: Any) -> Self:
+    def acquire_lock(self, name: str = "lock", **kwargs: object) -> Self:
         """Wait for a lock of the pipeline, for each batch."""
         return self._then(LockStep("acquire_lock", (name,), kwargs))
 
@@ -232,7 +232,9 @@ class Recipe(CommonSteps):
         self.state.lock(name)
         return self
 
-    def init_variable(self, name: str, default: object = None, init_on_each_run: object = None, **kwargs: Any) -> Self:
+    def init_variable(
+        self, name: str, default: object = None, init_on_each_run: object = None, **kwargs: object
+    ) -> Self:
         """Declare a variable.
 
         Parameters
@@ -287,14 +289,14 @@ class Recipe(CommonSteps):
             Instead of a class. A model, an estimator of scikit-learn or a torch module: copied if the mode is dynamic.
             Or a pipeline that has a model of this name: shared.
         """
-        if mode not in ("dynamic", "static"):
-            raise ValueError(f"mode should be 'dynamic' or 'static', not {mode!r}")
-        model = ModelDeclaration(name, model_class, config, source, shared=mode == "static")
-        if mode == "static":
-            model = ModelDeclaration(name, source=model.make(None, self), shared=True)
-        return self._declare_model(model)
+        return self._declare_model(ModelDeclaration(name, model_class, config, source), mode)
 
-    def _declare_model(self, model: ModelDeclaration) -> Self:
+    def _declare_model(self, model: ModelDeclaration, mode: str = "dynamic") -> Self:
+        if mode not in ("dynamic", "static"):
+            raise ValueError(f"mode should be 'dynamic' or 'static', not {mode!r}; a file is given as path=")
+        if mode == "static":
+            made = dataclasses.replace(model, shared=True).make(None, self)
+            model = ModelDeclaration(model.name, source=made, shared=True)
         self.state.models.pop(model.name, None)
         return self._declare(models=(*self.spec.models, model))
 
@@ -307,11 +309,11 @@ class Recipe(CommonSteps):
         name: str,
         model_class: ModelClass = None,
         mode: str = "dynamic",
-        *args: Any,
+        *args: object,
         path: Any = None,
         config: ModelConfig = None,
         source: Any = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Self:
         """Declare a model that is read from a file: at first use, or now if the mode is ``'static'``.
 
@@ -322,13 +324,8 @@ class Recipe(CommonSteps):
         path, *args, **kwargs
             Passed to ``load`` of the model.
         """
-        if mode not in ("dynamic", "static"):
-            raise ValueError(f"mode should be 'dynamic' or 'static', not {mode!r}; pass the file as path=")
         given = args if path is None else (path, *args)
-        self._declare_model(ModelDeclaration(name, model_class, config, source, loaded=(given, kwargs)))
-        if mode == "static":
-            self.state.model(name, self.spec.models, None, self)
-        return self
+        return self._declare_model(ModelDeclaration(name, model_class, config, source, loaded=(given, kwargs)), mode)
 
     load_model_once = load_model  # it reads the file once
 
@@ -338,24 +335,24 @@ class Recipe(CommonSteps):
         """Read a model from a file now; see `load_model`."""
         return self.load_model(name, model_class, "static", *args, **kwargs)
 
-    def train_model(self, name: str | Expr, *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
+    def train_model(self, name: str | Expr, *args: object, save_to: Target | None = None, **kwargs: object) -> Self:
         """Train a model with each batch, and write what `train` returns to `save_to`."""
         return self._then(ModelStep("train_model", (name, *args), kwargs, save_to))
 
-    def predict_model(self, name: str | Expr, *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
+    def predict_model(self, name: str | Expr, *args: object, save_to: Target | None = None, **kwargs: object) -> Self:
         """Predict with a model for each batch, and write what `predict` returns to `save_to`."""
         return self._then(ModelStep("predict_model", (name, *args), kwargs, save_to))
 
-    def save_model_once(self, name: str | Expr, *args: Any, **kwargs: Any) -> Self:
+    def save_model_once(self, name: str | Expr, *args: object, **kwargs: object) -> Self:
         """Save a model to a file after the last batch."""
         self.after.save_model(name, *args, **kwargs)
         return self
 
-    def save_model_now(self, name: str, *args: Any, **kwargs: Any) -> Self:
+    def save_model_now(self, name: str, *args: object, **kwargs: object) -> Self:
         """Save a model to a file now."""
         self.state.model(name, self.spec.models, None, self).save(*args, **kwargs)
         return self
 
-    def run_later(self, batch_size: BatchSize = None, **options: Any) -> Self:
+    def run_later(self, batch_size: BatchSize = None, **options: object) -> Self:
         """Set default options for `run`, `gen_batch` and `next_batch`."""
         return self._declare(later={**options, "batch_size": batch_size})

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from ..data.batch import Batch
 from ..expr.expressions import evaluate, written_value
 from ..extras.models import as_model, build_model
 
@@ -47,7 +48,7 @@ class ModelDeclaration:
                 "the source first"
             )
 
-    def make(self, batch: Any, pipeline: Any) -> Any:
+    def make(self, batch: Batch | None, pipeline: Any) -> Any:
         """Make the model; the batch may be needed to evaluate the config."""
         if self.source is None:
             config = evaluate(self.config, batch, pipeline)
@@ -63,7 +64,7 @@ class ModelDeclaration:
         return model
 
 
-def nested_config(config: Any, into: Any = ()) -> dict[str, Any]:
+def nested_config(config: Mapping[str, Any] | None, into: Mapping[str, Any] = {}) -> dict[str, Any]:
     """A config with the values of another one. A key such as ``'model/lr'`` stands for the key in a dict in the dict.
 
     >>> nested_config({"model/lr": 0.1, "n": 3}, {"model": {"depth": 2}})
@@ -157,7 +158,7 @@ class PipelineState:
         with self.lock(f"variable {name}"):
             self.variables[name] = written_value(self.variables.get(name), mode, value)
 
-    def model(self, name: str, declared: tuple[ModelDeclaration, ...], batch: Any, pipeline: Any) -> Any:
+    def model(self, name: str, declared: tuple[ModelDeclaration, ...], batch: Batch | None, pipeline: Any) -> Any:
         """A model, which is built at first use.
 
         Raises
