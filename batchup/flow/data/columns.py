@@ -115,13 +115,7 @@ def _holds(dtype: np.dtype[Any], array: npt.NDArray[Any]) -> bool:
 
 
 def plain_array(values: Any, name: str | None = None) -> npt.NDArray[Any]:
-    """The values as an array, which holds them unchanged.
-
-    Raises
-    ------
-    TypeError
-        If some of them are masked: a plain array does not know that.
-    """
+    """The values as an array, which holds them unchanged; a `TypeError` if some of them are masked."""
     array = as_array(values)
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(
@@ -197,10 +191,7 @@ def _names_of_parts(container: Any) -> Collection[str] | None:
 def split_by_component(container: Any, names: Sequence[str], exactly: bool = False) -> dict[str, Any]:
     """The part of a container for each component: by name if the parts have names, by order in a tuple or list.
 
-    Raises
-    ------
-    KeyError, ValueError, TypeError
-        If a part is missing (unless `exactly`, only if all are missing), if there are too many, or if it has no parts.
+    A missing part is an error only with `exactly`, or if all are missing.
     """
     listed = ", ".join(names)
     have = _names_of_parts(container)

@@ -83,10 +83,7 @@ def id_keys(ids: Ids) -> list[Any]:
 def id_key(each: object, dtype: np.dtype[Any]) -> Any:
     """What an id is looked up by among ids of `dtype`; for a time of whatever class, the number of its units.
 
-    Raises
-    ------
-    KeyError
-        If there is no such id of this dtype.
+    A time that none of this dtype equals is a `KeyError`.
     """
     if dtype.kind in "mM":
         return _units(_as_time(each), dtype)

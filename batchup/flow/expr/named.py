@@ -180,7 +180,13 @@ LEGACY = {"randint": "integers", "random_integers": "integers", "rand": "random"
 LEGACY.update({"ranf": "random", "sample": "random", "randn": "standard_normal"})
 
 
-class R(Root):
+def R(
+    name: str | Expr | Sequence[Any] | npt.NDArray[Any],
+    *args: object,
+    size: int | tuple[int, ...] | Expr | None = None,
+    seed: int | None = None,
+    **kwargs: object,
+) -> Expr:
     """A random value, drawn for each batch: ``R("uniform", 0, 1)``; or a random item of a list: ``R([-1, 1])``.
 
     Parameters
@@ -193,24 +199,13 @@ class R(Root):
     seed : int, optional
         By default the seed of the run. The value also depends on the number of the batch.
     """
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        name: str | Expr | Sequence[Any] | npt.NDArray[Any],
-        *args: object,
-        size: int | tuple[int, ...] | Expr | None = None,
-        seed: int | None = None,
-        **kwargs: object,
-    ) -> None:
-        if isinstance(name, str):
-            name = LEGACY.get(name, name)
-            if name.startswith("_") or not callable(getattr(np.random.Generator, name, None)):
-                raise ValueError(f"{name!r} should be a method of numpy.random.Generator, such as 'uniform'")
-        elif not isinstance(name, Expr):
-            args, name = (name, *args), "choice"
-        super().__init__(_random, name, args, kwargs, size, seed)
+    if isinstance(name, str):
+        name = LEGACY.get(name, name)
+        if name.startswith("_") or not callable(getattr(np.random.Generator, name, None)):
+            raise ValueError(f"{name!r} should be a method of numpy.random.Generator, such as 'uniform'")
+    elif not isinstance(name, Expr):
+        args, name = (name, *args), "choice"
+    return Root(_random, name, args, kwargs, size, seed)
 
 
 def _random(context: EvalContext, name: Any, args: tuple[Any, ...], kwargs: Any, size: Any, seed: int | None) -> Any:
@@ -227,31 +222,19 @@ def _random(context: EvalContext, name: Any, args: tuple[Any, ...], kwargs: Any,
     return choice(name, *args, **sized)
 
 
-class P(Raw):
+def P(of: object) -> Expr:
     """One value for each item of the batch. `R` draws as many; any other expression should have as many values."""
-
-    __slots__ = ()
-
-    def __init__(self, of: object) -> None:
-        super().__init__(_per_item, of)
+    return Raw(_per_item, of)
 
 
-class PP(Raw):
+def PP(of: object) -> Expr:
     """One value for each item of the batch: the expression is evaluated once for each item."""
-
-    __slots__ = ()
-
-    def __init__(self, of: object) -> None:
-        super().__init__(_item_by_item, of)
+    return Raw(_item_by_item, of)
 
 
-class W(Raw):
+def W(of: object) -> Expr:
     """An expression that is passed to an action unevaluated."""
-
-    __slots__ = ()
-
-    def __init__(self, of: object) -> None:
-        super().__init__(_itself, of)
+    return Raw(_itself, of)
 
 
 def _per_item(context: EvalContext, of: object) -> ItemValues:

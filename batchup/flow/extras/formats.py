@@ -80,13 +80,7 @@ def register_format(name: str, fmt: Format) -> None:
 
 
 def find_format(fmt: str) -> Format:
-    """The format with this name.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
+    """The format with this name; a `ValueError` lists those that there are."""
     if fmt not in FORMATS:
         raise ValueError(
             f"fmt should be one of {', '.join(sorted(FORMATS))}, not {fmt!r}; add formats with register_format()"

@@ -42,13 +42,7 @@ def as_model(obj: object) -> Any:
 
 
 def build_model(model_class: Callable[..., Any] | None, config: Mapping[str, Any] | None = None) -> Any:
-    """Make a model from a class and its config, which is passed as ``config=`` or else as keyword arguments.
-
-    Raises
-    ------
-    TypeError
-        If there is no class.
-    """
+    """Make a model from a class and its config, which is passed as ``config=`` or else as keyword arguments."""
     if model_class is None:
         config = dict(config or {})
         model_class = config.pop("model", TorchModel if "module" in config else None)

@@ -195,13 +195,7 @@ def any_action_failed(results: Sequence[Any]) -> bool:
 
 
 def raise_if_failed(batch: Any, results: Sequence[Any]) -> None:
-    """Raise the first exception among the results, if there is one.
-
-    Raises
-    ------
-    RuntimeError
-        From the first exception.
-    """
+    """Raise a `RuntimeError` from the first exception among the results, if there is one."""
     failed = [(number, result) for number, result in enumerate(results) if isinstance(result, BaseException)]
     if failed:
         number, error = failed[0]

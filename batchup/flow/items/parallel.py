@@ -154,13 +154,9 @@ def _shared_pool(target: str, n_workers: int | None) -> Pool:
     key = target, None if n_workers is None else whole("n_workers", n_workers), os.getpid()
     with _pools_lock:
         if key not in _shared_pools:
-            _shared_pools[key] = make_pool(target, n_workers or _default_n_workers(target))
+            default = min(32, cores() + 4) if target == "threads" else cores()
+            _shared_pools[key] = make_pool(target, n_workers or default)
         return _shared_pools[key]
-
-
-def _default_n_workers(target: str) -> int:
-    """The number of workers if `n_workers` is not given."""
-    return min(32, cores() + 4) if target == "threads" else cores()
 
 
 def make_pool(target: str, n: int) -> Pool:

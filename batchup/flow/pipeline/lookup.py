@@ -42,13 +42,7 @@ def step_names(steps: Iterable[Step]) -> Iterator[str]:
 
 
 def check_steps(steps: Sequence[Step], namespaces: Sequence[Any], dataset: Baseset | None) -> None:
-    """Check that the batches of a dataset can do the steps.
-
-    Raises
-    ------
-    AttributeError, ValueError
-        If they cannot.
-    """
+    """Raise an `AttributeError` or a `ValueError` if the batches of a dataset cannot do the steps."""
     batch_class: Any = getattr(dataset, "batch_class", None)
     for number, step in enumerate(() if batch_class is None else steps):
         if isinstance(step, RepeatStep):

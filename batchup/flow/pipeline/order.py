@@ -129,13 +129,8 @@ class BatchTurns:
         self._changed = threading.Condition()
 
     def begin(self, step: int, number: int) -> Section | None:
-        """If a section begins at this step, wait until all batches before this one have passed it.
-
-        Raises
-        ------
-        RunIsOverError
-            If the run ended before this batch.
-        """
+        """If a section begins at this step, wait until all batches before this one have passed it, or the run is over,
+        which raises."""
         if step not in self._sections:
             return None
         with self._changed:

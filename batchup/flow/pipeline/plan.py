@@ -142,13 +142,7 @@ END_OPTIONS = ("n_iters", "n_epochs")
 
 
 def check_option_names(names: Collection[str], known: Iterable[str], batch_class: type[Any]) -> None:
-    """Check that the constructor of batches names these keywords, which are not options of a run.
-
-    Raises
-    ------
-    TypeError
-        It suggests the option that is meant.
-    """
+    """Raise a `TypeError` unless the constructor of batches has these keywords, which are not options of a run."""
     if not names:
         return
     taken = set().union(

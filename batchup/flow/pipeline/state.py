@@ -138,13 +138,7 @@ class PipelineState:
             self._begun = False
 
     def variable(self, name: str) -> Any:
-        """The value of a variable.
-
-        Raises
-        ------
-        KeyError
-            If there is no such name.
-        """
+        """The value of a variable; a `KeyError` lists those that there are."""
         try:
             return self.variables[name]
         except KeyError:
@@ -159,13 +153,7 @@ class PipelineState:
             self.variables[name] = written_value(self.variables.get(name), mode, value)
 
     def model(self, name: str, declared: tuple[ModelDeclaration, ...], batch: Batch | None, pipeline: Any) -> Any:
-        """A model, which is built at first use.
-
-        Raises
-        ------
-        KeyError
-            If there is no such name.
-        """
+        """A model, which is built at first use; a `KeyError` lists those that there are."""
         with self.lock(f"model {name}"):
             if name not in self.models:
                 for each in reversed(declared):
