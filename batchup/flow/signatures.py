@@ -9,6 +9,10 @@ from typing import Any, NamedTuple
 __all__ = ["Accepts", "accepts", "call_with_accepted"]
 
 
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
 class Accepts(NamedTuple):
     """What a function accepts.
 
@@ -45,16 +49,15 @@ def accepts(fn: Callable[..., Any], filled: int = 0) -> Accepts:
     The first parameters, `filled` by position, are not among its keywords.
     """
     try:
-        parameters = inspect.signature(fn).parameters.values()
+        parameters = {each.name: each.kind for each in inspect.signature(fn).parameters.values()}
     except (TypeError, ValueError):  # written in C
         return Accepts(frozenset(), False, float("inf"))
-    kind = inspect.Parameter
-    positional = [each for each in parameters if each.kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)]
-    named = {each.name for each in parameters if each.kind in (kind.POSITIONAL_OR_KEYWORD, kind.KEYWORD_ONLY)}
-    filled_names = named.intersection(each.name for each in positional[:filled])
-    kinds = {each.kind for each in parameters}
-    n_positional = float("inf") if kind.VAR_POSITIONAL in kinds else len(positional)
-    return Accepts(frozenset(named - filled_names), kind.VAR_KEYWORD in kinds, n_positional, frozenset(filled_names))
+    kinds = parameters.values()
+    positional = [name for name, kind in parameters.items() if kind in POSITIONAL]
+    named = frozenset(name for name, kind in parameters.items() if kind in NAMED)
+    filled_names = named.intersection(positional[:filled])
+    n_positional = float("inf") if inspect.Parameter.VAR_POSITIONAL in kinds else len(positional)
+    return Accepts(named - filled_names, inspect.Parameter.VAR_KEYWORD in kinds, n_positional, filled_names)
 
 
 def call_with_accepted(fn: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:

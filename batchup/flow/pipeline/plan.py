@@ -244,10 +244,11 @@ class NextBatch:
 
 
 def _are_equal(options: dict[str, Any], others: dict[str, Any]) -> bool:
+    return options.keys() == others.keys() and all(_is_equal(options[name], others[name]) for name in options)
+
+
+def _is_equal(a: Any, b: Any) -> bool:
     try:
-        return options.keys() == others.keys() and all(
-            value is others[name] or (type(value) is type(others[name]) and np.array_equal(value, others[name]))
-            for name, value in options.items()
-        )
+        return a is b or (type(a) is type(b) and bool(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b))
     except ValueError:  # of arrays inside of a list or a dict
         return False
