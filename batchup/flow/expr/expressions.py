@@ -16,7 +16,7 @@ import numpy.typing as npt
 __all__ = [
     "LETTERS", "WRITERS", "EvalContext", "Expr", "ItemValues", "NamedExpression", "Raw", "Root", "Target", "assign",
     "call_function", "eval_expr", "evaluate", "evaluate_arguments", "evaluate_in", "expressions_in", "has_expression",
-    "mode_letter", "restore_expression", "save_data_to", "value_for_item", "written_value",
+    "mode_letter", "restore_expression", "save_data_to", "set_attribute", "value_for_item", "written_value",
 ]  # fmt: skip
 
 
@@ -335,12 +335,19 @@ def save_data_to(data: object, dst: Target, batch: Any = None, pipeline: Any = N
     assign(dst, data, batch, pipeline)
 
 
+def set_attribute(thing: object, name: str, mode: str, value: object) -> None:
+    """Set an attribute, or append to it, extend it or update it."""
+    setattr(thing, name, value if mode == "w" else written_value(getattr(thing, name), mode, value))
+
+
 def _into_attribute(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:
-    setattr(operands[0], operands[1], value)
+    thing, name = operands
+    set_attribute(thing, name, mode, value)
 
 
 def _into_item(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:
-    operands[0][operands[1]] = value
+    thing, key = operands
+    thing[key] = value if mode == "w" else written_value(thing[key], mode, value)
 
 
 LETTERS: dict[Callable[..., Any], str] = {list: "L"}  # what an expression begins with, by its function

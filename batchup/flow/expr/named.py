@@ -25,6 +25,7 @@ from .expressions import (
     expressions_in,
     mode_letter,
     restore_expression,
+    set_attribute,
     written_value,
 )
 
@@ -298,15 +299,11 @@ def _into_batch(context: EvalContext, operands: list[Any], mode: str, value: obj
     name = operands[0] if operands else None
     if name is None:
         raise TypeError("save_to should name a component of the batch, such as B.name, not the batch itself")
-    setattr(context.batch, name, value if mode == "w" else written_value(getattr(context.batch, name), mode, value))
+    set_attribute(context.batch, name, mode, value)
 
 
 def _into_dataset(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:
-    setattr(
-        _dataset(context),
-        operands[0],
-        value if mode == "w" else written_value(_dataset(context, operands[0]), mode, value),
-    )
+    set_attribute(_dataset(context), operands[0], mode, value)
 
 
 def _into_config(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:

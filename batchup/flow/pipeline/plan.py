@@ -109,11 +109,11 @@ class PipelinePlan:
         return SeedPath(abs(entropy_of(self.shuffle)))
 
     def _order(self) -> Rng | None:
-        if (
-            isinstance(self.shuffle, (bool, np.bool_)) and self.shuffle
-        ):  # independent of later draws from numpy's generator
+        is_bool = isinstance(self.shuffle, (bool, np.bool_))
+        if is_bool and self.shuffle:  # independent of later draws from numpy's generator
             return rng_at(drawn_seed() if self.seed is None else self.seed, 0)
-        return None if _is_negative(self.shuffle) else as_rng(self.shuffle)
+        is_negative = not is_bool and isinstance(self.shuffle, (int, np.integer)) and self.shuffle < 0
+        return None if is_negative else as_rng(self.shuffle)
 
     def _per_epoch(self) -> int | float | None:
         length: int | float | None = self.n_items if self.sampler is None else self.sampler.num_indices_generated()
@@ -159,10 +159,6 @@ def _sampled(sampler: AbstractSampler, batch_size: int, rng: Rng | None) -> Iter
     if rng is None:
         return sampler.in_order_indices_batch_iterator(batch_size)
     return sampler.shuffled_indices_batch_iterator(batch_size, rng)
-
-
-def _is_negative(shuffle: object) -> bool:
-    return isinstance(shuffle, (int, np.integer)) and not isinstance(shuffle, bool) and bool(shuffle < 0)
 
 
 class PositionBuffer(Iterator[Any]):
