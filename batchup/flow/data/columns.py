@@ -61,12 +61,12 @@ def take_items(container: Any, ids: npt.NDArray[Any]) -> Any:
         )  # pandas may give read-only arrays
     if isinstance(container, Mapping):
         return stack_items([container[each] for each in _keys_in(container, ids)])
-    if isinstance(container, (np.ndarray, list, tuple)) and ids.dtype.kind not in "iu":
-        raise IndexError(
-            f"the ids should be integers to take items from {_type_text(container)}, not such as {ids[0]!r}; "
-            "pass a mapping by id, or a data frame with the ids as its index"
-        )
     if isinstance(container, (np.ndarray, list, tuple)):
+        if ids.dtype.kind not in "iu":
+            raise IndexError(
+                f"the ids should be integers to take items from {_type_text(container)}, not such as {ids[0]!r}; "
+                "pass a mapping by id, or a data frame with the ids as its index"
+            )
         ids = index_array("ids", ids, below=len(container))  # NumPy would take a negative one from the end
     if isinstance(container, (list, tuple)):
         return stack_items([container[each] for each in ids.tolist()])

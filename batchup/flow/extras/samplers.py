@@ -84,10 +84,10 @@ class Sampler:
     __pow__, __rpow__ = _operator_methods(operator.pow)
 
     def __and__(self, other: Sampler | npt.ArrayLike) -> Sampler:
-        return self._weighted(other) if np.isscalar(other) else ConcatenatedSampler([self, _sampler(other)])
+        return self._weighted(other) if np.isscalar(other) else FunctionSampler(_side_by_side, [self, _sampler(other)])
 
     def __rand__(self, other: Sampler | npt.ArrayLike) -> Sampler:
-        return self._weighted(other) if np.isscalar(other) else ConcatenatedSampler([_sampler(other), self])
+        return self._weighted(other) if np.isscalar(other) else FunctionSampler(_side_by_side, [_sampler(other), self])
 
     def __or__(self, other: Sampler | npt.ArrayLike) -> Sampler:
         return MixedSampler([*_mixture_parts(self), *_mixture_parts(_sampler(other))])
@@ -160,14 +160,8 @@ class FunctionSampler(Sampler):
         return points[:, np.newaxis] if points.ndim == 1 else points
 
 
-class ConcatenatedSampler(Sampler):
-    """The coordinates of several samplers, side by side."""
-
-    def __init__(self, samplers: list[Sampler]) -> None:
-        self.samplers = samplers
-
-    def _points(self, size: int) -> Points:
-        return np.concatenate([sampler.sample(size) for sampler in self.samplers], axis=1)
+def _side_by_side(*points: Points) -> Points:
+    return np.concatenate(points, axis=1)
 
 
 class MixedSampler(Sampler):
