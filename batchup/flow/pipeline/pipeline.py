@@ -17,9 +17,9 @@ from ..items.seeds import seed_path
 from .lookup import functions_of
 from .order import warn_if_ahead
 from .plan import END_OPTIONS, PLAN_OPTIONS, NextBatch, PipelinePlan, PositionBuffer, check_option_names
-from .recipe import BatchSize, PipelineSpec, Recipe
+from .recipe import BatchSize, Recipe
 from .run import PipelineRun, RunOptions
-from .state import PipelineState, nested_config
+from .state import PipelineSpec, PipelineState, nested_config
 from .steps import RebatchStep, StepContext, perform
 
 __all__ = ["Pipeline"]

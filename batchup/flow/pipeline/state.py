@@ -1,4 +1,4 @@
-"""The state of a pipeline: its variables and models, which change in a run, and their locks."""
+"""What a pipeline declares; and its state: variables and models, which change in a run, and their locks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..data.batch import Batch
-from ..expr.expressions import evaluate, written_value
+from ..expr.expressions import Expr, evaluate, written_value
 from ..extras.models import as_model, build_model
+from .steps import Step
 
-__all__ = ["ModelDeclaration", "PipelineState", "VariableDeclaration", "nested_config"]
+__all__ = ["ModelDeclaration", "PipelineSpec", "PipelineState", "VariableDeclaration", "nested_config"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,6 +82,42 @@ def nested_config(config: Mapping[str, Any] | None, into: Mapping[str, Any] = {}
         else:
             new[first] = value
     return new
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PipelineSpec:
+    """All declarations of a pipeline. Never changed."""
+
+    steps: tuple[Step, ...] = ()
+    variables: tuple[VariableDeclaration, ...] = ()
+    models: tuple[ModelDeclaration, ...] = ()
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
+    namespaces: tuple[Any, ...] = ()
+    dataset: Any = None
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    later: dict[str, Any] | None = None  # the options of run_later
+
+    @property
+    def known_dataset(self) -> Any:
+        """The dataset; None if it is an expression, which has a value only when the pipeline runs."""
+        return None if isinstance(self.dataset, Expr) else self.dataset
+
+    def __add__(self, other: PipelineSpec) -> PipelineSpec:
+        if self.dataset is not None and other.dataset is not None and self.dataset is not other.dataset:
+            raise ValueError(
+                "pipelines to add should have the same dataset, not different datasets: bind only one of them with <<"
+            )
+        joined = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in ("steps", "variables", "models", "before", "after", "namespaces")
+        }
+        return PipelineSpec(
+            **joined,
+            dataset=other.dataset if self.dataset is None else self.dataset,
+            config=nested_config(other.config, self.config),
+            later=self.later or other.later,
+        )
 
 
 class PipelineState:
