@@ -40,6 +40,8 @@ def apply_to_items(
         layers = [evaluate_arguments((), dict(layers[0]), batch)[1], *layers[1:]]
         args, kwargs = evaluate_arguments(args, kwargs, batch)
     options = {name: _first_given(layers, name) for name in APPLY_OPTIONS}
+    if isinstance(options["init"], str) and options["init"] == "data":
+        options["init"] = None
     accepted = accepts(func, 1 + len(args))
     pass_rng = bool(options["requires_rng"]) or "rng" in accepted.names
     mask, path, n = None, batch.new_seed_path(), -1
@@ -78,8 +80,7 @@ def _pairs(batch: Any, src: object, dst: object, init: object) -> list[tuple[Any
         if not isinstance(dst, list) or len(dst) != len(src):
             raise ValueError(f"if src is a list of {len(src)}, dst should be a list of as many, not {dst!r}")
         return list(zip(src, dst, strict=True))
-    from_src = init is None or (isinstance(init, str) and init == "data")
-    if batch.components and from_src and src is None:
+    if batch.components and init is None and src is None:
         raise ValueError(
             f"src should name the component to apply the function to: one of {', '.join(batch.components)}"
         )
@@ -97,7 +98,7 @@ def _is_name_or_names(end: object) -> bool:
 
 
 def _items(batch: Any, init: Any, src: Any, keywords: dict[str, Any]) -> list[Any]:
-    if init is None or (isinstance(init, str) and init == "data"):
+    if init is None:
         return _items_from(batch, src)
     if isinstance(init, str):
         init = getattr(batch, init)
@@ -105,19 +106,19 @@ def _items(batch: Any, init: Any, src: Any, keywords: dict[str, Any]) -> list[An
 
 
 def _items_from(batch: Any, src: Any) -> list[Any]:
-    if src is None:
-        return column_items(_loaded(batch.data, "the batch"))
-    if isinstance(src, str):
-        return column_items(_loaded(getattr(batch, src), src))
+    if src is None or isinstance(src, str):
+        return _own_items(batch, src)
     if _is_name_or_names(src):
-        return list(zip(*(column_items(_loaded(getattr(batch, name), name)) for name in src), strict=True))
+        return list(zip(*(_own_items(batch, name) for name in src), strict=True))
     return column_items(src)
 
 
-def _loaded(column: object, name: str) -> Any:
+def _own_items(batch: Any, name: str | None) -> list[Any]:
+    column = batch.data if name is None else getattr(batch, name)
     if column is None:
-        raise ValueError(f"{name} should have data before a function is applied to it: call load(), or pass preloaded=")
-    return column
+        what = name or "the batch"
+        raise ValueError(f"{what} should have data before a function is applied to it: call load(), or pass preloaded=")
+    return column_items(column)
 
 
 def _mask(batch: Any, p: npt.ArrayLike | None, n: int) -> npt.NDArray[np.bool_] | None:
