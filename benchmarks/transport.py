@@ -4,12 +4,12 @@
 
 Five kinds of work: (a) batches of 64x3x224x224 float32, gathered in shuffled order; (b) as large, made by a cheap
 function, which makes a new array or fills one that it is given; (c) 256x32 float32, shuffled, 20 prepared ahead; (d)
-the same, 100 ahead, so that 25 may travel together; (e) the same, 8 ahead. One go of each library after the other, round after round; a ratio
-is the median of the ratios within the rounds. All pools stay alive, so that starting them is not counted; all of an
-epoch is.
+the same, 100 ahead, so that 25 may travel together; (e) the same, 8 ahead. One go of each library after the other,
+round after round; a ratio is the median of the ratios within the rounds. All pools stay alive, so that starting them is
+not counted; all of an epoch is.
 
 Asked for, of batchup: in (a) and (b) 5 times torch and 1.5 times SPDL, in (a) also half of copying the batch within one
-process to memory that is in use already; in (c) and (d) 1.5 times the best. What is not installed is skipped.
+process to memory that is in use already; in (c) to (e) 1.5 times the best. What is not installed is skipped.
 """
 
 from __future__ import annotations
@@ -558,7 +558,7 @@ def main(keys: Iterable[str], rounds: int, record: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="a,b,c,d", help="which works, such as a,c")
+    parser.add_argument("--only", default="a,b,c,d,e", help="which works, such as a,c")
     parser.add_argument("--record", default="", help="file for the medians; docs/figures/speed.py draws it")
     options = parser.parse_args()
     import transport  # itself: what goes to workers is then of a module, which they can import
