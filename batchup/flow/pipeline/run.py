@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ...engine.checks import Indices, whole
+from ...engine.cores import cores
 from ...engine.optional import library
-from ...engine.pools import Pool, cores
+from ...engine.pools import Pool
 from ...engine.rng import SeedPath
 from ...engine.stream import WorkStream
 from ...errors import noted
