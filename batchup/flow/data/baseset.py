@@ -100,7 +100,7 @@ class Baseset:
     ) -> Any:
         """The next batch. With other options than in the last call it starts again.
 
-        Options are compared with ``==``: make a sampler or a SeedSequence once, before the loop.
+        Another sampler or generator of the same class does not start again: call `reset` for that.
 
         Raises
         ------

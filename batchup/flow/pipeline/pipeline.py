@@ -201,7 +201,7 @@ class Pipeline(Recipe):
     def next_batch(self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: object) -> Any:
         """The next batch, after all steps. With other options than in the last call it starts again.
 
-        Options are compared with ``==``: make a sampler, a SeedSequence or a function once, before the loop.
+        Another sampler, generator or function of the same kind does not start again: call ``reset("iter")`` for that.
         `batch_size` and the arguments of the constructor of batches may change from call to call. With `prefetch`,
         batches are made early: then `batch_size` has to stay, and other arguments of the constructor start again.
 

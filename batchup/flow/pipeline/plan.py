@@ -244,7 +244,13 @@ def _are_equal(options: dict[str, Any], others: dict[str, Any]) -> bool:
 
 
 def _is_equal(a: Any, b: Any) -> bool:
-    try:
-        return a is b or (type(a) is type(b) and bool(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b))
-    except ValueError:  # of arrays inside of a list or a dict
-        return False
+    """Whether an option is the same. So are two objects of a class that does not say what is equal: a sampler that is
+    made anew for each call goes on where the last one was."""
+    kind: Any = type(a)
+    if a is b or kind is not type(b):
+        return a is b
+    if kind is dict:
+        return _are_equal(a, b)
+    if kind in (list, tuple):
+        return len(a) == len(b) and all(map(_is_equal, a, b))
+    return kind.__eq__ is object.__eq__ or bool(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b)
