@@ -139,6 +139,7 @@ class PipelinePlan:
 
 PLAN_OPTIONS = tuple(field.name for field in dataclasses.fields(PipelinePlan))[2:]
 END_OPTIONS = ("n_iters", "n_epochs")
+BY_IDENTITY: Any = object.__eq__  # the comparison of classes that do not say what is equal
 
 
 def check_option_names(names: Collection[str], known: Iterable[str], batch_class: type[Any]) -> None:
@@ -246,11 +247,11 @@ def _are_equal(options: dict[str, Any], others: dict[str, Any]) -> bool:
 def _is_equal(a: Any, b: Any) -> bool:
     """Whether an option is the same. So are two objects of a class that does not say what is equal: a sampler that is
     made anew for each call goes on where the last one was."""
-    kind: Any = type(a)
+    kind = type(a)
     if a is b or kind is not type(b):
         return a is b
     if kind is dict:
         return _are_equal(a, b)
     if kind in (list, tuple):
         return len(a) == len(b) and all(map(_is_equal, a, b))
-    return kind.__eq__ is object.__eq__ or bool(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b)
+    return kind.__eq__ is BY_IDENTITY or bool(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b)
