@@ -337,7 +337,7 @@ class ExecutorPool(Pool):
             raise
 
     def _sent(self, shared: SharedObject) -> Any:
-        """What is sent in place of the pickle of a shared object: the pickle, or a reference of the cluster."""
+        """What is sent for a shared object: its pickle, or a reference to it in the store of the cluster."""
         if shared.sent_by is not self.cluster or not self.cluster.has(shared.sent):
             shared.sent, shared.sent_by = self.cluster.put(shared.pickled), self.cluster
         return shared.sent
