@@ -74,8 +74,7 @@ class WorkerDiedError(_AtABatch, RuntimeError):
 
 
 class WorkerError(_AtABatch, RuntimeError):
-    """An error that its worker cannot send back as it is, or that would have ended the loop silently, as StopIteration
-    does.
+    """An error that a worker cannot send as it is, or that would end the loop silently, as StopIteration does.
 
     Attributes
     ----------

@@ -127,8 +127,9 @@ class BatchIterator(PullingIterator[Batch]):
         self._held = NOTHING
 
     def state_dict(self) -> dict[str, Any]:
-        """The position of this iterator, as plain data for JSON. Another one, made with the same arguments, can resume
-        there.
+        """The position of this iterator, as plain data for JSON.
+
+        Another iterator that is made with the same arguments can resume there.
 
         Returns
         -------

@@ -63,8 +63,7 @@ def batches_of(
 
 
 def _keywords_of_each(datasets: Sequence[AbstractDataSource], kwargs: dict[str, Any]) -> list[dict[str, Any]]:
-    """The keywords for each member. One that accepts no keywords gets none; if no member accepts any, they raise an
-    error."""
+    """The keywords for each member, none for one that accepts none. If no member accepts any, this raises an error."""
     takes = [ds.traits.takes_keywords for ds in datasets]
     if not any(takes):
         no_keywords("batch_iterator", kwargs, ["batch_size", "shuffle"])

@@ -356,8 +356,7 @@ class ExecutorPool(Pool):
         )
 
     def lost(self, error: Exception) -> BaseException:
-        """An error of an executor as one of batchup's errors: it has lost a worker, or its workers cannot run the task
-        at all."""
+        """An error of an executor as one of batchup: it has lost a worker, or its workers cannot run any task."""
         kind = type(error).__name__
         if _may_lack_batchup(error):
             hosts = ", ".join(self.cluster.hosts_that_lack("batchup"))

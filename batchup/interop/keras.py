@@ -76,8 +76,7 @@ class BatchesByNumber:
 
     @property
     def num_batches(self) -> int | None:
-        """The number of batches in the epoch; after a state was loaded, in the rest of it. None if the epoch has no
-        end."""
+        """The number of batches in the epoch or, after a state was loaded, in the rest of it; None if infinite."""
         with self._lock:
             self._told, self._renumbered = self._count(), self._within
             return self._told
@@ -129,8 +128,7 @@ class BatchesByNumber:
         return None if n is None or n == np.inf else int(n) - first
 
     def _should_be_as_told(self) -> None:
-        """Raise an error if Keras would leave out batches: it requests their number once, at the beginning of
-        ``fit``."""
+        """Raise an error if Keras would leave out batches: it requests their number once, when ``fit`` begins."""
         n, told = self._count(), self._told
         if told is not None and n != told:
             raise ValueError(

@@ -34,8 +34,7 @@ class Waste(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """Samples of similar length, by increasing length; the length that they are padded to; and the number that fills a
-    batch."""
+    """Samples by increasing length, the length that they are padded to, and the number that fills a batch."""
 
     members: Indices
     padded: int

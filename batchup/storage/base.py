@@ -171,8 +171,7 @@ class StoredArray(Closing):
 
     @property
     def whole_chunks(self) -> int:
-        """The number of chunks that have to be read as a whole, even for one sample; 0 if single samples can be
-        read."""
+        """The number of chunks that have to be read as a whole, even for one sample; 0 if samples can be read alone."""
         opened = self._opened
         return getattr(opened[1], "whole_chunks", 0) if opened is not None else 0
 

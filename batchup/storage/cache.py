@@ -154,8 +154,7 @@ class Share:
         return None
 
     def each(self, numbers: list[int], load: Load, form: Form) -> Iterator[tuple[int, Any]]:
-        """These chunks with their numbers. Those that are not in the cache are read. Use each one before you ask for
-        the next."""
+        """These chunks with their numbers, read if they are not in the cache. Use each before you request the next."""
         there = self.cache.those_of(self._number, numbers)
         self.note(len(there), len(numbers) - len(there))
         for number in numbers:

@@ -69,8 +69,7 @@ class HDF5Array(StoredArray):
 
     @classmethod
     def of(cls, dataset: Any) -> HDF5Array:
-        """An array-like for an open data set of h5py. In this process it reads through that data set, in others by
-        path."""
+        """An array-like for an open data set of h5py: read through it in this process, and by path in others."""
         array = cls.__new__(cls)
         array.path, array.name, array.cache = dataset.file.filename, dataset.name, None
         array._dataset = dataset

@@ -72,8 +72,7 @@ class Windows:
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
-        """The number of windows that begin in a chunk of the series, and their shape; None if the series has no
-        chunks."""
+        """The number of windows that begin in a chunk of the series, and their shape; None without chunks."""
         chunks = getattr(self.series, "chunks", None)
         return None if chunks is None else (max(chunks[0] // self.stride, 1), *self.shape[1:])
 

@@ -1,5 +1,4 @@
-"""Contract tests for your own samplers, sources and pools; Hypothesis strategies; and a check that transforms are
-deterministic.
+"""Tests for your own samplers, sources and pools; Hypothesis strategies; and a check that transforms are deterministic.
 
 Subclass a contract in a test module and define how to make the object. pytest finds the tests:
 

@@ -1,5 +1,4 @@
-"""The processes of a pool: the part that is the same on all systems. `schedule` decides which task goes to which
-process.
+"""The processes of a pool, as far as they are the same on all systems. `schedule` gives them their tasks.
 
 There are two kinds. Those of `mapped` are for Linux: results come in shared memory, and the parent waits for all pipes
 at once. Those of `portable` are for all systems: everything goes through pipes, and threads read and write them.

@@ -111,8 +111,7 @@ class Slots:
             self._unmapped -= 1
 
     def pack(self, slot: Slot | None, buffers: list[memoryview]) -> tuple[Slot, list[ByteRange]]:
-        """A slot with all buffers in it, and their ranges. Buffers that are in `slot` already are not copied, if all
-        fit.
+        """A slot with all buffers in it, and their ranges. If all fit, buffers that are in `slot` are not copied.
 
         If an array in `slot` is still referenced in this process, another slot is used, since the parent may write to
         it. `buffers` is emptied.
@@ -141,8 +140,7 @@ class Slots:
         return other, ranges
 
     def shelve(self, buffers: list[memoryview]) -> tuple[list[ByteRange], SlotReference | None]:
-        """Put a small result after the others in one slot. Returns its place, and what `lend` returns if the slot is
-        new.
+        """Put a small result after the others in one slot. Returns its place, and the reference of a new slot.
 
         Raises
         ------

@@ -301,8 +301,7 @@ class Worker:
 
     @staticmethod
     def failure(error: BaseException) -> Message:
-        """The end of the message for a task that raised `error`: its pickle, if it may be raised elsewhere, and its
-        text."""
+        """The end of the message for a task that raised `error`: its text, and its pickle if there is one."""
         return ERROR, failure_of(error), None, None
 
 

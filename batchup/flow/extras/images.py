@@ -82,8 +82,7 @@ class ImagesBatch(Batch):
 
     @action
     def load(self, *args: Any, src: Any = None, fmt: str | None = None, dst: Components = None, **kwargs: Any) -> Any:
-        """As `Batch.load`. With ``fmt="image"``, images go to the component ``images``; ``mode="L"`` makes them
-        grey."""
+        """As `Batch.load`. ``fmt="image"`` loads the component ``images``; ``mode="L"`` makes them grey."""
         (src, fmt), rest = positional(args, src, fmt)
         if fmt == "image" and dst is None:
             dst = kwargs.pop("components", None) or "images"

@@ -43,8 +43,7 @@ class Order:
         return picks, int(torch.empty((), dtype=torch.int64).random_(generator=self.generator).item())
 
     def state(self, begun: bool) -> dict[str, Any]:
-        """The state of the samplers and their generators; of an epoch that has `begun`, also of the global
-        generators."""
+        """The state of the samplers and their generators; if the epoch has `begun`, also of the global generators."""
         state: dict[str, Any] = {
             "generators": [_text(each.get_state().numpy()) for each in self._generators()],
             "samplers": [_state_of(each) for each in self.samplers],

@@ -236,8 +236,7 @@ class _Move:
 
 
 class _ToGpu(_Move):
-    """The tensors of a batch on a GPU, copied on another CUDA stream than that of the loop; and the event of the
-    copy."""
+    """The tensors of a batch on a GPU, copied on a CUDA stream of its own, and the event of the copy."""
 
     stream: Any = None
 

@@ -109,8 +109,7 @@ class ArrayLikeContract(AccessorContract):
     @pytest.mark.timeout(120)
     @pytest.mark.parametrize("pool", [WorkerThreadPool, WorkerProcessPool])
     def test_pools_give_the_same_batches(self, pool: Any) -> None:
-        """A shuffled epoch is the same in threads, in processes and without a pool; also when resumed, and with
-        ranks."""
+        """A shuffled epoch is the same with threads, processes or no pool; also when resumed, and with ranks."""
         with pool(2) as workers:
             self.same_in(workers)
 
