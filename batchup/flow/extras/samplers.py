@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine.checks import whole
+from ...engine.initialised import Initialised
 
 __all__ = ["ConstantSampler", "HistoSampler", "NumpySampler", "Points", "Sampler", "ScipySampler"]
 
@@ -31,7 +32,7 @@ def _operator_methods(
     )
 
 
-class Sampler:
+class Sampler(Initialised):
     """Draws points. To write your own sampler, define `draw`.
 
     Parameters
