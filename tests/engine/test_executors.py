@@ -401,7 +401,9 @@ def test_threads_of_an_executor_share_the_program(threads):
 def test_the_number_of_workers_can_be_given(threads):
     """Or is what the executor says."""
     assert (2, 5) == (WorkerPool.over(threads).engine.workers, WorkerPool.over(threads, workers=5).engine.workers)
-    assert "<WorkerPool over ThreadPoolExecutor of 2 workers>" == repr(WorkerPool.over(threads))
+    with WorkerPool.over(threads) as pool:
+        assert "<WorkerPool over ThreadPoolExecutor of 2 workers>" == repr(pool)
+    assert "<WorkerPool over ThreadPoolExecutor of 2 workers, closed>" == repr(pool)
 
 
 def summed(*arrays):

@@ -145,6 +145,10 @@ class ProcessPool(Pool):
                 worker.killed_by_parent = True
                 worker.process.kill()
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         if self._forked():
             return
