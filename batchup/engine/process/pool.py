@@ -22,6 +22,7 @@ from ..forks import forked
 from ..pools import Pool, close_at_exit
 from . import pickling
 from .constants import Constant, constants_met
+from .failures import name_of
 from .group import WorkerGroup, WorkerProcess, end_group
 from .interruption import Bookkeeping
 from .platforms import is_portable
@@ -72,7 +73,7 @@ class ProcessPool(Pool):
         self._group = _group_of(self._is_portable, self.workers, first)
         self._schedule = Schedule(self._group)
         self._results = Results(self._schedule.waiting)
-        self._restarts = Restarts(self._schedule, self.workers, self.retries)
+        self._restarts = Restarts(self._schedule, self.workers, self.retries, name_of(initializer))
         self._bookkeeping = Bookkeeping(self._schedule.start_over)
         self._forked = forked()
         self._lock = threading.RLock()
