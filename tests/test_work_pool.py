@@ -174,7 +174,8 @@ def test_pools_say_what_they_are():
         source, stream = threads.parallel_data_source([Y]), threads.work_stream([])
         batches = source.batch_iterator(2)
 
-    assert "<WorkerThreadPool of 2 threads, closed> <WorkerProcessPool of 3 processes, closed>" == f"{threads} {processes}"
+    assert "<WorkerThreadPool of 2 threads, closed>" == repr(threads)
+    assert "<WorkerProcessPool of 3 processes, closed>" == repr(processes)
     assert "WorkerThreadPool of 2 threads, closed, at most 20 batches" in repr(source)
     stream.close()
     assert "<WorkStream: 0 results delivered, 0 in flight, closed>" == repr(stream)

@@ -186,7 +186,7 @@ def _order_of(source: Any, i: int, n: int) -> Indices | None:
 
 
 def _in_order(sampler: Any, n: int) -> Indices | None:
-    """The `n` indices that a sampler gives in order; None if these are not `n` different ones, or if it has no order."""
+    """The indices that a sampler gives in order; None if these are not `n` different ones, or if it has no order."""
     parts: list[Indices] = []
     try:
         for part in sampler.in_order_indices_batch_iterator(max(n, 1)):

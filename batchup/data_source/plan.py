@@ -186,7 +186,7 @@ class Plan(Initialised, abc.ABC):
         """Whether samples of pick `b` may fill up pick `a`, that is, whether both are from the same sources."""
         return True
 
-    def should_know(self, what: str) -> None:  # noqa: B027 - most plans know everything
+    def should_know(self, what: str) -> None:
         """Raise a `TypeError` if this plan cannot answer the questions that `what` needs."""
 
 

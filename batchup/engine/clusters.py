@@ -100,11 +100,7 @@ class DaskCluster:
             try:
                 client.wait_for_workers(1, timeout=WAIT)
             except TimeoutError as error:
-                address = getattr(client.scheduler, "address", "its address")
-                raise TimeoutError(
-                    f"the Dask cluster has no worker after {WAIT:g} s; start some, with cluster.scale(2) or with "
-                    f"'dask worker {address}' on a host, before you make batches with it"
-                ) from error
+                raise self._without_workers(f"has no worker after {WAIT:g} s") from error
         self._executor = client.get_executor(pure=False)
 
     def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
@@ -117,7 +113,19 @@ class DaskCluster:
 
     def put(self, pickled: Any) -> Any:
         self._should_be_open()
-        return self.client.scatter([pickled], broadcast=True, hash=False)[0]
+        try:
+            return self.client.scatter([pickled], broadcast=True, hash=False)[0]
+        except TimeoutError as error:
+            if self.client.nthreads():
+                raise
+            raise self._without_workers("has no worker any more to send the data to") from error
+
+    def _without_workers(self, what: str) -> TimeoutError:
+        address = getattr(self.client.scheduler, "address", "its address")
+        return TimeoutError(
+            f"the Dask cluster {what}; start some, with cluster.scale(2) or with 'dask worker {address}' on a host, "
+            "before you make batches with it"
+        )
 
     def has(self, stand_in: Any) -> bool:
         return bool(stand_in.status == "finished")

@@ -76,8 +76,9 @@ def restore_globals(states: tuple[Any, Any, Any]) -> None:
 
 
 def marks_of_globals() -> tuple[Any, ...]:
-    """What changes whenever a number is drawn from the generators that `seed_globals` seeds. Read in a fifth of the time
-    that their states take.
+    """What changes whenever a number is drawn from the generators that `seed_globals` seeds.
+
+    It is read in a fifth of the time that their states take.
 
     >>> with globals_kept():
     ...     before = marks_of_globals()

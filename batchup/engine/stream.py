@@ -117,8 +117,8 @@ class WorkStream(PullingIterator[Any]):
         self._top_up(self._depth)
 
     def __repr__(self) -> str:
-        closed = ", closed" if self._is_closed else ""
-        return f"<{type(self).__name__}: {self._number + 1} results delivered, {len(self._in_flight)} in flight{closed}>"
+        in_flight = f"{len(self._in_flight)} in flight" + (", closed" if self._is_closed else "")
+        return f"<{type(self).__name__}: {self._number + 1} results delivered, {in_flight}>"
 
     def _next(self) -> Any:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -32,15 +33,15 @@ class HasDrawnError(BatchUpError):
 class NoticingJob:
     """A job that raises a `HasDrawnError` for a batch that draws from global generators.
 
-    In threads, others may have drawn meanwhile, such as the loop. Then the batch is fetched again: if it is the same, it
-    does not depend on what was drawn.
+    In threads, others may have drawn meanwhile, such as the loop. Then the batch is fetched again: if it is the same,
+    it does not depend on what was drawn.
 
     Parameters
     ----------
     job : FetchJob
         Without a seed.
     alone : bool
-        Whether it is called by the loop itself. Then nobody else draws, and the generators are put back.
+        Whether the loop itself calls it. In the main thread nobody else draws then, and the generators are put back.
     """
 
     def __init__(self, job: FetchJob, alone: bool) -> None:
@@ -51,22 +52,28 @@ class NoticingJob:
 
     def __call__(self, item: Item) -> FetchResult:
         before = marks_of_globals()
-        if self._alone and before != self._marks:
+        if self._alone and threading.current_thread() is threading.main_thread():  # not in a thread of `prefetch_to`
+            return self._called_alone(item, before)
+        result = self._job(item)
+        if before != marks_of_globals() and not self._is_false_alarm(item, result[0]):
+            raise HasDrawnError
+        return result
+
+    def _called_alone(self, item: Item, before: tuple[Any, ...]) -> FetchResult:
+        if before != self._marks:  # the loop has drawn since
             self._marks, self._states = before, states_of_globals()
         try:
             result = self._job(item)
         except Exception:
-            if self._alone and before != marks_of_globals():
-                self._has_drawn()
+            self._should_not_have_drawn(before)
             raise
-        if before != marks_of_globals() and (self._alone or not self._is_false_alarm(item, result[0])):
-            self._has_drawn()
+        self._should_not_have_drawn(before)
         return result
 
-    def _has_drawn(self) -> None:
-        if self._alone:
+    def _should_not_have_drawn(self, before: tuple[Any, ...]) -> None:
+        if before != marks_of_globals():
             restore_globals(self._states)
-        raise HasDrawnError("a batch has drawn random numbers, although those before it did not")
+            raise HasDrawnError
 
     def _is_false_alarm(self, item: Item, batch: Batch | None) -> bool:
         self._false_alarms += 1

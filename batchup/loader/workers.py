@@ -99,8 +99,8 @@ class LoaderWorkers:
         return Measured(auto, items, results, self._take, len(self._source._stages))
 
     def _watched_in(self, pool: AbstractWorkerPool | None, items: Iterator[Item], seed: Seed) -> Iterator[FetchResult]:
-        """The same. With ``pool="auto"``, from the first batch on that draws random numbers, if none of the measured ones
-        did, all are made where these do not depend on the workers."""
+        """The same. With ``pool="auto"``, if none of the measured batches has drawn random numbers, the first one that
+        does is noticed: it and the next ones are made where their numbers do not depend on the workers."""
         auto, isolated = self.auto, pool is not None and pool.engine.isolated
         if auto is None or auto.draws or isolated or not self._source.traits.may_use_global_rng:
             return self._results_in(pool, items, self.job(seed))

@@ -151,7 +151,7 @@ def test_a_member_may_have_a_sampler_of_ones_own(member, expected):
     assert expected == [int(ds.samples_by_indices(3 + i)[0]) for i in range(len(expected))]
 
 
-@pytest.mark.parametrize("sampler", [FromTheEnd(4, twice=True), FromTheEnd(4, has_order=False)], ids=["twice", "no order"])
+@pytest.mark.parametrize("sampler", [FromTheEnd(4, twice=True), FromTheEnd(4, has_order=False)])
 def test_a_sampler_of_ones_own_that_repeats_samples_or_has_no_order_is_refused(sampler):
     """It could not have its say."""
     with pytest.raises(TypeError, match=r"datasets\[0\] should give each of its samples once, but its sampler is"):

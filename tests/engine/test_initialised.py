@@ -119,7 +119,7 @@ def test_a_dataclass_has_an_init_of_its_own():
 
 
 def test_other_attributes_that_are_missing_are_as_ever():
-    """Also where `hasattr` asks, in a property, and for an object that was made; copies and pickles are made as ever."""
+    """Also where `hasattr` asks, in a property, and for an object that was made; copies and pickles are as ever."""
 
     class Wrapping(AbstractDataSource):
         def __init__(self, source):

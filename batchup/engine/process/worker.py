@@ -310,7 +310,7 @@ def call_initializer(fn: Any, args: tuple[Any, ...]) -> None:
         fn(*args)
     except SystemExit as error:
         raise WorkerError(
-            f"the initializer {name_of(fn)} of the pool (worker_init of a Loader) should return, and not raise {error!r}"
+            f"the initializer {name_of(fn)} of the pool (worker_init of a Loader) should return, not raise {error!r}"
         ) from error
 
 

@@ -124,9 +124,7 @@ class Epochs:
         _should_be_ours(state)
         for name, here in self._parameters().items():
             if state.get(name) != here:
-                raise ValueError(
-                    f"the state has {name}={state.get(name)!r}, but here it is {here!r}{saved_by(state)}"
-                )
+                raise ValueError(f"the state has {name}={state.get(name)!r}, but here it is {here!r}{saved_by(state)}")
         if self._order is None and state["step"] and state["workers"] != self._workers:
             raise ValueError(
                 f"the state is from within an epoch with num_workers={state['workers']}, not {self._workers}: how an "

@@ -191,7 +191,7 @@ def test_a_function_of_tensors_ahead_of_the_loop(make, taken):
 def test_a_function_of_tensors_over_epochs():
     """A loop that is left, the rest of its epoch, single batches and lengths are as without it."""
     with loader().to_torch().prefetch_to(halved) as ahead:
-        (x, y), *rest = loader()
+        x, y = next(iter(loader()))
         head = [next(iter(ahead))]
         tail = ahead.resume()
         left = len(tail)
