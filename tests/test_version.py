@@ -51,7 +51,7 @@ def test_a_state_of_another_version_is_loaded(kind, version):
     assert numbers(expected) == numbers(loads)
 
 
-@pytest.mark.parametrize(("kind", "other"), zip(KINDS, OTHER, strict=True))
+@pytest.mark.parametrize(("kind", "other"), list(zip(KINDS, OTHER, strict=True)))
 def test_a_state_that_does_not_fit_says_the_versions_if_they_differ(kind, other):
     """As the cause may be there."""
     loads = made(kind)

@@ -13,7 +13,7 @@ from ..engine import tree
 from ..engine.arena import empty
 from ..engine.checks import INTEGERS, Indices
 from ..engine.fixed import MAKE_A_NEW_ONE, read_only
-from ..engine.initialised import is_ours
+from ..engine.initialised import is_of_batchup
 from ..engine.stacking import PLAIN, UnlikeKindsError, common_dtype, concatenate
 from ..engine.tree import Batch, Pick
 from ..errors import noted
@@ -176,7 +176,7 @@ def _order_of(source: Any, i: int, n: int) -> Indices | None:
     kind = sampler.sampler if isinstance(sampler, sampling.MappedSampler) else sampler
     if kind is None or (isinstance(kind, ORDERS) and getattr(kind, "repeats", 1) == 1):
         return None
-    indices = None if is_ours(type(kind)) or getattr(kind, "takes_weights", False) else _in_order(sampler, n)
+    indices = None if is_of_batchup(type(kind)) or getattr(kind, "takes_weights", False) else _in_order(sampler, n)
     if indices is None:
         raise TypeError(
             f"datasets[{i}] should give each of its samples once, but its sampler is {sampler!r}: leave it out there, "

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .. import sampling
 from ..engine.checks import whole
 from ..engine.fixed import Fixed
-from ..engine.initialised import is_ours
+from ..engine.initialised import is_of_batchup
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from .batches import BatchIterator
@@ -37,7 +37,7 @@ class SourceInterface(Fixed):
         What the fetch of a user's class returns is checked.
         """
         super().__init_subclass__(**kwargs)
-        for name in () if is_ours(cls) else FETCHES:
+        for name in () if is_of_batchup(cls) else FETCHES:
             fetch = vars(cls).get(name)
             if isinstance(fetch, types.FunctionType):
                 setattr(cls, name, giving_batches(fetch))

@@ -8,7 +8,7 @@ import itertools
 import types
 from typing import Any
 
-__all__ = ["Initialised", "is_ours", "why_missing"]
+__all__ = ["Initialised", "is_of_batchup", "why_missing"]
 
 
 class Initialised:
@@ -30,7 +30,7 @@ class Initialised:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # in classes of the program only, since it makes each attribute of an object take longer to read
-        if not is_ours(cls) and not hasattr(cls, "__getattr__"):
+        if not is_of_batchup(cls) and not hasattr(cls, "__getattr__"):
             cls.__getattr__ = _missing  # type: ignore[attr-defined]
 
 
@@ -46,15 +46,15 @@ def why_missing(kind: type, name: str) -> str:
     """The error message for an attribute that an ``__init__`` of batchup sets, but did not, as that of a subclass in
     the program did not call it; the empty string for any other one."""
     kinds = [base for base in kind.__mro__ if isinstance(vars(base).get("__init__"), types.FunctionType)]
-    theirs = list(itertools.takewhile(lambda base: not is_ours(base), kinds))
-    if not theirs or name.startswith("__") or not any(is_ours(base) and name in _set_by_init(base) for base in kinds):
+    theirs = list(itertools.takewhile(lambda base: not is_of_batchup(base), kinds))
+    if not theirs or name.startswith("__") or not any(is_of_batchup(base) and name in _set_by_init(base) for base in kinds):
         return ""
     i = next((i for i, base in enumerate(theirs) if "__init__" not in _init(base).__code__.co_names), 0)
     call = f"super().__init__({', '.join(_required(kinds[i + 1]))})"
     return f"{kind.__name__} has no attribute {name!r}: {kinds[i].__name__}.__init__ should call {call}, which sets it"
 
 
-def is_ours(kind: type) -> bool:
+def is_of_batchup(kind: type) -> bool:
     """Whether a class is one of batchup, not of the program."""
     return kind.__module__.startswith("batchup.")
 

@@ -23,7 +23,7 @@ from batchup import (
     storage,
 )
 from batchup.data_source import IndexPlan, ParallelItems
-from batchup.engine.initialised import Initialised, is_ours, why_missing
+from batchup.engine.initialised import Initialised, is_of_batchup, why_missing
 from batchup.flow.extras.samplers import NumpySampler
 from batchup.interop.prefetch import Prefetched
 
@@ -167,4 +167,4 @@ def test_classes_of_batchup_are_as_fast_as_ever():
 
     assert [] == [kind for kind in ours if hasattr(kind, "__getattr__")]
     assert ("", "") == (why_missing(ArrayDataSource, "sampler"), why_missing(Counted, "__array__"))
-    assert (True, False) == (is_ours(ArrayDataSource), is_ours(Counted))
+    assert (True, False) == (is_of_batchup(ArrayDataSource), is_of_batchup(Counted))
