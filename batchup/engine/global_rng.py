@@ -92,7 +92,7 @@ def marks_of_globals() -> tuple[Any, ...]:
 
 
 def _mark_of_numpy() -> Any:
-    bits = np.random.get_bit_generator()
+    bits = global_rng()._bit_generator
     if type(bits) is not np.random.MT19937:  # the program has set another one
         return str(bits.state)
     words = _Words.from_address(bits.ctypes.state_address)  # its state is 624 words, and how many of them were used

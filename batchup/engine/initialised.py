@@ -47,7 +47,8 @@ def why_missing(kind: type, name: str) -> str:
     the program did not call it; the empty string for any other one."""
     kinds = [base for base in kind.__mro__ if isinstance(vars(base).get("__init__"), types.FunctionType)]
     theirs = list(itertools.takewhile(lambda base: not is_of_batchup(base), kinds))
-    if not theirs or name.startswith("__") or not any(is_of_batchup(base) and name in _set_by_init(base) for base in kinds):
+    ours = filter(is_of_batchup, kinds)
+    if not theirs or name.startswith("__") or not any(name in _set_by_init(base) for base in ours):
         return ""
     i = next((i for i, base in enumerate(theirs) if "__init__" not in _init(base).__code__.co_names), 0)
     call = f"super().__init__({', '.join(_required(kinds[i + 1]))})"

@@ -291,7 +291,8 @@ class _OnGpu(Prefetched):
     """Batches that `_ToGpu` has moved, or `_Computed` has made, and that what the loop does waits for."""
 
     def prefetch_to(self, fn: Callable[[Any], Any], depth: int = 2) -> Prefetched:
-        return _OnGpu(self, _Computed(fn, self._put.device), depth)
+        put: Any = self._put
+        return _OnGpu(self, _Computed(fn, put.device), depth)
 
     def batch(self, epoch: int, step: int) -> Any:
         return _arrived_on_gpu(super().batch(epoch, step))
