@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,7 +34,10 @@ def fields_of(batch: Batch) -> Batch:
 
 
 def giving_batches(fetch: Callable[..., Batch]) -> Callable[..., Batch]:
-    """The fetch of a class of the user's, as one that gives a tuple or a dict, or raises a `TypeError`."""
+    """The fetch of a class of the user's, as one that gives a tuple or a dict.
+
+    A single array is the batch as it is, as in batchup 0.2, with a warning. Without a result, it raises a `TypeError`.
+    """
 
     @functools.wraps(fetch)
     def checked(self: Any, *args: Any, **kwargs: Any) -> Batch:
@@ -41,13 +46,24 @@ def giving_batches(fetch: Callable[..., Batch]) -> Callable[..., Batch]:
             return batch
         if isinstance(batch, list):
             return tuple(batch)
-        hint = "does it lack a return?" if batch is None else "for a single array, return (array,)"
-        raise TypeError(
-            f"{fetch.__name__} of {type(self).__name__} should return a batch, a tuple or a dict of arrays, not "
-            f"{kind_of(batch)}; {hint}"
-        )
+        _warn_of_no_tuple(fetch.__name__, type(self), batch)
+        return batch
 
     return checked
+
+
+_warned: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def _warn_of_no_tuple(name: str, kind: type, batch: Batch) -> None:
+    """Say once for a class that its fetch returns no tuple."""
+    said = f"{name} of {kind.__name__} should return a batch, a tuple or a dict of arrays, not {kind_of(batch)}"
+    if batch is None:
+        raise TypeError(f"{said}; does it lack a return?")
+    if kind not in _warned:
+        _warned.add(kind)
+        hint = "return (array,); now it is the whole batch, and for x, y in takes its rows for fields"
+        warnings.warn(f"{said}: for a single array, {hint}", stacklevel=4)
 
 
 def batch_arguments(batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any], str]:

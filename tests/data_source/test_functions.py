@@ -85,7 +85,7 @@ def test_fields_in_a_list_are_as_many_arguments():
 
 
 def test_a_fetch_that_gives_batches():
-    """The same result, or an error that names the method and the class."""
+    """The same result, with a warning, or an error, that names the method and the class."""
 
     def fetched(self, indices):
         return indices
@@ -93,5 +93,11 @@ def test_a_fetch_that_gives_batches():
     checked = giving_batches(fetched)
 
     assert ((1, 2), (1,)) == (checked(None, [1, 2]), checked(None, indices=(1,)))
-    with pytest.raises(TypeError, match="fetched of NoneType should return a batch, .* not an int; for a single array"):
-        checked(None, 5)
+    with pytest.warns(
+        UserWarning, match="fetched of NoneType should return a batch, .* not an int: for a single array"
+    ):
+        assert 5 == checked(None, 5)
+    with pytest.raises(
+        TypeError, match="fetched of NoneType should return a batch, .* not None; does it lack a return"
+    ):
+        checked(None, None)

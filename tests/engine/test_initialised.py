@@ -137,8 +137,8 @@ def test_other_attributes_that_are_missing_are_as_ever():
 
     with pytest.raises(AttributeError, match="'ArrayDataSource' object has no attribute 'no_traits'"):
         Wrapping(ArrayDataSource([np.arange(3)])).traits  # noqa: B018
-    with pytest.raises(AttributeError, match="'Whole' object has no attribute 'sampel'"):
-        whole.sampel  # noqa: B018
+    with pytest.raises(AttributeError, match="'Whole' object has no attribute 'sam_ple'"):
+        whole.sam_ple  # noqa: B018
     assert (False, False, False) == tuple(hasattr(whole, name) for name in ("source", "__array__", "_engine"))
     assert (False, True) == (hasattr(half, "sampler"), hasattr(half, "n"))
     assert [3, 3] == [each.num_samples() for each in (copy.copy(whole), copy.deepcopy(whole))]
