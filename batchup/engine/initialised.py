@@ -14,17 +14,7 @@ __all__ = ["Initialised", "is_of_batchup", "why_missing"]
 class Initialised:
     """An object whose subclasses in programs explain a missing attribute, if an ``__init__`` should have set it.
 
-    Examples
-    --------
-    >>> from batchup.data_source import RandomAccessDataSource
-    >>> class Squares(RandomAccessDataSource):
-    ...     def __init__(self, n):
-    ...         self.n = n
-    >>> Squares(5).num_samples()
-    Traceback (most recent call last):
-        ...
-    AttributeError: Squares has no attribute 'sampler': Squares.__init__ should call super().__init__(length), which
-    sets it
+    ``Squares has no attribute 'sampler': Squares.__init__ should call super().__init__(length), which sets it``
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
