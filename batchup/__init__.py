@@ -9,39 +9,44 @@
 [1 2] [1 1]
 """
 
-from .data_source import (
-    AbstractDataSource,
-    ArrayDataSource,
-    CallableDataSource,
-    ChoiceBatch,
-    ChoiceDataSource,
-    CompositeDataSource,
-    ConcatDataSource,
-    IteratorDataSource,
-    MapDataSource,
-    ParallelItems,
-    RandomAccessDataSource,
-    batch_map_concat,
-    batch_map_mean,
-    coerce_data_source,
-    pad,
-)
-from .engine.arena import empty
-from .loader import Loader
-from .sampling import (
-    AbstractSampler,
-    BlockSampler,
-    BucketSampler,
-    ClassCountSampler,
-    LazyShuffleSampler,
-    StandardSampler,
-    SubsetSampler,
-    WeightedSampler,
-    WeightedSubsetSampler,
-    num_batches,
-)
+from typing import TYPE_CHECKING
+
+from .engine.on_use import on_use
 from .version import __version__ as __version__
-from .work_pool import ParallelDataSource, WorkerPool, WorkerProcessPool, WorkerThreadPool, WorkStream
+
+if TYPE_CHECKING:
+    from .data_source import (
+        AbstractDataSource,
+        ArrayDataSource,
+        CallableDataSource,
+        ChoiceBatch,
+        ChoiceDataSource,
+        CompositeDataSource,
+        ConcatDataSource,
+        IteratorDataSource,
+        MapDataSource,
+        ParallelItems,
+        RandomAccessDataSource,
+        batch_map_concat,
+        batch_map_mean,
+        coerce_data_source,
+        pad,
+    )
+    from .engine.arena import empty
+    from .loader import Loader
+    from .sampling import (
+        AbstractSampler,
+        BlockSampler,
+        BucketSampler,
+        ClassCountSampler,
+        LazyShuffleSampler,
+        StandardSampler,
+        SubsetSampler,
+        WeightedSampler,
+        WeightedSubsetSampler,
+        num_batches,
+    )
+    from .work_pool import ParallelDataSource, WorkerPool, WorkerProcessPool, WorkerThreadPool, WorkStream
 
 __all__ = [
     "AbstractDataSource",
@@ -77,3 +82,42 @@ __all__ = [
     "num_batches",
     "pad",
 ]
+
+__getattr__, __dir__ = on_use(
+    __name__,
+    {
+        "data_source": [
+            "AbstractDataSource",
+            "ArrayDataSource",
+            "CallableDataSource",
+            "ChoiceBatch",
+            "ChoiceDataSource",
+            "CompositeDataSource",
+            "ConcatDataSource",
+            "IteratorDataSource",
+            "MapDataSource",
+            "ParallelItems",
+            "RandomAccessDataSource",
+            "batch_map_concat",
+            "batch_map_mean",
+            "coerce_data_source",
+            "pad",
+        ],
+        "engine.arena": ["empty"],
+        "loader": ["Loader"],
+        "sampling": [
+            "AbstractSampler",
+            "BlockSampler",
+            "BucketSampler",
+            "ClassCountSampler",
+            "LazyShuffleSampler",
+            "StandardSampler",
+            "SubsetSampler",
+            "WeightedSampler",
+            "WeightedSubsetSampler",
+            "num_batches",
+        ],
+        "work_pool": ["ParallelDataSource", "WorkerPool", "WorkerProcessPool", "WorkerThreadPool", "WorkStream"],
+    },
+    ["data_source", "engine", "errors", "loader", "sampling", "storage", "work_pool"],
+)

@@ -192,7 +192,7 @@ class WorkerProcessPool(AbstractWorkerPool):
         initializer: Callable[..., object] | None = None,
         initargs: Sequence[Any] = (),
     ) -> None:
-        from .engine.process.pool import ProcessPool  # imports joblib, which threads do not need
+        from .engine.process.pool import ProcessPool  # with cloudpickle, which threads do not need
 
         self._engine = ProcessPool(whole("processes", processes), retries, initializer, initargs)
 
@@ -227,7 +227,7 @@ class WorkerPool(AbstractWorkerPool):
     """
 
     def __init__(self, executor: Any, workers: int | None = None) -> None:
-        from .engine.executors import ExecutorPool  # imports joblib, which threads do not need
+        from .engine.executors import ExecutorPool  # with cloudpickle, which threads do not need
 
         self._engine = ExecutorPool(executor, workers)
 

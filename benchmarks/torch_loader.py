@@ -117,10 +117,15 @@ def first_batch(loader: Any) -> Callable[[], float]:
 def main(rounds: int = 5) -> None:
     about()
     print(f"PyTorch {torch.__version__}")
-    dataset = TensorDataset(torch.rand(100_000, 32), torch.arange(100_000))  # torch takes long for a million
+    dataset = TensorDataset(torch.rand(1_000_000, 32), torch.arange(1_000_000))
     for workers in (0, 2):
         compare(
-            "TensorDataset 100,000 x 32, batch 256", dataset, rounds, batch_size=256, shuffle=True, num_workers=workers
+            "TensorDataset 1,000,000 x 32, batch 256",
+            dataset,
+            rounds,
+            batch_size=256,
+            shuffle=True,
+            num_workers=workers,
         )
     compare("arrays 3 x 224 x 224, batch 64", Arrays(1024), rounds, batch_size=64, num_workers=2)
     with tempfile.TemporaryDirectory() as folder:

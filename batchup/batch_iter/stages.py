@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from ..engine import pools
 from ..engine.checks import whole
+from ..engine.cores import cores
 from ..engine.process.arguments import Outbox, Parcel, opened
 from ..engine.rng import SeedPath
 from ..engine.stream import Task, WorkStream, presentable
@@ -182,7 +183,7 @@ class Loky(Workers):
         super().__init__(func, *args, n_workers=_as_joblib_counts(n_workers), buffer_size=buffer_size, **kwargs)
 
     def pool(self) -> pools.Pool:
-        from ..engine.process.pool import ProcessPool  # imports joblib: only on use
+        from ..engine.process.pool import ProcessPool  # with cloudpickle: only on use
 
         return ProcessPool(self.n_workers)
 
@@ -217,7 +218,7 @@ class ProcessCall:
 def _as_joblib_counts(n_workers: Any) -> Any:
     """Negative numbers count back from the number of cores: -1 is all of them."""
     if isinstance(n_workers, int) and n_workers < 0:
-        return max(1, pools.cores() + 1 + n_workers)
+        return max(1, cores() + 1 + n_workers)
     return n_workers
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ..errors import PoolClosedError
 from .checks import kind_of
-from .pools import cores
+from .cores import cores
 
 __all__ = ["Cluster", "cluster_of", "has_threads_of_ours"]
 

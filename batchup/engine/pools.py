@@ -25,17 +25,10 @@ from .closing import Closing
 from .forks import forked
 from .outcome import Outcome
 
-__all__ = ["Pool", "Reply", "SerialPool", "ThreadPool", "close_at_exit", "cores"]
+__all__ = ["Pool", "Reply", "SerialPool", "ThreadPool", "close_at_exit"]
 
 NUMPY_1 = np.lib.NumpyVersion(np.__version__) < "2.0.0"  # whose error handling is of each thread, not of the context
 GRACE = 0.5  # seconds that threads have to end their tasks when the pool is closed
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    import joblib  # which knows about containers and affinities
-
-    return int(joblib.cpu_count())
 
 
 class Reply(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..data_source import AbstractDataSource
 from ..engine.checks import INTEGERS, whole
-from ..engine.pools import cores
+from ..engine.cores import cores
 from ..engine.rng import entropy_of
 from ..engine.shuffle import Shuffle, as_rng
 from ..work_pool import AbstractWorkerPool, WorkerPool, WorkerProcessPool, WorkerThreadPool

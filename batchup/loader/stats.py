@@ -6,7 +6,7 @@ import dataclasses
 import os
 from typing import Any
 
-from ..engine.pools import cores
+from ..engine.cores import cores
 from ..engine.trace import StageStats, verdict
 from .chunks import ADVICE, ChunkReads
 from .loop import RunState

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..data_source import AbstractDataSource, BatchIterator
-from ..engine.pools import cores
+from ..engine.cores import cores
 from ..engine.rng import entropy_of
 from ..engine.stream import DEPTH_PER_WORKER, WorkStream
 from ..work_pool import AbstractWorkerPool

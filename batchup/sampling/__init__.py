@@ -7,25 +7,28 @@ samples (`StandardSampler`) and over a subset of them (`SubsetSampler`), and the
 samples of unequal length (`BucketSampler`); and for mixtures of several sources (`MixtureSampler`).
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from .base import AbstractSampler, num_batches
-from .batches import ascending as ascending
-from .batches import cut as cut
-from .batches import repeated as repeated
-from .blocks import BlockSampler
-from .buckets import BucketSampler, Waste
-from .class_counts import ClassCountSampler
-from .inverse import Inverse as Inverse
-from .labels import classes_of as classes_of
-from .lazy import LazyShuffleSampler
-from .lazy import lazy as lazy
-from .mapped import MappedSampler as MappedSampler
-from .mixtures import MixtureSampler
-from .mixtures import Stop as Stop
-from .standard import StandardSampler, SubsetSampler
-from .weighted import WeightedSampler, WeightedSubsetSampler
-from .weighted import normalised as normalised
+from ..engine.on_use import on_use
+
+if TYPE_CHECKING:
+    from .base import AbstractSampler, num_batches
+    from .batches import ascending as ascending
+    from .batches import cut as cut
+    from .batches import repeated as repeated
+    from .blocks import BlockSampler
+    from .buckets import BucketSampler, Waste
+    from .class_counts import ClassCountSampler
+    from .inverse import Inverse as Inverse
+    from .labels import classes_of as classes_of
+    from .lazy_shuffle import LazyShuffleSampler
+    from .lazy_shuffle import lazy as lazy
+    from .mapped import MappedSampler as MappedSampler
+    from .mixtures import MixtureSampler
+    from .mixtures import Stop as Stop
+    from .standard import StandardSampler, SubsetSampler
+    from .weighted import WeightedSampler, WeightedSubsetSampler
+    from .weighted import normalised as normalised
 
 __all__ = [
     "AbstractSampler",
@@ -41,3 +44,21 @@ __all__ = [
     "WeightedSubsetSampler",
     "num_batches",
 ]
+
+__getattr__, __dir__ = on_use(
+    __name__,
+    {
+        "base": ["AbstractSampler", "num_batches"],
+        "batches": ["ascending", "cut", "repeated"],
+        "blocks": ["BlockSampler"],
+        "buckets": ["BucketSampler", "Waste"],
+        "class_counts": ["ClassCountSampler"],
+        "inverse": ["Inverse"],
+        "labels": ["classes_of"],
+        "lazy_shuffle": ["LazyShuffleSampler", "lazy"],
+        "mapped": ["MappedSampler"],
+        "mixtures": ["MixtureSampler", "Stop"],
+        "standard": ["StandardSampler", "SubsetSampler"],
+        "weighted": ["WeightedSampler", "WeightedSubsetSampler", "normalised"],
+    },
+)

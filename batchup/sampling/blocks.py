@@ -12,7 +12,7 @@ from ..engine.fixed import MAKE_A_NEW_ONE
 from ..engine.shuffle import Rng
 from .base import AbstractSampler, num_batches
 from .batches import cut
-from .lazy import LazyShuffleSampler
+from .lazy_shuffle import LazyShuffleSampler
 from .permutation import KeyedPermutation, key_from
 from .standard import repeats_of
 

@@ -3,8 +3,9 @@
 They go wherever an array goes: ``ArrayDataSource([HDF5Array("data.h5", "images"), labels])``.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..engine.on_use import on_use
 
 if TYPE_CHECKING:
     from .arrow import ArrowColumn
@@ -29,21 +30,17 @@ __all__ = [
     "ZarrArray",
 ]
 
-_HOMES = {
-    "ArrowColumn": "arrow",
-    "CacheStats": "cache",
-    "Concatenated": "concatenated",
-    "HDF5Array": "hdf5",
-    "ImageFolder": "images",
-    "SparseRows": "sparse",
-    "StoredArray": "base",
-    "Windows": "windows",
-    "ZarrArray": "zarr",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """A class, imported when it is asked for: ``import batchup`` needs none of them."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__, __dir__ = on_use(
+    __name__,
+    {
+        "arrow": ["ArrowColumn"],
+        "cache": ["CacheStats"],
+        "concatenated": ["Concatenated"],
+        "hdf5": ["HDF5Array"],
+        "images": ["ImageFolder"],
+        "sparse": ["SparseRows"],
+        "base": ["StoredArray"],
+        "windows": ["Windows"],
+        "zarr": ["ZarrArray"],
+    },
+)

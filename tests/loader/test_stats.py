@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from batchup import ArrayDataSource, CallableDataSource, Loader
-from batchup.engine.pools import cores
+from batchup.engine.cores import cores
 from batchup.engine.trace import verdict
 from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 

@@ -10,6 +10,7 @@ import abc
 import collections
 import contextlib
 import os
+import select
 import subprocess
 import time
 import weakref
@@ -20,7 +21,7 @@ from .constants import Constant
 from .protocol import FREE, MAPPED, START, framed
 from .starting import environment_for, search_path
 
-__all__ = ["GRACE", "WorkerGroup", "WorkerProcess", "end_group"]
+__all__ = ["GRACE", "WorkerGroup", "WorkerProcess", "end_group", "waited_for"]
 
 GRACE = 0.5  # seconds that workers have to end their tasks when the pool is closed
 LAST = 5.0  # seconds for those that cannot be killed
@@ -143,7 +144,7 @@ class WorkerProcess(abc.ABC):
     def end(self, until: float) -> int | None:
         """Wait for the process to end, and kill it at `until`. Its exit code."""
         try:
-            return self.process.wait(max(0.0, until - time.monotonic()))
+            return waited_for(self.process, max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             try:
                 self.process.kill()
@@ -244,6 +245,29 @@ class WorkerGroup(abc.ABC):
         for worker in self.workers:
             worker.after_fork()
             worker.process.returncode = 0  # this process need not wait for them
+
+
+def waited_for(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """Wait for the end of a process. Its exit code.
+
+    `subprocess.Popen.wait` looks again every 50 ms where it has a time limit; Linux says it at once.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If it has not ended after so many seconds.
+    """
+    if process.poll() is None and hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # no descriptor is left
+            fd = os.pidfd_open(process.pid)
+            try:
+                poll = select.poll()
+                poll.register(fd, select.POLLIN)
+                poll.poll(1000 * seconds)
+            finally:
+                os.close(fd)
+            seconds = 0.0
+    return process.wait(seconds)
 
 
 def end_group(group: WorkerGroup, forked: Callable[[], bool]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from . import constants, worker
 from .blocking_pipes import BUFFERS, Receiver, pieces_of, write_whole
+from .descriptors import descriptor_of
 from .protocol import BEGUN, CONSTANT, END, IN_PIPE, KIND, framed
-from .starting import descriptor_of
 
 __all__ = ["PortableLink", "portable_main"]
 
@@ -107,7 +107,7 @@ def portable_main(tasks: str, results: str, index: str) -> None:
     Parameters
     ----------
     tasks, results : str
-        The names of the pipes: see `starting.descriptor_of`.
+        The names of the pipes: see `descriptors.descriptor_of`.
     index : str
         Which worker of the pool this is.
     """

@@ -7,7 +7,6 @@ import functools
 import mmap
 import os
 import sys
-import tempfile
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeAlias
@@ -70,6 +69,8 @@ class Segment:
                 self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
                 self._unlink: Callable[[], None] = lambda: None
             else:
+                import tempfile  # not before: each worker would wait for it
+
                 self.fd, self.path = tempfile.mkstemp(prefix="batchup-", dir=SHM if os.access(SHM, os.W_OK) else None)
                 self._unlink = _once(os.unlink, self.path)
             try:

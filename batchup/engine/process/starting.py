@@ -11,9 +11,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ..pools import cores
+from ..cores import cores
+from .descriptors import new_pipe, passed
 
-__all__ = ["descriptor_of", "environment_for", "new_pipe", "python", "search_path", "start_process", "start_with_pipes"]
+__all__ = ["environment_for", "python", "search_path", "start_process", "start_with_pipes"]
 
 PROGRAM = (
     "import sys; n = int(sys.argv[2]); sys.path[:] = sys.argv[3 : 3 + n]; "
@@ -42,7 +43,7 @@ def start_process(
     """
     # with the path as arguments: nothing is searched for in the working directory, which may be gone
     options = ["-P", *getattr(subprocess, "_args_from_interpreter_flags", list)()]
-    with _passed(fds) as (names, keywords), _interrupts_blocked():
+    with passed(fds) as (names, keywords), _interrupts_blocked():
         command = [python(), *options, "-c", PROGRAM, main, str(len(path)), *path, *map(str, [*names, *arguments])]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **keywords)
 
@@ -70,61 +71,6 @@ def start_with_pipes(
     os.close(tasks_out)
     os.close(results_in)
     return process, tasks, results
-
-
-def new_pipe() -> list[int]:
-    """The two ends of a pipe: where to read, and where to write. Neither is that of a standard stream, which may be
-    closed in this program, and is replaced in the worker."""
-    ends, low = list(os.pipe()), []
-    try:
-        for i in (0, 1):
-            while ends[i] <= 2:
-                low.append(ends[i])
-                ends[i] = os.dup(ends[i])
-    finally:
-        for fd in low:
-            os.close(fd)
-    return ends
-
-
-@contextlib.contextmanager
-def _passed(fds: list[int]) -> Iterator[tuple[list[int], dict[str, Any]]]:
-    """The numbers by which the child finds descriptors, and the arguments of `subprocess.Popen` that pass them."""
-    startup: Any = getattr(subprocess, "STARTUPINFO", None)
-    if startup is None:
-        yield fds, {"pass_fds": fds}
-        return
-    import msvcrt  # on Windows, where a child inherits handles
-
-    handles = [msvcrt.get_osfhandle(fd) for fd in fds]  # type: ignore[attr-defined, unused-ignore]
-    for handle in handles:
-        os.set_handle_inheritable(handle, True)  # type: ignore[attr-defined, unused-ignore]
-    try:
-        keywords = {
-            "startupinfo": startup(lpAttributeList={"handle_list": handles}),
-            # Ctrl-C is for the program, which ends its workers
-            "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        }
-        yield handles, keywords
-    finally:
-        for handle in handles:
-            os.set_handle_inheritable(handle, False)  # type: ignore[attr-defined, unused-ignore]
-
-
-def descriptor_of(name: str, flags: int) -> int:
-    """In a worker: the descriptor that was passed by this name, for `os.O_RDONLY` or `os.O_WRONLY`. Processes that the
-    worker starts do not inherit it."""
-    if not hasattr(subprocess, "STARTUPINFO"):
-        fd = int(name)
-        os.set_inheritable(fd, False)
-        return fd
-    import msvcrt
-
-    os.set_handle_inheritable(int(name), False)  # type: ignore[attr-defined, unused-ignore]
-    opened: int = msvcrt.open_osfhandle(  # type: ignore[attr-defined, unused-ignore]
-        int(name), flags | getattr(os, "O_BINARY", 0)
-    )
-    return opened
 
 
 @contextlib.contextmanager

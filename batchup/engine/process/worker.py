@@ -19,6 +19,7 @@ import numpy as np
 from ...errors import SharedMemoryError, WorkerError, noted
 from ..forks import forked
 from . import constants, pickling, shared_memory
+from .descriptors import descriptor_of
 from .failures import failure_of, name_of
 from .protocol import (
     CALL,
@@ -40,7 +41,6 @@ from .protocol import (
     framed,
 )
 from .slots import SHELVED, Slot, Slots
-from .starting import descriptor_of
 from .surroundings import applied
 
 try:
@@ -357,7 +357,7 @@ def main(tasks: str, results: str, lifeline: str, size: str, index: str, marks: 
     Parameters
     ----------
     tasks, results, lifeline : str
-        The names of pipes: see `starting.descriptor_of`.
+        The names of pipes: see `descriptors.descriptor_of`.
     size : str
         Of the memory at `marks`.
     index : str

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from ...engine.checks import whole
-from ...engine.pools import Pool, ThreadPool, cores
+from ...engine.cores import cores
+from ...engine.pools import Pool, ThreadPool
 from ...engine.rng import SeedPath
 from ...engine.stream import WorkStream
 from .seeds import ItemSeed, seed_in_use
@@ -167,7 +168,7 @@ def make_pool(target: str, n: int) -> Pool:
     """A new pool of n threads or processes."""
     if target == "threads":
         return ThreadPool(n)
-    from ...engine.process.pool import ProcessPool  # imports joblib, so only on use
+    from ...engine.process.pool import ProcessPool  # with cloudpickle: only on use
 
     return ProcessPool(n)
 

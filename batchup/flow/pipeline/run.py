@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ...engine.checks import Indices, whole
-from ...engine.pools import Pool, cores
+from ...engine.cores import cores
+from ...engine.pools import Pool
 from ...engine.rng import SeedPath
 from ...engine.stream import WorkStream
 from ...errors import noted

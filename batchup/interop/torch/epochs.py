@@ -247,7 +247,7 @@ def _move_to(run: RunState, epoch: int, step: int) -> None:
 
 
 def _processes(n: int) -> Pool:
-    from ...engine.process.pool import ProcessPool  # joblib and the rest are imported where they are used
+    from ...engine.process.pool import ProcessPool  # only on use
 
     return ProcessPool(n)
 

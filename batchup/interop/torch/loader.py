@@ -9,7 +9,7 @@ import torch
 import torch.utils.data
 
 from ...engine.closing import Closing
-from ...engine.pools import cores
+from ...engine.cores import cores
 from ...engine.trace import verdict
 from ...loader.stats import LoaderStats
 from .epochs import Epochs

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -11,7 +13,7 @@ import pytest
 from worker_messages import frame_of, heard
 
 from batchup.engine.process import pickling
-from batchup.engine.process.group import end_group
+from batchup.engine.process.group import end_group, waited_for
 from batchup.engine.process.mapped import MappedGroup
 from batchup.engine.process.portable import PortableGroup
 from batchup.engine.process.protocol import ERROR, IN_PIPE, KIND
@@ -124,3 +126,17 @@ def test_in_a_fork_the_end_is_left_to_the_parent(group):
     end_group(group, lambda: True)
 
     assert psutil.pid_exists(group.workers[0].process.pid)
+
+
+@pytest.mark.parametrize("descriptors", [True, False])
+def test_the_end_of_a_process_is_waited_for(monkeypatch, descriptors):
+    """With a descriptor of the process and without one; one that goes on is left alone when the time is up."""
+    if not descriptors:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    ends = [sys.executable, "-c", "import sys; sys.stdin.read(); sys.exit(5)"]
+    with subprocess.Popen(ends, stdin=subprocess.PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            waited_for(process, 0.01)
+        process.stdin.close()
+
+        assert [5, 5] == [waited_for(process, 50.0) for _ in range(2)]
