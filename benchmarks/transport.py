@@ -2,14 +2,14 @@
 
     python benchmarks/transport.py [--rounds N] [--only a,b,c] [--record FILE]
 
-Four kinds of work: (a) batches of 64x3x224x224 float32, gathered in shuffled order; (b) as large, made by a cheap
+Five kinds of work: (a) batches of 64x3x224x224 float32, gathered in shuffled order; (b) as large, made by a cheap
 function, which makes a new array or fills one that it is given; (c) 256x32 float32, shuffled, 20 prepared ahead; (d)
-the same, 100 ahead, so that 25 may travel together. One go of each library after the other, round after round; a ratio
-is the median of the ratios within the rounds. All pools stay alive, so that starting them is not counted; all of an
-epoch is.
+the same, 100 ahead, so that 25 may travel together; (e) the same, 8 ahead. One go of each library after the other,
+round after round; a ratio is the median of the ratios within the rounds. All pools stay alive, so that starting them is
+not counted; all of an epoch is.
 
 Asked for, of batchup: in (a) and (b) 5 times torch and 1.5 times SPDL, in (a) also half of copying the batch within one
-process to memory that is in use already; in (c) and (d) 1.5 times the best. What is not installed is skipped.
+process to memory that is in use already; in (c) to (e) 1.5 times the best. What is not installed is skipped.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ WORKS = {
     "b": Work("64x3x224x224 float32, all of one value", (384, 3, 224, 224), 64, 60, 8, makes=True),
     "c": Work("256x32 float32, gathered", (100_000, 32), 256, 3125, 20),
     "d": Work("256x32 float32, gathered", (100_000, 32), 256, 3125, 100),
+    "e": Work("256x32 float32, gathered", (100_000, 32), 256, 3125, 8),
 }
 
 
@@ -410,18 +411,18 @@ class Peer(NamedTuple):
 PEERS = {  # those that fork come first, before there are threads
     "Pool.imap": Peer(with_imap, "", "ab", 0.15),
     f"Pool.imap, chunksize={LOT}": Peer(functools.partial(with_imap, chunksize=LOT), "", "cd"),
-    "ProcessPoolExecutor": Peer(with_executor, "", "abcd", 0.2),
+    "ProcessPoolExecutor": Peer(with_executor, "", "abcde", 0.2),
     "torch": Peer(with_torch, "torch", "ab", 0.5),
-    "torch, arrays": Peer(with_torch, "torch", "cd"),
+    "torch, arrays": Peer(with_torch, "torch", "cde"),
     "HF datasets": Peer(with_datasets, "datasets", "acd", 0.15),
-    "SPDL": Peer(with_spdl, "spdl_core", "abcd"),
+    "SPDL": Peer(with_spdl, "spdl_core", "abcde"),
     "SPDL, array.fill": Peer(functools.partial(with_spdl, fills=True), "spdl_core", "b"),
     f"SPDL, lists of {LOT}": Peer(functools.partial(with_spdl, lot=LOT), "spdl_core", "d"),
-    "joblib": Peer(with_joblib, "joblib", "abc", 0.15),
+    "joblib": Peer(with_joblib, "joblib", "abce", 0.15),
     "grain": Peer(with_grain, "grain", "ab", 0.5, rest=1.0),
-    "grain, pickled": Peer(with_grain, "grain", "cd"),
+    "grain, pickled": Peer(with_grain, "grain", "cde"),
     f"grain, {LOT} in one": Peer(functools.partial(with_grain, lot=LOT), "grain", "d"),
-    "batchup": Peer(with_batchup, "", "abcd"),
+    "batchup": Peer(with_batchup, "", "abcde"),
     "batchup, batchup.empty": Peer(functools.partial(with_batchup, fills=True), "", "b"),
     "np.copyto": Peer(with_memcpy, "", "a"),
 }
@@ -557,7 +558,7 @@ def main(keys: Iterable[str], rounds: int, record: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="a,b,c,d", help="which works, such as a,c")
+    parser.add_argument("--only", default="a,b,c,d,e", help="which works, such as a,c")
     parser.add_argument("--record", default="", help="file for the medians; docs/figures/speed.py draws it")
     options = parser.parse_args()
     import transport  # itself: what goes to workers is then of a module, which they can import

@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 __all__ = ["Accepts", "accepts", "call_with_accepted"]
 
 
-_POSITIONAL_OR_KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
-_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
-_VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
-_VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class Accepts(NamedTuple):
@@ -51,24 +49,15 @@ def accepts(fn: Callable[..., Any], filled: int = 0) -> Accepts:
     The first parameters, `filled` by position, are not among its keywords.
     """
     try:
-        parameters = inspect.signature(fn).parameters.values()
+        parameters = {each.name: each.kind for each in inspect.signature(fn).parameters.values()}
     except (TypeError, ValueError):  # written in C
         return Accepts(frozenset(), False, float("inf"))
-    names: set[str] = set()
-    filled_names: set[str] = set()
-    n_positional, any_name = 0.0, False
-    for each in parameters:
-        if each.kind is _VAR_POSITIONAL:
-            n_positional = float("inf")
-        elif each.kind is _VAR_KEYWORD:
-            any_name = True
-        elif each.kind is _KEYWORD_ONLY:
-            names.add(each.name)
-        else:
-            n_positional += 1
-            if each.kind is _POSITIONAL_OR_KEYWORD:
-                (filled_names if n_positional <= filled else names).add(each.name)
-    return Accepts(frozenset(names), any_name, n_positional, frozenset(filled_names))
+    kinds = parameters.values()
+    positional = [name for name, kind in parameters.items() if kind in POSITIONAL]
+    named = frozenset(name for name, kind in parameters.items() if kind in NAMED)
+    filled_names = named.intersection(positional[:filled])
+    n_positional = float("inf") if inspect.Parameter.VAR_POSITIONAL in kinds else len(positional)
+    return Accepts(named - filled_names, inspect.Parameter.VAR_KEYWORD in kinds, n_positional, filled_names)
 
 
 def call_with_accepted(fn: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:

@@ -66,7 +66,7 @@ class Baseset(Initialised):
         drop_last: bool = False,
         sampler: AbstractSampler | None = None,
         seed: int | np.random.SeedSequence | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Iterator[Any]:
         """The batches. Without `n_iters` and `n_epochs` they never end.
 
@@ -97,9 +97,11 @@ class Baseset(Initialised):
         drop_last: bool = False,
         sampler: AbstractSampler | None = None,
         seed: int | np.random.SeedSequence | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """The next batch. With other options than in the last call it starts again.
+
+        Another sampler or generator of the same class does not start again: call `reset` for that.
 
         Raises
         ------

@@ -51,8 +51,8 @@ class BatchData:
         pipeline: Any = None,
         preloaded: Any = None,
         copy: bool = False,
-        *args: Any,
-        **kwargs: Any,
+        *args: object,
+        **kwargs: object,
     ) -> None:
         own = self.__dict__
         own["index"] = index if isinstance(index, DatasetIndex) else DatasetIndex(index)
@@ -179,12 +179,11 @@ class BatchData:
             data = data.as_dict()
         if isinstance(names, str):
             self.set_column(names, data)
-        elif not names or data is None:
-            self.fill()
-            for name in names or [None]:
+        elif not names:
+            self.set_column(None, data)
+        elif data is None:
+            for name in names:
                 self.set_column(name, None)
-            if not names:
-                self.set_column(None, data)
         else:
             for name, part in split_by_component(data, names, exactly=components is not None).items():
                 self.set_column(name, part)

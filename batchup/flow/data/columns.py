@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,9 +18,7 @@ __all__ = [
     "Components",
     "ItemsById",
     "column_items",
-    "has_named_parts",
     "items_at",
-    "named_part",
     "plain_array",
     "put_items",
     "should_hold",
@@ -63,12 +61,12 @@ def take_items(container: Any, ids: npt.NDArray[Any]) -> Any:
         )  # pandas may give read-only arrays
     if isinstance(container, Mapping):
         return stack_items([container[each] for each in _keys_in(container, ids)])
-    if isinstance(container, (np.ndarray, list, tuple)) and ids.dtype.kind not in "iu":
-        raise IndexError(
-            f"the ids should be integers to take items from {_type_text(container)}, not such as {ids[0]!r}; "
-            "pass a mapping by id, or a data frame with the ids as its index"
-        )
     if isinstance(container, (np.ndarray, list, tuple)):
+        if ids.dtype.kind not in "iu":
+            raise IndexError(
+                f"the ids should be integers to take items from {_type_text(container)}, not such as {ids[0]!r}; "
+                "pass a mapping by id, or a data frame with the ids as its index"
+            )
         ids = index_array("ids", ids, below=len(container))  # NumPy would take a negative one from the end
     if isinstance(container, (list, tuple)):
         return stack_items([container[each] for each in ids.tolist()])
@@ -117,13 +115,7 @@ def _holds(dtype: np.dtype[Any], array: npt.NDArray[Any]) -> bool:
 
 
 def plain_array(values: Any, name: str | None = None) -> npt.NDArray[Any]:
-    """The values as an array, which holds them unchanged.
-
-    Raises
-    ------
-    TypeError
-        If some of them are masked: a plain array does not know that.
-    """
+    """The values as an array, which holds them unchanged; a `TypeError` if some of them are masked."""
     array = as_array(values)
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(
@@ -188,35 +180,27 @@ def _stacked(items: Sequence[Any], first: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return out
 
 
-def has_named_parts(container: Any) -> bool:
-    """Whether a container has named parts: a mapping, a data frame, a group of arrays or a record array."""
+def _names_of_parts(container: Any) -> Collection[str] | None:
+    """The names in a mapping, a data frame, a group of arrays or a record array; None for anything else."""
     if isinstance(container, np.ndarray):
-        return container.dtype.names is not None
-    return isinstance(container, Mapping) or (hasattr(container, "keys") and not hasattr(container, "dtype"))
-
-
-def named_part(container: Any, name: str) -> Any:
-    """The part of a container with named parts that is called `name`; None if there is none."""
-    names = container.dtype.names if isinstance(container, np.ndarray) else container.keys()
-    return container[name] if name in names else None
+        return container.dtype.names  # type: ignore[no-any-return]
+    has_names = isinstance(container, Mapping) or (hasattr(container, "keys") and not hasattr(container, "dtype"))
+    return container.keys() if has_names else None
 
 
 def split_by_component(container: Any, names: Sequence[str], exactly: bool = False) -> dict[str, Any]:
     """The part of a container for each component: by name if the parts have names, by order in a tuple or list.
 
-    Raises
-    ------
-    KeyError, ValueError, TypeError
-        If a part is missing (unless `exactly`, only if all are missing), if there are too many, or if it has no parts.
+    A missing part is an error only with `exactly`, or if all are missing.
     """
     listed = ", ".join(names)
-    if has_named_parts(container):
-        parts = {name: named_part(container, name) for name in names}
-        missing = [name for name, part in parts.items() if part is None]
-        if len(missing) == len(parts) or (exactly and missing):
-            have = container.dtype.names if isinstance(container, np.ndarray) else container.keys()
-            raise KeyError(f"there should be data for {', '.join(missing)}, but there are {', '.join(map(str, have))}")
-        return {name: part for name, part in parts.items() if part is not None}
+    have = _names_of_parts(container)
+    if have is not None:
+        parts = {name: part for name in names if name in have and (part := container[name]) is not None}
+        if not parts or (exactly and len(parts) < len(names)):
+            missing = ", ".join(name for name in names if name not in parts)
+            raise KeyError(f"there should be data for {missing}, but there are {', '.join(map(str, have))}")
+        return parts
     if isinstance(container, (tuple, list)):
         if len(container) > len(names) or (exactly and len(container) < len(names)):
             raise ValueError(f"there should be data for {len(names)} components ({listed}), not for {len(container)}")
@@ -240,5 +224,5 @@ class ItemsById:
         return items_at(self.column, self.index.get_pos(ids))
 
 
-def _type_text(thing: Any) -> str:
+def _type_text(thing: object) -> str:
     return "an array" if isinstance(thing, np.ndarray) else a_or_an(type(thing))

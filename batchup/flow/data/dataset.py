@@ -64,7 +64,12 @@ class Dataset(Baseset):
     cv = Folds()
 
     def __init__(
-        self, index: IndexLike, batch_class: type[Any] = Batch, preloaded: Any = None, copy: bool = False, **attrs: Any
+        self,
+        index: IndexLike,
+        batch_class: type[Any] = Batch,
+        preloaded: Any = None,
+        copy: bool = False,
+        **attrs: object,
     ) -> None:
         self.index = index if isinstance(index, DatasetIndex) else DatasetIndex(index)
         self.batch_class = batch_class
@@ -86,7 +91,9 @@ class Dataset(Baseset):
 
     # ---- batches
 
-    def create_batch(self, index: IndexLike, pos: bool = False, pipeline: Pipeline | None = None, **kwargs: Any) -> Any:
+    def create_batch(
+        self, index: IndexLike, pos: bool = False, pipeline: Pipeline | None = None, **kwargs: object
+    ) -> Any:
         """Make a batch.
 
         Parameters
@@ -159,7 +166,7 @@ class Dataset(Baseset):
         index: IndexLike,
         batch_class: type[Any] | None = None,
         copy: bool | None = None,
-        **attrs: Any,
+        **attrs: object,
     ) -> Self:
         """A dataset of this class with some of the items of another one, its data, its attributes, and more `attrs`."""
         kind = dataset.batch_class if batch_class is None else batch_class

@@ -80,13 +80,10 @@ def id_keys(ids: Ids) -> list[Any]:
     return ids.astype(np.int64).tolist() if ids.dtype.kind in "mM" else ids.tolist()  # type: ignore[no-any-return]
 
 
-def id_key(each: Any, dtype: np.dtype[Any]) -> Any:
+def id_key(each: object, dtype: np.dtype[Any]) -> Any:
     """What an id is looked up by among ids of `dtype`; for a time of whatever class, the number of its units.
 
-    Raises
-    ------
-    KeyError
-        If there is no such id of this dtype.
+    A time that none of this dtype equals is a `KeyError`.
     """
     if dtype.kind in "mM":
         return _units(_as_time(each), dtype)
@@ -98,7 +95,7 @@ def id_key(each: Any, dtype: np.dtype[Any]) -> Any:
     return each
 
 
-def _as_time(each: Any) -> Any:
+def _as_time(each: object) -> Any:
     if getattr(each, "tzinfo", None) is not None:
         return each  # ids have no time zone
     for convert in ("to_datetime64", "to_timedelta64"):  # of pandas, which has nanoseconds

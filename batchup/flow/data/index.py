@@ -103,7 +103,7 @@ class DatasetIndex(Baseset):
             return np.array([self._position(each) for each in _ids_of(index)], dtype=np.intp)
         return self._position(index)
 
-    def _position(self, key: Any) -> int:
+    def _position(self, key: object) -> int:
         if self._positions is None:
             keys = id_keys(self._indices)
             self._positions = {
@@ -161,7 +161,7 @@ class DatasetIndex(Baseset):
         return self.create_batch(positions)
 
 
-def _all_below(n: int, index: Any) -> bool:
+def _all_below(n: int, index: npt.NDArray[Any]) -> bool:
     """Whether `index` is an array of positions from 0 to n - 1."""
     is_array = type(index) is np.ndarray and index.dtype == np.intp and index.ndim == 1 and len(index) > 0
     return is_array and all_in_range(index, n)

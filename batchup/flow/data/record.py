@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from .columns import items_at
 
 __all__ = ["Record"]
@@ -30,7 +33,7 @@ class Record:
 
     __slots__ = ("_batch", "_pos")
 
-    def __init__(self, batch: Any, pos: Any = None) -> None:
+    def __init__(self, batch: Any, pos: int | slice | npt.NDArray[np.intp] | None = None) -> None:
         object.__setattr__(self, "_batch", batch)
         object.__setattr__(self, "_pos", pos)
 

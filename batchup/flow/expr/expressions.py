@@ -16,7 +16,7 @@ import numpy.typing as npt
 __all__ = [
     "LETTERS", "WRITERS", "EvalContext", "Expr", "ItemValues", "NamedExpression", "Raw", "Root", "Target", "assign",
     "call_function", "eval_expr", "evaluate", "evaluate_arguments", "evaluate_in", "expressions_in", "has_expression",
-    "mode_letter", "restore_expression", "save_data_to", "value_for_item", "written_value",
+    "mode_letter", "restore_expression", "save_data_to", "set_attribute", "value_for_item", "written_value",
 ]  # fmt: skip
 
 
@@ -95,7 +95,7 @@ class Expr:
     def _attribute(self, name: Name) -> Expr:
         return Expr(getattr, self, name)
 
-    def __getitem__(self, key: Any) -> Expr:
+    def __getitem__(self, key: object) -> Expr:
         return Expr(operator.getitem, self, key)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Expr:
@@ -143,19 +143,19 @@ class Expr:
         return restore_expression, (type(self), self._fn, self._operands, self._mode)
 
 
-def restore_expression(kind: type[Expr], fn: Any, operands: tuple[Any, ...], mode: str) -> Expr:
+def restore_expression(kind: type[Expr], fn: Callable[..., Any], operands: tuple[Any, ...], mode: str) -> Expr:
     """Make an expression of this class from its parts."""
     expression = object.__new__(kind)
     Expr.__init__(expression, fn, *operands, mode=mode)
     return expression
 
 
-def call_function(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def call_function(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call ``fn`` with these arguments."""
     return fn(*args, **kwargs)
 
 
-def _formatted(value: Any, template: str) -> str:
+def _formatted(value: object, template: str) -> str:
     return template.format(value)
 
 
@@ -177,7 +177,7 @@ class Raw(Root):
     __slots__ = ()
 
 
-def evaluate(obj: Any, batch: Any = None, pipeline: Any = None) -> Any:
+def evaluate(obj: object, batch: Any = None, pipeline: Any = None) -> Any:
     """The value of an expression; or a list, tuple or dict with the values of the expressions inside.
 
     An object without expressions inside is returned itself, not a copy.
@@ -213,7 +213,7 @@ def evaluate_arguments(
     return _with_values(args, context), _with_values(kwargs, context)
 
 
-def evaluate_in(obj: Any, context: EvalContext) -> Any:
+def evaluate_in(obj: object, context: EvalContext) -> Any:
     """As `evaluate`, in a context."""
     if isinstance(obj, Raw):
         return obj._fn(context, *obj._operands)
@@ -230,7 +230,7 @@ def evaluate_in(obj: Any, context: EvalContext) -> Any:
     return values if n is None else ItemValues(value_for_item(values, i) for i in range(n))
 
 
-def _with_values(obj: Any, context: EvalContext) -> Any:
+def _with_values(obj: object, context: EvalContext) -> Any:
     """A container with the values of its parts; a part may have one value per item."""
     if isinstance(obj, Expr):
         return evaluate_in(obj, context)
@@ -243,7 +243,7 @@ def _n_items(values: Any) -> int | None:
     return next((len(each) for each in parts if isinstance(each, ItemValues)), None)
 
 
-def value_for_item(values: Any, i: int) -> Any:
+def value_for_item(values: object, i: int) -> Any:
     """A list, tuple, dict or slice with the values for one item in place of the values per item.
 
     >>> value_for_item([1, ItemValues((2, 3))], 0)
@@ -335,12 +335,19 @@ def save_data_to(data: object, dst: Target, batch: Any = None, pipeline: Any = N
     assign(dst, data, batch, pipeline)
 
 
-def _into_attribute(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
-    setattr(operands[0], operands[1], value)
+def set_attribute(thing: object, name: str, mode: str, value: object) -> None:
+    """Set an attribute, or append to it, extend it or update it."""
+    setattr(thing, name, value if mode == "w" else written_value(getattr(thing, name), mode, value))
 
 
-def _into_item(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
-    operands[0][operands[1]] = value
+def _into_attribute(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:
+    thing, name = operands
+    set_attribute(thing, name, mode, value)
+
+
+def _into_item(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:
+    thing, key = operands
+    thing[key] = value if mode == "w" else written_value(thing[key], mode, value)
 
 
 LETTERS: dict[Callable[..., Any], str] = {list: "L"}  # what an expression begins with, by its function
@@ -362,7 +369,7 @@ def mode_letter(mode: str) -> str:
     return MODES[mode]
 
 
-def written_value(old: Any, mode: str, value: Any) -> Any:
+def written_value(old: Any, mode: str, value: object) -> Any:
     """The new value: `value` itself (w), or `old` appended to (a), extended (e) or updated (u).
 
     A dict or a set is updated where a list is appended to.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from .expressions import (
     expressions_in,
     mode_letter,
     restore_expression,
+    set_attribute,
     written_value,
 )
 
@@ -40,7 +42,7 @@ class _Namespace(Root):
     def _attribute(self, name: str) -> Expr:
         return self(name)
 
-    def __call__(self, name: str | Expr | None = None, mode: str = "w", **options: Any) -> Expr:
+    def __call__(self, name: str | Expr | None = None, mode: str = "w", **options: object) -> Expr:
         return Root(self._fn, name, options, mode=mode)
 
 
@@ -59,7 +61,7 @@ class _Config(_Namespace):
 
     __slots__ = ()
 
-    def __call__(self, name: str | Expr | None = None, mode: str = "w", **options: Any) -> Expr:
+    def __call__(self, name: str | Expr | None = None, mode: str = "w", **options: object) -> Expr:
         if not isinstance(name, str):
             return super().__call__(name, mode, **options)
         return restore_expression(_ConfigValue, self._fn, (name, options), mode_letter(mode))
@@ -108,11 +110,11 @@ def _dataset(context: EvalContext, name: str | None = None, options: Mapping[str
     return getattr(dataset, name)
 
 
-def _variable(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+def _variable(context: EvalContext, name: str | None = None, options: Mapping[str, Any] = {}) -> Any:
     return _pipeline(context, "V").get_variable(name)
 
 
-def _model(context: EvalContext, name: Any = None, options: Mapping[str, Any] = {}) -> Any:
+def _model(context: EvalContext, name: str | None = None, options: Mapping[str, Any] = {}) -> Any:
     return _pipeline(context, "M").get_model_by_name(name, batch=context.batch)
 
 
@@ -154,36 +156,38 @@ class L(Expr):
 
     __slots__ = ()
 
-    def __init__(self, of: Any) -> None:
+    def __init__(self, of: object) -> None:
         super().__init__(list, B(of) if isinstance(of, str) else of)
 
     def _attribute(self, name: str) -> Expr:
-        return restore_expression(L, _each_attribute, (self, name), "w")
+        return restore_expression(L, _each, (self, getattr, name), "w")
 
-    def __getitem__(self, key: Any) -> Expr:
-        return restore_expression(L, _each_item, (self, key), "w")
+    def __getitem__(self, key: object) -> Expr:
+        return restore_expression(L, _each, (self, operator.getitem, key), "w")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Expr:
-        return restore_expression(L, _each_called, (self, args, kwargs), "w")
+        return restore_expression(L, _each, (self, call_function, args, kwargs), "w")
+
+    def __repr__(self) -> Any:
+        things, *rest = self._operands
+        return repr(Expr(rest[0], things, *rest[1:])) if self._fn is _each else super().__repr__()
 
 
-def _each_attribute(things: Any, name: str) -> list[Any]:
-    return [getattr(thing, name) for thing in things]
-
-
-def _each_item(things: Any, key: Any) -> list[Any]:
-    return [thing[key] for thing in things]
-
-
-def _each_called(things: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-    return [thing(*args, **kwargs) for thing in things]
+def _each(things: Iterable[Any], fn: Callable[..., Any], *operands: Any) -> list[Any]:
+    return [fn(thing, *operands) for thing in things]
 
 
 LEGACY = {"randint": "integers", "random_integers": "integers", "rand": "random", "random_sample": "random"}
 LEGACY.update({"ranf": "random", "sample": "random", "randn": "standard_normal"})
 
 
-class R(Root):
+def R(
+    name: str | Expr | Sequence[Any] | npt.NDArray[Any],
+    *args: object,
+    size: int | tuple[int, ...] | Expr | None = None,
+    seed: int | None = None,
+    **kwargs: object,
+) -> Expr:
     """A random value, drawn for each batch: ``R("uniform", 0, 1)``; or a random item of a list: ``R([-1, 1])``.
 
     Parameters
@@ -196,24 +200,13 @@ class R(Root):
     seed : int, optional
         By default the seed of the run. The value also depends on the number of the batch.
     """
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        name: str | Expr | Sequence[Any] | npt.NDArray[Any],
-        *args: Any,
-        size: int | tuple[int, ...] | Expr | None = None,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if isinstance(name, str):
-            name = LEGACY.get(name, name)
-            if name.startswith("_") or not callable(getattr(np.random.Generator, name, None)):
-                raise ValueError(f"{name!r} should be a method of numpy.random.Generator, such as 'uniform'")
-        elif not isinstance(name, Expr):
-            args, name = (name, *args), "choice"
-        super().__init__(_random, name, args, kwargs, size, seed)
+    if isinstance(name, str):
+        name = LEGACY.get(name, name)
+        if name.startswith("_") or not callable(getattr(np.random.Generator, name, None)):
+            raise ValueError(f"{name!r} should be a method of numpy.random.Generator, such as 'uniform'")
+    elif not isinstance(name, Expr):
+        args, name = (name, *args), "choice"
+    return Root(_random, name, args, kwargs, size, seed)
 
 
 def _random(context: EvalContext, name: Any, args: tuple[Any, ...], kwargs: Any, size: Any, seed: int | None) -> Any:
@@ -230,34 +223,22 @@ def _random(context: EvalContext, name: Any, args: tuple[Any, ...], kwargs: Any,
     return choice(name, *args, **sized)
 
 
-class P(Raw):
+def P(of: object) -> Expr:
     """One value for each item of the batch. `R` draws as many; any other expression should have as many values."""
-
-    __slots__ = ()
-
-    def __init__(self, of: Any) -> None:
-        super().__init__(_per_item, of)
+    return Raw(_per_item, of)
 
 
-class PP(Raw):
+def PP(of: object) -> Expr:
     """One value for each item of the batch: the expression is evaluated once for each item."""
-
-    __slots__ = ()
-
-    def __init__(self, of: Any) -> None:
-        super().__init__(_item_by_item, of)
+    return Raw(_item_by_item, of)
 
 
-class W(Raw):
+def W(of: object) -> Expr:
     """An expression that is passed to an action unevaluated."""
-
-    __slots__ = ()
-
-    def __init__(self, of: Any) -> None:
-        super().__init__(_itself, of)
+    return Raw(_itself, of)
 
 
-def _per_item(context: EvalContext, of: Any) -> ItemValues:
+def _per_item(context: EvalContext, of: object) -> ItemValues:
     n = context.batch.size
     values = evaluate_in(of, context._replace(n=n))
     if not hasattr(values, "__len__") or isinstance(values, (str, bytes)) or len(values) != n:
@@ -265,11 +246,11 @@ def _per_item(context: EvalContext, of: Any) -> ItemValues:
     return ItemValues(values)
 
 
-def _item_by_item(context: EvalContext, of: Any) -> ItemValues:
+def _item_by_item(context: EvalContext, of: object) -> ItemValues:
     return ItemValues(evaluate_in(of, context) for _ in range(context.batch.size))
 
 
-def _itself(context: EvalContext, of: Any) -> Any:
+def _itself(context: EvalContext, of: object) -> Any:
     return of
 
 
@@ -309,47 +290,41 @@ def things_written(where: Target | None) -> set[Hashable]:
     return things_written(where._operands[0]) if where._operands else {"anything"}
 
 
-def function_key(fn: Any) -> Hashable:
+def function_key(fn: object) -> Hashable:
     """What two functions share if they are methods of one object."""
     return "function", id(getattr(fn, "__self__", fn))
 
 
-def _into_batch(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
+def _into_batch(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:
     name = operands[0] if operands else None
     if name is None:
         raise TypeError("save_to should name a component of the batch, such as B.name, not the batch itself")
-    setattr(context.batch, name, value if mode == "w" else written_value(getattr(context.batch, name), mode, value))
+    set_attribute(context.batch, name, mode, value)
 
 
-def _into_dataset(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
-    setattr(
-        _dataset(context),
-        operands[0],
-        value if mode == "w" else written_value(_dataset(context, operands[0]), mode, value),
-    )
+def _into_dataset(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:
+    set_attribute(_dataset(context), operands[0], mode, value)
 
 
-def _into_config(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
+def _into_config(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:
     pipeline = operands[1].get("pipeline") or _pipeline(context, "C")
     old = None if mode == "w" else _config(context, *operands)
     pipeline.set_config({operands[0]: written_value(old, mode, value)})
 
 
-def _into_variable(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
+def _into_variable(context: EvalContext, operands: list[Any], mode: str, value: object) -> None:
     _pipeline(context, "V").set_variable(operands[0], value, mode=mode)
 
 
-def _into_each_attribute(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
-    for thing, its in zip(operands[0], value, strict=True):
-        setattr(thing, operands[1], its)
-
-
-def _into_each_item(context: EvalContext, operands: list[Any], mode: str, value: Any) -> None:
-    for thing, its in zip(operands[0], value, strict=True):
-        thing[operands[1]] = its
+def _into_each(context: EvalContext, operands: list[Any], mode: str, value: Iterable[Any]) -> None:
+    things, fn, *rest = operands
+    if fn not in WRITERS:
+        raise TypeError("save_to should name an attribute or an item of the things in L(…), not what they return")
+    for thing, its in zip(things, value, strict=True):
+        WRITERS[fn](context, [thing, *rest], mode, its)
 
 
 WRITERS.update({_batch: _into_batch, _config: _into_config, _dataset: _into_dataset, _variable: _into_variable})
+WRITERS[_each] = _into_each
 LETTERS.update({_batch: "B", _config: "C", _dataset: "D", _iteration: "I", _model: "M", _variable: "V", _random: "R"})
 LETTERS.update({_per_item: "P", _item_by_item: "PP", _itself: "W"})
-WRITERS.update({_each_attribute: _into_each_attribute, _each_item: _into_each_item})

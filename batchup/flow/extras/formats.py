@@ -7,18 +7,27 @@ A blosc file with anything but plain arrays is a pickle: load only files that yo
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import pickle
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from ...engine.optional import library
 from ...engine.stacking import object_array
-from ..data.columns import ItemsById, column_items, plain_array, should_hold, split_by_component, stack_items
+from ..data.columns import (
+    Components,
+    ItemsById,
+    column_items,
+    plain_array,
+    should_hold,
+    split_by_component,
+    stack_items,
+)
 from ..data.files_index import FilesIndex
 from ..data.ids import id_array, id_list
 from ..data.index import DatasetIndex
@@ -27,10 +36,13 @@ from ..items.parallel import ItemCall, run_calls
 __all__ = ["Format", "PerFile", "Table", "find_format", "register_format"]
 
 
+Path: TypeAlias = str | os.PathLike[str]
+
+
 class Format(Protocol):
     """The methods of a format; see `register_format`."""
 
-    def load(self, batch: Any, src: Any, names: Any, *args: Any, **kwargs: Any) -> None:
+    def load(self, batch: Any, src: Any, names: Components, *args: Any, **kwargs: Any) -> None:
         """Load the items of the batch from `src` into the components `names` (None for all)."""
 
     def dump(self, batch: Any, dst: Any, names: Sequence[Any], *args: Any, **kwargs: Any) -> None:
@@ -68,26 +80,12 @@ def register_format(name: str, fmt: Format) -> None:
 
 
 def find_format(fmt: str) -> Format:
-    """The format with this name.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
+    """The format with this name; a `ValueError` lists those that there are."""
     if fmt not in FORMATS:
         raise ValueError(
             f"fmt should be one of {', '.join(sorted(FORMATS))}, not {fmt!r}; add formats with register_format()"
         )
     return FORMATS[fmt]
-
-
-def require_module(module: str, fmt: str, extra: str = "tables") -> Any:
-    """Import a module that a format needs."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"the format {fmt} needs {module}: pip install 'batchup[{extra}]'") from error
 
 
 class Table:
@@ -105,14 +103,14 @@ class Table:
         self.read = read
         self.write = write
 
-    def load(self, batch: Any, src: Any, names: Any, *args: Any, post: Any = None, **kwargs: Any) -> None:
+    def load(self, batch: Any, src: Any, names: Components, *args: object, post: Any = None, **kwargs: object) -> None:
         """Read the file. ``post(table, src=…, fmt=…, dst=…)`` may replace the table before items are taken."""
         table = self.read(src, *args, **kwargs)
         if post is not None:
             table = post(table, src=src, fmt=self, dst=names)
         batch.take_from(table, (names,) if isinstance(table, dict) and isinstance(names, str) else names)
 
-    def dump(self, batch: Any, dst: Any, names: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+    def dump(self, batch: Any, dst: Any, names: Sequence[Any], *args: object, **kwargs: object) -> None:
         """Write the components. Several processes should not write to the same file."""
         columns = {name or "data": batch.data if name is None else batch.column(name) for name in names}
         missing = [name for name, column in columns.items() if column is None]
@@ -144,7 +142,7 @@ class PerFile:
         self.unpack = unpack
         self.pack = pack
 
-    def load(self, batch: Any, src: Any, names: Any, **kwargs: Any) -> None:
+    def load(self, batch: Any, src: Any, names: Components, **kwargs: object) -> None:
         """Read the files of the items with several threads."""
         calls: list[ItemCall] = [((self.unpack, path, kwargs), {}, None) for path in _paths(batch, src)]
         items = _succeeded(batch, run_calls(_read_file, calls, "threads"))
@@ -161,7 +159,7 @@ class PerFile:
             one = names if names is None or isinstance(names, str) else names[0]
             batch.put_into_data(stack_items(items), one)
 
-    def dump(self, batch: Any, dst: Any, names: Sequence[Any], **kwargs: Any) -> None:
+    def dump(self, batch: Any, dst: Any, names: Sequence[Any], **kwargs: object) -> None:
         """Write a file for each item with several threads."""
         columns = {name or "data": column_items(batch.data if name is None else batch.column(name)) for name in names}
         paths = _paths(batch, dst)
@@ -208,9 +206,13 @@ def _paths(batch: Any, where: Any) -> list[str]:
     return [os.path.join(os.fspath(where), os.path.basename(path)) for path in own]
 
 
-def _frame(columns: Mapping[str, Any], ids: Any, fmt: str) -> Any:
+def _library(name: str, fmt: str, extra: str = "tables") -> Any:
+    return library(name, f"batchup[{extra}]", f"the format {fmt}")
+
+
+def _frame(columns: Mapping[str, Any], ids: npt.NDArray[Any], fmt: str) -> Any:
     """A data frame with the ids as its index. A 2-D component becomes several columns: name0, name1, …"""
-    pandas = require_module("pandas", fmt)
+    pandas = _library("pandas", fmt)
     flat: dict[str, Any] = {}
     for name, column in columns.items():
         array = plain_array(column, name)
@@ -223,27 +225,26 @@ def _frame(columns: Mapping[str, Any], ids: Any, fmt: str) -> Any:
     return pandas.DataFrame(flat, index=ids)
 
 
-def _read_csv(path: Any, *args: Any, **kwargs: Any) -> Any:
-    return require_module("pandas", "csv").read_csv(path, *args, **kwargs)
+def _read_csv(path: Path, *args: object, **kwargs: object) -> Any:
+    return _library("pandas", "csv").read_csv(path, *args, **kwargs)
 
 
-def _write_csv(path: Any, columns: Mapping[str, Any], ids: Any, *args: Any, **kwargs: Any) -> None:
+def _write_csv(path: Path, columns: Mapping[str, Any], ids: npt.NDArray[Any], *args: object, **kwargs: object) -> None:
     _frame(columns, ids, "csv").to_csv(path, *args, **kwargs)
 
 
-def _read_feather(path: Any, **kwargs: Any) -> Any:
-    require_module("pyarrow", "feather")
-    return importlib.import_module("pyarrow.feather").read_feather(path, **kwargs)
+def _read_feather(path: Path, **kwargs: object) -> Any:
+    return _library("pyarrow.feather", "feather").read_feather(path, **kwargs)
 
 
-def _write_feather(path: Any, columns: Mapping[str, Any], ids: Any, **kwargs: Any) -> None:
-    arrow = require_module("pyarrow", "feather")
-    table = arrow.Table.from_pandas(_frame(columns, ids, "feather"), preserve_index=True)
-    importlib.import_module("pyarrow.feather").write_feather(table, path, **kwargs)
+def _write_feather(path: Path, columns: Mapping[str, Any], ids: npt.NDArray[Any], **kwargs: object) -> None:
+    feather = _library("pyarrow.feather", "feather")
+    table = _library("pyarrow", "feather").Table.from_pandas(_frame(columns, ids, "feather"), preserve_index=True)
+    feather.write_feather(table, path, **kwargs)
 
 
-def _read_hdf5(path: Any, key: str = "data", **kwargs: Any) -> Any:
-    h5py = require_module("h5py", "hdf5")
+def _read_hdf5(path: Path, key: str = "data", **kwargs: object) -> Any:
+    h5py = _library("h5py", "hdf5")
     with h5py.File(path, "r") as file:
         if key not in file:
             raise KeyError(f"{path} has no group {key!r}; it has {', '.join(file) or 'nothing'}")
@@ -252,15 +253,15 @@ def _read_hdf5(path: Any, key: str = "data", **kwargs: Any) -> Any:
             ids = group["index"].asstr()[:] if h5py.check_string_dtype(group["index"].dtype) else group["index"][:]
             index = DatasetIndex(ids)
             return {name: ItemsById(index, group[name][:]) for name in group if name != "index"}
-    require_module("tables", "hdf5 of pandas")
-    return require_module("pandas", "hdf5").read_hdf(path, key, **kwargs)
+    _library("tables", "hdf5 of pandas")
+    return _library("pandas", "hdf5").read_hdf(path, key, **kwargs)
 
 
 def _write_hdf5(
-    path: Any, columns: Mapping[str, Any], ids: Any, key: str = "data", mode: str = "a", **kwargs: Any
+    path: Path, columns: Mapping[str, Any], ids: npt.NDArray[Any], key: str = "data", mode: str = "a", **kwargs: object
 ) -> None:
     """Write a dataset for each component, and the ids. Items in the file are replaced, other items are added."""
-    h5py = require_module("h5py", "hdf5")
+    h5py = _library("h5py", "hdf5")
     with h5py.File(path, mode) as file:
         group = file.require_group(key)
         if "pandas_type" in group.attrs:
@@ -292,8 +293,8 @@ def _resized(h5py: Any, group: Any, name: str, values: Any, n: int, options: Any
     return group[name]
 
 
-def _pack_blosc(values: Mapping[str, Any], **kwargs: Any) -> bytes:
-    blosc = require_module("blosc2", "blosc", "blosc")
+def _pack_blosc(values: Mapping[str, Any], **kwargs: object) -> bytes:
+    blosc = _library("blosc2", "blosc", "blosc")
     if all(isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject for value in values.values()):
         file = io.BytesIO()
         np.savez(file, **values)  # plain arrays: loading them runs no code
@@ -303,8 +304,8 @@ def _pack_blosc(values: Mapping[str, Any], **kwargs: Any) -> bytes:
     return bytes(blosc.compress(packed, typesize=1, **kwargs))
 
 
-def _unpack_blosc(packed: bytes, **kwargs: Any) -> dict[str, Any]:
-    data = require_module("blosc2", "blosc", "blosc").decompress(packed, **kwargs)
+def _unpack_blosc(packed: bytes, **kwargs: object) -> dict[str, Any]:
+    data = _library("blosc2", "blosc", "blosc").decompress(packed, **kwargs)
     if data[:2] == b"PK":
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return {name: array[()] if array.ndim == 0 else array for name, array in arrays.items()}

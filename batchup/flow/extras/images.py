@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from ...engine.optional import library
 from ..data.batch import Batch, positional
+from ..data.columns import Components
 from ..items.actions import action, apply_parallel
 from .formats import PerFile, register_format
 
 __all__ = ["ImagesBatch"]
 
+Fill: TypeAlias = float | str | tuple[int, ...] | None
 
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError("images need Pillow: pip install 'batchup[image]'") from error
-    return Image
+
+def _pillow(module: str = "Image") -> Any:
+    return library(f"PIL.{module}", "batchup[image]", "an ImagesBatch", "Pillow")
 
 
 def _unpack(packed: bytes, mode: str | None = None) -> Any:
@@ -81,7 +81,7 @@ class ImagesBatch(Batch):
     apply_defaults: ClassVar[dict[str, Any]] = dict(Batch.apply_defaults, src="images")
 
     @action
-    def load(self, *args: Any, src: Any = None, fmt: str | None = None, dst: Any = None, **kwargs: Any) -> Any:
+    def load(self, *args: Any, src: Any = None, fmt: str | None = None, dst: Components = None, **kwargs: Any) -> Any:
         """As `Batch.load`. With ``fmt="image"`` the images go to the component images; ``mode="L"`` converts them."""
         (src, fmt), rest = positional(args, src, fmt)
         if fmt == "image" and dst is None:
@@ -89,7 +89,9 @@ class ImagesBatch(Batch):
         return super().load(*rest, src=src, fmt=fmt, dst=dst, **kwargs)
 
     @action
-    def dump(self, *args: Any, dst: Any = None, fmt: str | None = None, components: Any = None, **kwargs: Any) -> Any:
+    def dump(
+        self, *args: Any, dst: Any = None, fmt: str | None = None, components: Components = None, **kwargs: Any
+    ) -> Any:
         """As `Batch.dump`. With ``fmt="image"`` it writes the component images, as png or in another `format`."""
         (dst, fmt), rest = positional(args, dst, fmt)
         components = "images" if fmt == "image" and components is None else components
@@ -97,20 +99,22 @@ class ImagesBatch(Batch):
 
     @apply_parallel
     def rotate(
-        self, image: Any, angle: float, expand: bool = False, resample: str = "NEAREST", fill: Any = None
+        self, image: Any, angle: float, expand: bool = False, resample: str = "NEAREST", fill: Fill = None
     ) -> Any:
         """Rotate images counter-clockwise by an angle in degrees."""
         turned = to_image(image).rotate(float(angle), _filter(resample), expand, fillcolor=fill)
         return _like(image, turned)
 
     @apply_parallel
-    def resize(self, image: Any, size: Any, resample: str = "BILINEAR") -> Any:
+    def resize(self, image: Any, size: tuple[int, int], resample: str = "BILINEAR") -> Any:
         """Resize images to a size, (height, width)."""
         height, width = size
         return _like(image, to_image(image).resize((int(width), int(height)), _filter(resample)))
 
     @apply_parallel
-    def scale(self, image: Any, factor: Any, preserve_shape: bool = False, resample: str = "BILINEAR") -> Any:
+    def scale(
+        self, image: Any, factor: float | tuple[float, float], preserve_shape: bool = False, resample: str = "BILINEAR"
+    ) -> Any:
         """Scale images by a factor, or by two factors for height and width.
 
         With `preserve_shape` the result is cropped or padded with zeros around the center.
@@ -126,7 +130,7 @@ class ImagesBatch(Batch):
         return _like(image, scaled)
 
     @apply_parallel
-    def crop(self, image: Any, origin: Any, shape: Any) -> Any:
+    def crop(self, image: Any, origin: str | tuple[int, int], shape: tuple[int, int]) -> Any:
         """Crop images. `origin` is (row, column), 'top_left', 'center' or 'random'; `shape` is (height, width)."""
         picture = to_image(image)
         (width, height), (tall, wide) = picture.size, map(int, shape)
@@ -139,7 +143,7 @@ class ImagesBatch(Batch):
             )
         return _like(image, picture.crop((column, row, column + wide, row + tall)))
 
-    def _origin(self, origin: Any, margin: tuple[int, int]) -> tuple[int, int]:
+    def _origin(self, origin: str | tuple[int, int], margin: tuple[int, int]) -> tuple[int, int]:
         if isinstance(origin, str):
             known = {"top_left": (0, 0), "center": (margin[0] // 2, margin[1] // 2)}
             if origin == "random":
@@ -160,9 +164,7 @@ class ImagesBatch(Batch):
         return _like(image, to_image(image).transpose(way))
 
     @apply_parallel
-    def pad(self, image: Any, border: Any, fill: Any = 0) -> Any:
+    def pad(self, image: Any, border: Any, fill: Fill = 0) -> Any:
         """Add a border around images: `border` is one width, or (left, top, right, bottom)."""
-        from PIL import ImageOps
-
         border = int(border) if np.ndim(border) == 0 else tuple(map(int, border))
-        return _like(image, ImageOps.expand(to_image(image), border, fill))
+        return _like(image, _pillow("ImageOps").expand(to_image(image), border, fill))

@@ -7,7 +7,10 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy.typing as npt
+
 from ...engine.checks import a_or_an
+from ...engine.optional import library
 from ..signatures import accepts
 
 __all__ = ["SklearnModel", "TorchModel", "as_model", "build_model"]
@@ -27,7 +30,7 @@ def as_model(obj: object) -> Any:
     TypeError
         For anything else.
     """
-    if _is_torch(obj):  # its `train` means something else
+    if _is_torch_class(type(obj)):  # its `train` means something else
         return TorchModel({"module": obj})
     if callable(getattr(obj, "train", None)) and callable(getattr(obj, "predict", None)):
         return obj
@@ -38,14 +41,8 @@ def as_model(obj: object) -> Any:
     )
 
 
-def build_model(model_class: Any, config: Any = None) -> Any:
-    """Make a model from a class and its config, which is passed as ``config=`` or else as keyword arguments.
-
-    Raises
-    ------
-    TypeError
-        If there is no class.
-    """
+def build_model(model_class: Callable[..., Any] | None, config: Mapping[str, Any] | None = None) -> Any:
+    """Make a model from a class and its config, which is passed as ``config=`` or else as keyword arguments."""
     if model_class is None:
         config = dict(config or {})
         model_class = config.pop("model", TorchModel if "module" in config else None)
@@ -56,10 +53,6 @@ def build_model(model_class: Any, config: Any = None) -> Any:
     if "config" in accepts(model_class).names:
         return as_model(model_class(config=config))
     return as_model(model_class(**(config or {})))
-
-
-def _is_torch(obj: object) -> bool:
-    return _is_torch_class(type(obj))
 
 
 def _is_torch_class(kind: type) -> bool:
@@ -85,12 +78,12 @@ class SklearnModel:
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def train(self, *args: Any, **kwargs: Any) -> None:
+    def train(self, *args: object, **kwargs: object) -> None:
         """Fit the estimator to a batch."""
         step = getattr(self.estimator, "partial_fit", None) or self.estimator.fit
         step(*args, **kwargs)
 
-    def predict(self, *args: Any, fetches: str = "predict", **kwargs: Any) -> Any:
+    def predict(self, *args: object, fetches: str = "predict", **kwargs: object) -> Any:
         """The predictions of the estimator; `fetches` names another method, such as ``'predict_proba'``."""
         return getattr(self.estimator, fetches)(*args, **kwargs)
 
@@ -139,7 +132,7 @@ class TorchModel:
         if config:
             raise TypeError(f"a TorchModel takes module, loss, optimizer and device, not {', '.join(map(str, config))}")
 
-    def train(self, inputs: Any, targets: Any) -> float:
+    def train(self, inputs: npt.ArrayLike, targets: npt.ArrayLike) -> float:
         """Do one step; return the loss before it."""
         self.module.train()
         self.optimizer.zero_grad()
@@ -148,7 +141,7 @@ class TorchModel:
         self.optimizer.step()
         return float(loss.detach())
 
-    def predict(self, inputs: Any) -> Any:
+    def predict(self, inputs: npt.ArrayLike) -> Any:
         """The output of the module, as an array or a tuple of arrays."""
         self.module.eval()
         with _torch().no_grad():
@@ -165,7 +158,7 @@ class TorchModel:
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def _tensor(self, values: Any) -> Any:
+    def _tensor(self, values: npt.ArrayLike) -> Any:
         return _torch().as_tensor(values, device=self.device)
 
 
@@ -174,8 +167,4 @@ def _array(tensor: Any) -> Any:
 
 
 def _torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError("a TorchModel needs torch: pip install torch") from error
-    return torch
+    return library("torch", "torch", "a TorchModel")

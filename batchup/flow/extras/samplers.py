@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ...engine.checks import whole
 from ...engine.initialised import Initialised
+from ...engine.optional import library
 
 __all__ = ["ConstantSampler", "HistoSampler", "NumpySampler", "Points", "Sampler", "ScipySampler"]
 
@@ -84,10 +85,10 @@ class Sampler(Initialised):
     __pow__, __rpow__ = _operator_methods(operator.pow)
 
     def __and__(self, other: Sampler | npt.ArrayLike) -> Sampler:
-        return self._weighted(other) if np.isscalar(other) else ConcatenatedSampler([self, _sampler(other)])
+        return self._weighted(other) if np.isscalar(other) else FunctionSampler(_side_by_side, [self, _sampler(other)])
 
     def __rand__(self, other: Sampler | npt.ArrayLike) -> Sampler:
-        return self._weighted(other) if np.isscalar(other) else ConcatenatedSampler([_sampler(other), self])
+        return self._weighted(other) if np.isscalar(other) else FunctionSampler(_side_by_side, [_sampler(other), self])
 
     def __or__(self, other: Sampler | npt.ArrayLike) -> Sampler:
         return MixedSampler([*_mixture_parts(self), *_mixture_parts(_sampler(other))])
@@ -160,14 +161,8 @@ class FunctionSampler(Sampler):
         return points[:, np.newaxis] if points.ndim == 1 else points
 
 
-class ConcatenatedSampler(Sampler):
-    """The coordinates of several samplers, side by side."""
-
-    def __init__(self, samplers: list[Sampler]) -> None:
-        self.samplers = samplers
-
-    def _points(self, size: int) -> Points:
-        return np.concatenate([sampler.sample(size) for sampler in self.samplers], axis=1)
+def _side_by_side(*points: Points) -> Points:
+    return np.concatenate(points, axis=1)
 
 
 class MixedSampler(Sampler):
@@ -193,13 +188,13 @@ class MixedSampler(Sampler):
         return points
 
 
-def _rng_of(sampler: Any) -> np.random.Generator:
+def _rng_of(sampler: Sampler) -> np.random.Generator:
     """A generator for a mixture, seeded by the generators of its parts, so that their seeds are enough."""
     states = [str(part.rng.bit_generator.state) for part in _leaves(sampler)]
     return np.random.default_rng(np.frombuffer("".join(states).encode(), dtype=np.uint8).tolist())
 
 
-def _leaves(sampler: Any) -> list[Sampler]:
+def _leaves(sampler: Sampler) -> list[Sampler]:
     inner = getattr(sampler, "samplers", None) or ([sampler.sampler] if isinstance(sampler, TruncatedSampler) else None)
     return [sampler] if inner is None else [leaf for part in inner for leaf in _leaves(part)]
 
@@ -208,7 +203,14 @@ class TruncatedSampler(Sampler):
     """The points of a sampler that are within bounds."""
 
     def __init__(
-        self, sampler: Sampler, high: Any, low: Any, expr: Any, prob: float, max_iters: int | None, sample_anyways: bool
+        self,
+        sampler: Sampler,
+        high: npt.ArrayLike | None,
+        low: npt.ArrayLike | None,
+        expr: Callable[[Points], Any] | None,
+        prob: float,
+        max_iters: int | None,
+        sample_anyways: bool,
     ) -> None:
         if not 0 < prob <= 1:
             raise ValueError(f"prob should be more than 0 and at most 1, not {prob!r}")
@@ -286,7 +288,7 @@ class NumpySampler(Sampler):
     True
     """
 
-    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: Any) -> None:
+    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: object) -> None:
         super().__init__(seed)
         self.name = ALIASES.get(name, name)
         if self.name.startswith("_") or not callable(getattr(np.random.Generator, self.name, None)):
@@ -314,13 +316,9 @@ class ScipySampler(Sampler):
         Parameters of the distribution.
     """
 
-    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: Any) -> None:
+    def __init__(self, name: str, seed: SeedLike = None, dim: int = 1, **kwargs: object) -> None:
         super().__init__(seed)
-        try:
-            from scipy import stats
-        except ImportError as error:
-            raise ImportError("a ScipySampler needs scipy: pip install scipy") from error
-        found: Any = getattr(stats, SCIPY.get(name, name), None)
+        found: Any = getattr(library("scipy.stats", "scipy", "a ScipySampler"), SCIPY.get(name, name), None)
         if not hasattr(found, "rvs"):
             raise ValueError(f"{name!r} should be a distribution of scipy.stats, such as 'norm'")
         self.dim = whole("dim", dim)
@@ -351,11 +349,17 @@ class HistoSampler(Sampler):
     True
     """
 
-    def __init__(self, histo: tuple[Any, Any] | None = None, edges: Any = None, seed: SeedLike = None) -> None:
+    def __init__(
+        self,
+        histo: tuple[Any, Any] | None = None,
+        edges: Sequence[npt.ArrayLike] | npt.NDArray[Any] | None = None,
+        seed: SeedLike = None,
+    ) -> None:
         super().__init__(seed)
         if (histo is None) == (edges is None):
             raise ValueError("exactly one of histo and edges should be given")
-        bins, given = histo if histo is not None else (None, edges)
+        given: Any
+        bins, given = (None, edges) if histo is None else histo
         given = [given] if isinstance(given, np.ndarray) and given.ndim == 1 else given
         self.edges = [np.asarray(each, dtype=float) for each in given]
         shape = tuple(len(each) - 1 for each in self.edges)

@@ -93,7 +93,7 @@ def action(
         return fn
 
     @functools.wraps(fn)
-    def locked(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def locked(self: Any, *args: object, **kwargs: object) -> Any:
         if self.pipeline is None:
             return fn(self, *args, **kwargs)
         with self.pipeline.lock(lock):
@@ -115,7 +115,7 @@ def inbatch_parallel(
     target: str = "threads",
     debug: bool = False,
     n_workers: int | None = None,
-    **options: Any,
+    **options: object,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Run a method for each item of the batch.
 
@@ -156,7 +156,7 @@ def inbatch_parallel(
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
-        def for_each_item(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def for_each_item(self: Any, *args: object, **kwargs: object) -> Any:
             return run_inbatch(self, method, init, post, every, args, kwargs)
 
         return action(for_each_item)
@@ -169,7 +169,7 @@ class _ItemAction:
 
     info = Action()
 
-    def __init__(self, fn: Any, defaults: dict[str, Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], defaults: dict[str, Any]) -> None:
         self.fn = fn
         self.defaults = defaults
         self.__name__ = getattr(fn, "__name__", "function")
@@ -179,7 +179,7 @@ class _ItemAction:
         defaults = self.defaults
 
         @functools.wraps(self.fn)
-        def for_each_item(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def for_each_item(self: Any, *args: object, **kwargs: object) -> Any:
             given = {option: kwargs.pop(option) for option in APPLY_OPTIONS if option in kwargs}
             return apply_to_items(
                 self, _bound_function(self, inner), [given, defaults, self.apply_defaults], args, kwargs
@@ -201,10 +201,10 @@ def apply_parallel(fn: Callable[..., Any], /) -> Callable[..., Any]: ...
 
 
 @overload
-def apply_parallel(**defaults: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+def apply_parallel(**defaults: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
 
 
-def apply_parallel(fn: Any = None, /, **defaults: Any) -> Any:
+def apply_parallel(fn: Any = None, /, **defaults: object) -> Any:
     """Make a function of one item an action on all items. The function itself is kept as ``_name_``.
 
     Parameters

@@ -29,13 +29,19 @@ APPLY_OPTIONS = ("init", "post", "src", "dst", "p", "target", "requires_rng", "r
 
 
 def apply_to_items(
-    batch: Any, func: Callable[..., Any], layers: Sequence[Mapping[str, Any]], args: tuple[Any, ...], kwargs: Any
+    batch: Any,
+    func: Callable[..., Any],
+    layers: Sequence[Mapping[str, Any]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
     """Apply `func` to each item. Each of the `layers` has some of `APPLY_OPTIONS`; the first that has one wins."""
     if batch.pipeline is None:  # called by hand: no pipeline has evaluated the arguments
         layers = [evaluate_arguments((), dict(layers[0]), batch)[1], *layers[1:]]
         args, kwargs = evaluate_arguments(args, kwargs, batch)
     options = {name: _first_given(layers, name) for name in APPLY_OPTIONS}
+    if isinstance(options["init"], str) and options["init"] == "data":
+        options["init"] = None
     accepted = accepts(func, 1 + len(args))
     pass_rng = bool(options["requires_rng"]) or "rng" in accepted.names
     mask, path, n = None, batch.new_seed_path(), -1
@@ -69,13 +75,12 @@ def _src_and_dst(layers: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
     return None, None
 
 
-def _pairs(batch: Any, src: Any, dst: Any, init: Any) -> list[tuple[Any, Any]]:
+def _pairs(batch: Any, src: object, dst: object, init: object) -> list[tuple[Any, Any]]:
     if isinstance(src, list) and src and all(map(_is_name_or_names, src)):
         if not isinstance(dst, list) or len(dst) != len(src):
             raise ValueError(f"if src is a list of {len(src)}, dst should be a list of as many, not {dst!r}")
         return list(zip(src, dst, strict=True))
-    from_src = init is None or (isinstance(init, str) and init == "data")
-    if batch.components and from_src and src is None:
+    if batch.components and init is None and src is None:
         raise ValueError(
             f"src should name the component to apply the function to: one of {', '.join(batch.components)}"
         )
@@ -88,12 +93,12 @@ def _pairs(batch: Any, src: Any, dst: Any, init: Any) -> list[tuple[Any, Any]]:
     return [(src, dst)]
 
 
-def _is_name_or_names(end: Any) -> bool:
+def _is_name_or_names(end: object) -> bool:
     return isinstance(end, str) or (isinstance(end, tuple) and bool(end) and all(isinstance(each, str) for each in end))
 
 
 def _items(batch: Any, init: Any, src: Any, keywords: dict[str, Any]) -> list[Any]:
-    if init is None or (isinstance(init, str) and init == "data"):
+    if init is None:
         return _items_from(batch, src)
     if isinstance(init, str):
         init = getattr(batch, init)
@@ -101,22 +106,22 @@ def _items(batch: Any, init: Any, src: Any, keywords: dict[str, Any]) -> list[An
 
 
 def _items_from(batch: Any, src: Any) -> list[Any]:
-    if src is None:
-        return column_items(_loaded(batch.data, "the batch"))
-    if isinstance(src, str):
-        return column_items(_loaded(getattr(batch, src), src))
+    if src is None or isinstance(src, str):
+        return _own_items(batch, src)
     if _is_name_or_names(src):
-        return list(zip(*(column_items(_loaded(getattr(batch, name), name)) for name in src), strict=True))
+        return list(zip(*(_own_items(batch, name) for name in src), strict=True))
     return column_items(src)
 
 
-def _loaded(column: Any, name: str) -> Any:
+def _own_items(batch: Any, name: str | None) -> list[Any]:
+    column = batch.data if name is None else getattr(batch, name)
     if column is None:
-        raise ValueError(f"{name} should have data before a function is applied to it: call load(), or pass preloaded=")
-    return column
+        what = name or "the batch"
+        raise ValueError(f"{what} should have data before a function is applied to it: call load(), or pass preloaded=")
+    return column_items(column)
 
 
-def _mask(batch: Any, p: Any, n: int) -> npt.NDArray[np.bool_] | None:
+def _mask(batch: Any, p: npt.ArrayLike | None, n: int) -> npt.NDArray[np.bool_] | None:
     """Which items to apply the function to; None for all."""
     if p is None:
         return None
@@ -129,7 +134,9 @@ def _mask(batch: Any, p: Any, n: int) -> npt.NDArray[np.bool_] | None:
     raise ValueError(f"p should be a probability from 0 to 1, or true or false for each of {n} items, not {p!r}")
 
 
-def _item_seeds(path: SeedPath, n: int, rng_seeds: Any, pass_rng: bool) -> list[ItemSeed]:
+def _item_seeds(
+    path: SeedPath, n: int, rng_seeds: Sequence[Any] | npt.NDArray[Any] | None, pass_rng: bool
+) -> list[ItemSeed]:
     """New random numbers for each item."""
     if rng_seeds is None:
         return [ItemSeed(path, (number,), pass_rng) for number in range(n)]
@@ -189,13 +196,7 @@ def any_action_failed(results: Sequence[Any]) -> bool:
 
 
 def raise_if_failed(batch: Any, results: Sequence[Any]) -> None:
-    """Raise the first exception among the results, if there is one.
-
-    Raises
-    ------
-    RuntimeError
-        From the first exception.
-    """
+    """Raise a `RuntimeError` from the first exception among the results, if there is one."""
     failed = [(number, result) for number, result in enumerate(results) if isinstance(result, BaseException)]
     if failed:
         number, error = failed[0]
@@ -225,7 +226,13 @@ def store_results(batch: Any, results: Sequence[Any], dst: Any) -> Any:
 
 
 def run_inbatch(
-    batch: Any, method: Callable[..., Any], init: Any, post: Any, options: dict[str, Any], args: Any, kwargs: Any
+    batch: Any,
+    method: Callable[..., Any],
+    init: Any,
+    post: Any,
+    options: dict[str, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
     """Run `method` for each element of `init`; return what `post` makes of the results."""
     if batch.pipeline is None:
@@ -260,7 +267,11 @@ def _elements(
 
 
 def _calls(
-    batch: Any, bound: functools.partial[Any], elements: list[tuple[tuple[Any, ...], Any]], args: Any, kwargs: Any
+    batch: Any,
+    bound: functools.partial[Any],
+    elements: list[tuple[tuple[Any, ...], Any]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> list[ItemCall]:
     """A call for each element: first its own arguments, then those that are the same for all."""
     each = arguments_per_item(args, kwargs, len(elements))
@@ -279,7 +290,7 @@ def _calls(
     return calls
 
 
-def _call_arguments(element: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _call_arguments(element: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if (
         isinstance(element, tuple)
         and len(element) == 2

@@ -34,7 +34,7 @@ class WithArguments:
         self.args = args
         self.kwargs = kwargs
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         return self.fn(*args, *self.args, **self.kwargs, **kwargs)
 
 
@@ -42,7 +42,7 @@ TARGETS = {"f": "for", "for": "for", "t": "threads", "threads": "threads", "m": 
 TARGETS["async"] = "async"
 
 
-def full_target_name(target: Any) -> str:
+def full_target_name(target: object) -> str:
     """The full name of a target, from its name or first letter.
 
     >>> full_target_name("t")
@@ -119,7 +119,7 @@ def _run_call(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         seed_in_use.set(None)
 
 
-def _is_coroutine(fn: Any) -> bool:
+def _is_coroutine(fn: Callable[..., Any]) -> bool:
     while isinstance(fn, WithArguments):
         fn = fn.fn
     return inspect.iscoroutinefunction(fn)
@@ -138,7 +138,7 @@ async def _together(fn: Callable[..., Any], calls: Sequence[ItemCall]) -> list[A
     return list(await asyncio.gather(*(_awaited(fn, *call) for call in calls), return_exceptions=True))
 
 
-async def _awaited(fn: Callable[..., Any], args: Any, kwargs: Any, seed: ItemSeed | None) -> Any:
+async def _awaited(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], seed: ItemSeed | None) -> Any:
     result = _run_call(fn, args, kwargs, seed)
     if inspect.isawaitable(result):
         seed_in_use.set(seed)  # each coroutine has a context of its own
@@ -155,13 +155,9 @@ def _shared_pool(target: str, n_workers: int | None) -> Pool:
     key = target, None if n_workers is None else whole("n_workers", n_workers), os.getpid()
     with _pools_lock:
         if key not in _shared_pools:
-            _shared_pools[key] = make_pool(target, n_workers or _default_n_workers(target))
+            default = min(32, cores() + 4) if target == "threads" else cores()
+            _shared_pools[key] = make_pool(target, n_workers or default)
         return _shared_pools[key]
-
-
-def _default_n_workers(target: str) -> int:
-    """The number of workers if `n_workers` is not given."""
-    return min(32, cores() + 4) if target == "threads" else cores()
 
 
 def make_pool(target: str, n: int) -> Pool:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..data.baseset import Baseset
 from ..data.batch import Batch
 from ..items.actions import action_info
 from .steps import NamedStep, RepeatStep, Step, unknown_step_error
@@ -14,7 +15,7 @@ from .steps import NamedStep, RepeatStep, Step, unknown_step_error
 __all__ = ["check_steps", "find_function", "functions_of", "is_step_name", "step_names", "unknown_name_error"]
 
 
-def find_function(name: str, namespaces: Sequence[Any], dataset: Any) -> Callable[..., Any] | None:
+def find_function(name: str, namespaces: Sequence[Any], dataset: Baseset | None) -> Callable[..., Any] | None:
     """The function of this name: in the namespaces, else in the main program, else in the dataset."""
     for space in [*namespaces, sys.modules.get("__main__"), dataset]:
         found = space.get(name) if isinstance(space, Mapping) else getattr(space, name, None)
@@ -40,31 +41,21 @@ def step_names(steps: Iterable[Step]) -> Iterator[str]:
             yield step.name
 
 
-def check_steps(steps: Sequence[Step], namespaces: Sequence[Any], dataset: Any) -> None:
-    """Check that the batches of a dataset can do the steps.
-
-    Raises
-    ------
-    AttributeError, ValueError
-        If they cannot.
-    """
-    batch_class = getattr(dataset, "batch_class", None)
-    for number, step in enumerate(steps):
+def check_steps(steps: Sequence[Step], namespaces: Sequence[Any], dataset: Baseset | None) -> None:
+    """Raise an `AttributeError` or a `ValueError` if the batches of a dataset cannot do the steps."""
+    batch_class: Any = getattr(dataset, "batch_class", None)
+    for number, step in enumerate(() if batch_class is None else steps):
         if isinstance(step, RepeatStep):
             check_steps(step.steps, namespaces, dataset)
-        if (
-            not isinstance(step, NamedStep)
-            or batch_class is None
-            or action_info(getattr(batch_class, step.name, None)) is not None
-        ):
-            continue
-        if find_function(step.name, namespaces, dataset) is None:
-            elsewhere = number > 0 and not hasattr(batch_class, step.name) and _some_class_has(step.name, Batch)
-            if not elsewhere:  # a step before may return a batch of another class, which has the action
+        elif isinstance(step, NamedStep) and not _has_action(batch_class, step.name):
+            # a step before may return a batch of another class, which has the action
+            elsewhere = number > 0 and not hasattr(batch_class, step.name)
+            elsewhere = elsewhere and any(_has_action(each, step.name) for each in _classes(Batch))
+            if not elsewhere and find_function(step.name, namespaces, dataset) is None:
                 raise unknown_step_error(step.name, batch_class)
 
 
-def is_step_name(name: str, namespaces: Sequence[Any], dataset: Any) -> bool:
+def is_step_name(name: str, namespaces: Sequence[Any], dataset: Baseset | None) -> bool:
     """Whether a batch of some class may have an action of this name, or there is such a function."""
     if find_function(name, namespaces, dataset) is not None or hasattr(getattr(dataset, "batch_class", None), name):
         return True
@@ -74,7 +65,7 @@ def is_step_name(name: str, namespaces: Sequence[Any], dataset: Any) -> bool:
 def unknown_name_error(name: str, kind: type, namespaces: Sequence[Any]) -> AttributeError:
     """The error for a name that is neither a method of pipelines nor a step; it suggests similar names."""
     known = {each for each in dir(kind) if not each.startswith("_")}
-    known |= {each for batches in _classes(Batch) for each in dir(batches) if action_info(getattr(batches, each, None))}
+    known |= {each for batches in _classes(Batch) for each in dir(batches) if _has_action(batches, each)}
     for space in namespaces:
         known |= set(space if isinstance(space, Mapping) else dir(space))
     close = difflib.get_close_matches(name, sorted(known), n=3)
@@ -93,5 +84,5 @@ def _classes(kind: type) -> Iterator[type]:
         yield from _classes(below)
 
 
-def _some_class_has(name: str, kind: type) -> bool:
-    return any(action_info(getattr(each, name, None)) is not None for each in _classes(kind))
+def _has_action(kind: type, name: str) -> bool:
+    return action_info(getattr(kind, name, None)) is not None

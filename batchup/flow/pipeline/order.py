@@ -20,7 +20,6 @@ __all__ = [
     "RunIsOverError",
     "Section",
     "Touches",
-    "Turn",
     "action_ahead",
     "order_plan",
     "warn_if_ahead",
@@ -119,70 +118,41 @@ class RunIsOverError(Exception):
     """Ends the work on a batch that will not be requested."""
 
 
-class Turn:
-    """Lets batches through one at a time, in the order of their numbers."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._next = 0
-        self._passed: set[int] = set()
-        self._end: float = float("inf")
-
-    def wait(self, number: int) -> None:
-        """Wait until all batches before this one have passed.
-
-        Raises
-        ------
-        RunIsOverError
-            If the run ended before this batch.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: self._next == number or number > self._end)
-            if number > self._end:
-                raise RunIsOverError
-
-    def done(self, number: int) -> None:
-        """This batch has passed, or never will."""
-        with self._changed:
-            if number >= self._next:
-                self._passed.add(number)
-            while self._next in self._passed:
-                self._passed.remove(self._next)
-                self._next += 1
-            self._changed.notify_all()
-
-    def end(self, number: int) -> None:
-        """Let no batch after this one through."""
-        with self._changed:
-            self._end = min(self._end, number)
-            self._changed.notify_all()
-
-
 class BatchTurns:
-    """The turns of the sections of one run."""
+    """Lets the batches of a run through each section one at a time, in the order of their numbers."""
 
     def __init__(self, sections: Sequence[Section]) -> None:
-        self._first = {each.first: (each, Turn()) for each in sections}
+        self._sections = {each.first: each for each in sections}
+        self._next = dict.fromkeys(self._sections, 0)
+        self._passed: dict[int, set[int]] = {first: set() for first in self._sections}
+        self._end = float("inf")
+        self._changed = threading.Condition()
 
     def begin(self, step: int, number: int) -> Section | None:
-        """Wait for the turn of a batch if a section begins at this step."""
-        if step not in self._first:
+        """If a section begins at this step, wait until all batches before this one have passed it, or the run is over,
+        which raises."""
+        if step not in self._sections:
             return None
-        section, turn = self._first[step]
-        turn.wait(number)
-        return section
+        with self._changed:
+            self._changed.wait_for(lambda: self._next[step] == number or number > self._end)
+            if number > self._end:
+                raise RunIsOverError
+        return self._sections[step]
 
-    def done(self, section: Section, number: int) -> None:
-        """Let the next batch into a section."""
-        self._first[section.first][1].done(number)
-
-    def leave(self, number: int, first: int = 0) -> None:
-        """Let a batch skip all sections from the step `first` on."""
-        for section, turn in self._first.values():
-            if section.first >= first:
-                turn.done(number)
+    def done(self, number: int, *sections: Section) -> None:
+        """The batch has passed these sections, by default all, or never will."""
+        with self._changed:
+            for first in [each.first for each in sections] or self._sections:
+                passed = self._passed[first]
+                if number >= self._next[first]:
+                    passed.add(number)
+                while self._next[first] in passed:
+                    passed.remove(self._next[first])
+                    self._next[first] += 1
+            self._changed.notify_all()
 
     def end(self, number: int = -1) -> None:
         """Let no batch after this one into any section."""
-        for _, turn in self._first.values():
-            turn.end(number)
+        with self._changed:
+            self._end = min(self._end, number)
+            self._changed.notify_all()

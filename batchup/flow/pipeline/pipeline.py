@@ -8,24 +8,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from ...engine.checks import Indices
+from ...engine.optional import library
 from ...engine.shuffle import Shuffle
 from ..data.baseset import Baseset, IndexLike
 from ..data.batch import Batch
 from ..expr.expressions import Expr, evaluate
-from ..extras.profile import profile_table, step_durations, step_totals
 from ..items.seeds import seed_path
 from .lookup import functions_of
 from .order import warn_if_ahead
 from .plan import END_OPTIONS, PLAN_OPTIONS, NextBatch, PipelinePlan, PositionBuffer, check_option_names
-from .recipe import BatchSize, PipelineSpec, Recipe
+from .recipe import BatchSize, Recipe
 from .run import PipelineRun, RunOptions
-from .state import PipelineState, nested_config
+from .state import PipelineSpec, PipelineState, nested_config
 from .steps import RebatchStep, StepContext, perform
 
 __all__ = ["Pipeline"]
 
 RUN_OPTIONS = tuple(field.name for field in dataclasses.fields(RunOptions))
-OPTIONS = frozenset((*PLAN_OPTIONS, *RUN_OPTIONS, "reset"))
+OPTIONS = frozenset(("batch_size", *PLAN_OPTIONS, *RUN_OPTIONS, "reset"))
 
 
 class Pipeline(Recipe):
@@ -69,7 +69,7 @@ class Pipeline(Recipe):
         self.state.begin(self, self.spec.variables)
         return self.state
 
-    def get_variable(self, name: str, default: object = None, create: bool = False, **kwargs: Any) -> Any:
+    def get_variable(self, name: str, default: object = None, create: bool = False, **kwargs: object) -> Any:
         """The value of a variable.
 
         Parameters
@@ -142,7 +142,7 @@ class Pipeline(Recipe):
     # ---- runs
 
     def gen_batch(
-        self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: Any
+        self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: object
     ) -> Iterator[Any]:
         """The batches of a run, after all steps: one epoch, unless `n_epochs` or `n_iters` is given.
 
@@ -182,14 +182,13 @@ class Pipeline(Recipe):
 
     def _prepare(self, batch_size: BatchSize, **options: Any) -> tuple[PipelinePlan, RunOptions, dict[str, Any]]:
         dataset = self._bound_dataset()
+        options["batch_size"] = batch_size
         passed = {name: value for name, value in options.items() if value is not None or name not in OPTIONS}
         later = dict(self.spec.later or {})
         if not passed.keys().isdisjoint(END_OPTIONS):  # a new end replaces the old one
             later = {name: value for name, value in later.items() if name not in END_OPTIONS}
         options = evaluate({**later, **passed}, None, self)
-        batch_size = evaluate(batch_size, None, self)
-        size: Any = options.pop("batch_size", None) if batch_size is None else batch_size
-        options.pop("batch_size", None)
+        size: Any = options.pop("batch_size", None)
         if size is None:
             raise ValueError("batch_size should be given, to the run or to run_later() before")
         for part in _parts_to_reset(options.pop("reset", None)):
@@ -199,9 +198,10 @@ class Pipeline(Recipe):
         check_option_names(options, OPTIONS, dataset.batch_class)
         return PipelinePlan(len(dataset), size, **plan), RunOptions(**given), options
 
-    def next_batch(self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: Any) -> Any:
+    def next_batch(self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: object) -> Any:
         """The next batch, after all steps. With other options than in the last call it starts again.
 
+        Another sampler, generator or function of the same kind does not start again: call ``reset("iter")`` for that.
         `batch_size` and the arguments of the constructor of batches may change from call to call. With `prefetch`,
         batches are made early: then `batch_size` has to stay, and other arguments of the constructor start again.
 
@@ -223,7 +223,7 @@ class Pipeline(Recipe):
         return self._next(plan, decisive, kwargs, begin)
 
     def run(
-        self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, lazy: bool = False, **options: Any
+        self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, lazy: bool = False, **options: object
     ) -> Self:
         """Take all batches of `gen_batch` through all steps.
 
@@ -247,7 +247,7 @@ class Pipeline(Recipe):
 
     run_now = run
 
-    def create_batch(self, index: IndexLike, *args: Any, **kwargs: Any) -> Any:
+    def create_batch(self, index: IndexLike, *args: object, **kwargs: object) -> Any:
         """Make a batch of the items with these ids, as `Dataset.create_batch` does, and take it through all steps."""
         return self.execute_for(self._bound_dataset().create_batch(index, *args, **kwargs))
 
@@ -277,8 +277,15 @@ class Pipeline(Recipe):
         Its columns: ``iter``, the number of the batch, counted on from run to run; ``outer_iter``, its number in its
         run; ``batch_id``, Python's ``id`` of the batch; ``total_time``, the duration of the step; and ``action_time``,
         the part in which its arguments were evaluated.
+
+        Raises
+        ------
+        ValueError
+            If no run was profiled.
         """
-        return profile_table(self._profile())
+        if self.state.profile is None:
+            raise ValueError("no run was profiled: call run(…, profile=True)")
+        return library("pandas", "pandas", "a profile").DataFrame(self.state.profile).set_index("action")
 
     def show_profile_info(
         self, per_iter: bool = False, columns: Sequence[str] | None = None, sortby: str | tuple[str, str] | None = None
@@ -293,18 +300,14 @@ class Pipeline(Recipe):
             Columns of `profile_info` to show; by default ``total_time``, and ``batch_id`` with `per_iter`.
         sortby : optional
             The column to sort by, such as ``("total_time", "max")``; the largest value comes first.
-
-        Raises
-        ------
-        ValueError
-            If no run was profiled.
         """
-        return (step_durations if per_iter else step_totals)(self._profile(), columns, sortby)
-
-    def _profile(self) -> list[dict[str, Any]]:
-        if self.state.profile is None:
-            raise ValueError("no run was profiled: call run(…, profile=True)")
-        return self.state.profile
+        profile = self.profile_info
+        shown = list(columns or (["total_time", "batch_id"] if per_iter else ["total_time"]))
+        if per_iter:
+            durations = profile.reset_index().set_index(["iter", "action"])[shown]
+            return durations.sort_values(["iter", sortby or shown[0]], ascending=[True, False])
+        totals = profile.groupby("action")[shown].agg(["sum", "mean", "max"])
+        return totals.sort_values(sortby or (shown[0], "sum"), ascending=False)
 
     def __copy__(self) -> Self:
         return self._with()
@@ -324,7 +327,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 PARTS["all"] = ("iter", "variables", "models")
 
 
-def _parts_to_reset(what: Any) -> list[str]:
+def _parts_to_reset(what: str | Iterable[Any] | bool | None) -> list[str]:
     """The parts of a pipeline that one name or several stand for."""
     if what is None or what is False:
         return []

@@ -12,10 +12,8 @@ import numpy as np
 
 from ...engine.checks import Indices, whole
 from ...engine.global_rng import drawn_seed
-from ...engine.process.pickling import inline
 from ...engine.rng import SeedPath, entropy_of, rng_at
 from ...engine.shuffle import Rng, Shuffle, as_rng
-from ...errors import DataSourcePicklingError
 from ...sampling import AbstractSampler, StandardSampler, num_batches
 from ..items.seeds import seed_path
 from ..signatures import accepts
@@ -111,11 +109,11 @@ class PipelinePlan:
         return SeedPath(abs(entropy_of(self.shuffle)))
 
     def _order(self) -> Rng | None:
-        if (
-            isinstance(self.shuffle, (bool, np.bool_)) and self.shuffle
-        ):  # independent of later draws from numpy's generator
+        is_bool = isinstance(self.shuffle, (bool, np.bool_))
+        if is_bool and self.shuffle:  # independent of later draws from numpy's generator
             return rng_at(drawn_seed() if self.seed is None else self.seed, 0)
-        return None if _is_negative(self.shuffle) else as_rng(self.shuffle)
+        is_negative = not is_bool and isinstance(self.shuffle, (int, np.integer)) and self.shuffle < 0
+        return None if is_negative else as_rng(self.shuffle)
 
     def _per_epoch(self) -> int | float | None:
         length: int | float | None = self.n_items if self.sampler is None else self.sampler.num_indices_generated()
@@ -141,16 +139,11 @@ class PipelinePlan:
 
 PLAN_OPTIONS = tuple(field.name for field in dataclasses.fields(PipelinePlan))[2:]
 END_OPTIONS = ("n_iters", "n_epochs")
+BY_IDENTITY: Any = object.__eq__  # the comparison of classes that do not say what is equal
 
 
 def check_option_names(names: Collection[str], known: Iterable[str], batch_class: type[Any]) -> None:
-    """Check that the constructor of batches names these keywords, which are not options of a run.
-
-    Raises
-    ------
-    TypeError
-        It suggests the option that is meant.
-    """
+    """Raise a `TypeError` unless the constructor of batches has these keywords, which are not options of a run."""
     if not names:
         return
     taken = set().union(
@@ -163,14 +156,10 @@ def check_option_names(names: Collection[str], known: Iterable[str], batch_class
             raise TypeError(f"a run does not take {name!r}{hint}")
 
 
-def _sampled(sampler: Any, batch_size: int, rng: Rng | None) -> Iterator[Indices]:
+def _sampled(sampler: AbstractSampler, batch_size: int, rng: Rng | None) -> Iterator[Indices]:
     if rng is None:
-        return sampler.in_order_indices_batch_iterator(batch_size)  # type: ignore[no-any-return]
-    return sampler.shuffled_indices_batch_iterator(batch_size, rng)  # type: ignore[no-any-return]
-
-
-def _is_negative(shuffle: Any) -> bool:
-    return isinstance(shuffle, (int, np.integer)) and not isinstance(shuffle, bool) and bool(shuffle < 0)
+        return sampler.in_order_indices_batch_iterator(batch_size)
+    return sampler.shuffled_indices_batch_iterator(batch_size, rng)
 
 
 class PositionBuffer(Iterator[Any]):
@@ -209,7 +198,7 @@ class NextBatch:
     ) -> Any:
         """The next batch of those that `begin` makes from positions and from `kwargs`, which may change."""
         options = {**options, **vars(plan), "batch_size": None}
-        if self._options is None or not _are_same_options(options, self._options):
+        if self._options is None or not _are_equal(options, self._options):
             self.reset()
             self._options = options
             self._positions = PositionBuffer(plan)
@@ -251,12 +240,18 @@ class NextBatch:
         return NextBatch, ()  # iterators are not sent to other processes
 
 
-def _are_same_options(options: dict[str, Any], others: dict[str, Any]) -> bool:
-    return options.keys() == others.keys() and all(_is_same_value(options[name], others[name]) for name in options)
+def _are_equal(options: dict[str, Any], others: dict[str, Any]) -> bool:
+    return options.keys() == others.keys() and all(_is_equal(options[name], others[name]) for name in options)
 
 
-def _is_same_value(a: Any, b: Any) -> bool:
-    try:
-        return a is b or inline(a) == inline(b)
-    except DataSourcePicklingError:
-        return False
+def _is_equal(a: Any, b: Any) -> bool:
+    """Whether an option is the same. So are two objects of a class that does not say what is equal: a sampler that is
+    made anew for each call goes on where the last one was."""
+    kind = type(a)
+    if a is b or kind is not type(b):
+        return a is b
+    if kind is dict:
+        return _are_equal(a, b)
+    if kind in (list, tuple):
+        return len(a) == len(b) and all(map(_is_equal, a, b))
+    return kind.__eq__ is BY_IDENTITY or bool(np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b)

@@ -1,8 +1,9 @@
-"""The declarations of a pipeline: its steps, variables and models."""
+"""The declarations of a pipeline: its steps, for each batch or once; its variables and models."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeAlias
 
@@ -11,10 +12,12 @@ from ..data.baseset import Baseset
 from ..data.batch import Batch
 from ..data.columns import Components
 from ..expr.expressions import Expr, Target, evaluate
-from .lookup import check_steps, is_step_name, unknown_name_error
-from .once import CommonSteps, OncePipeline
-from .state import ModelDeclaration, PipelineState, VariableDeclaration, nested_config
+from ..expr.named import V
+from ..items.seeds import seed_path
+from .lookup import check_steps, find_function, functions_of, is_step_name, unknown_name_error
+from .state import ModelDeclaration, PipelineSpec, PipelineState, VariableDeclaration, nested_config
 from .steps import (
+    CallStep,
     DiscardStep,
     JoinStep,
     LockStep,
@@ -25,9 +28,13 @@ from .steps import (
     RepeatStep,
     SometimesStep,
     Step,
+    StepContext,
+    UpdateStep,
+    perform,
+    unknown_step_error,
 )  # fmt: skip
 
-__all__ = ["BatchSize", "PipelineSpec", "Recipe"]
+__all__ = ["BatchSize", "OncePipeline", "Recipe"]
 
 BatchSize: TypeAlias = int | Expr | None
 MergeFunction: TypeAlias = Callable[..., Any] | None
@@ -35,40 +42,49 @@ ModelClass: TypeAlias = Callable[..., Any] | Expr | None
 ModelConfig: TypeAlias = Mapping[str, Any] | Expr | None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class PipelineSpec:
-    """All declarations of a pipeline. Never changed."""
+# What a pipeline declares, and does not do for each batch.
+DECLARATIONS = (
+    "add_namespace", "import_model", "init_lock", "init_model", "init_variable", "init_variables", "load_model",
+)  # fmt: skip
 
-    steps: tuple[Step, ...] = ()
-    variables: tuple[VariableDeclaration, ...] = ()
-    models: tuple[ModelDeclaration, ...] = ()
-    before: tuple[Step, ...] = ()
-    after: tuple[Step, ...] = ()
-    namespaces: tuple[Any, ...] = ()
-    dataset: Any = None
-    config: dict[str, Any] = dataclasses.field(default_factory=dict)
-    later: dict[str, Any] | None = None  # the options of run_later
 
-    @property
-    def known_dataset(self) -> Any:
-        """The dataset; None if it is an expression, which has a value only when the pipeline runs."""
-        return None if isinstance(self.dataset, Expr) else self.dataset
+class CommonSteps:
+    """The steps that a run has in common with what comes before and after it. Abstract."""
 
-    def __add__(self, other: PipelineSpec) -> PipelineSpec:
-        if self.dataset is not None and other.dataset is not None and self.dataset is not other.dataset:
-            raise ValueError(
-                "pipelines to add should have the same dataset, not different datasets: bind only one of them with <<"
-            )
-        joined = {
-            name: getattr(self, name) + getattr(other, name)
-            for name in ("steps", "variables", "models", "before", "after", "namespaces")
-        }
-        return PipelineSpec(
-            **joined,
-            dataset=other.dataset if self.dataset is None else self.dataset,
-            config=nested_config(other.config, self.config),
-            later=self.later or other.later,
-        )
+    def _then(self, step: Step) -> Self:
+        """Add a step."""
+        raise NotImplementedError
+
+    def call(self, fn: Callable[..., Any], *args: object, save_to: Target | None = None, **kwargs: object) -> Self:
+        """Call a function, and write the result to `save_to`."""
+        return self._then(CallStep("call", (fn, *args), kwargs, save_to))
+
+    def print(self, *args: object, **kwargs: object) -> Self:
+        """Print values."""
+        return self._then(CallStep("print", (print, *args), kwargs))
+
+    def save_model(self, name: str | Expr, *args: object, **kwargs: object) -> Self:
+        """Save a model to a file: for each batch, or once, with ``pipeline.after.save_model(name, path)``."""
+        return self._then(ModelStep("save_model", (name, *args), kwargs))
+
+    def update(self, expr: Target, value: object = None) -> Self:
+        """Write a value to a variable or another place; in a run, also to a component of the batch.
+
+        Parameters
+        ----------
+        expr : expression, or list or dict of expressions
+            Where to write, such as ``B.images`` or ``V("losses", mode="a")``.
+        value : object or expression
+        """
+        return self._then(UpdateStep("update", (value,), save_to=expr))
+
+    def save_to(self, dst: Target, value: object = None) -> Self:
+        """Another name of `update`."""
+        return self.update(dst, value)
+
+    def update_variable(self, name: str | Expr, value: object = None, mode: str = "w") -> Self:
+        """Write a value to a variable: ``update(V(name, mode), value)``."""
+        return self.update(V(name, mode), value)
 
 
 class Recipe(CommonSteps):
@@ -107,7 +123,7 @@ class Recipe(CommonSteps):
         if not is_step_name(name, self.spec.namespaces, self.spec.known_dataset):
             raise unknown_name_error(name, type(self), self.spec.namespaces)
 
-        def add(*args: Any, save_to: Target | None = None, **kwargs: Any) -> Any:
+        def add(*args: object, save_to: Target | None = None, **kwargs: object) -> Any:
             return self._then(NamedStep(name, args, kwargs, save_to))
 
         return add
@@ -153,7 +169,7 @@ class Recipe(CommonSteps):
         """Steps that run once, after the last batch: ``pipeline.after.step(…)`` adds one to this pipeline."""
         return OncePipeline(self, "after")
 
-    def acquire_lock(self, name: str = "lock", **kwargs: Any) -> Self:
+    def acquire_lock(self, name: str = "lock", **kwargs: object) -> Self:
         """Wait for a lock of the pipeline, for each batch."""
         return self._then(LockStep("acquire_lock", (name,), kwargs))
 
@@ -232,7 +248,9 @@ class Recipe(CommonSteps):
         self.state.lock(name)
         return self
 
-    def init_variable(self, name: str, default: object = None, init_on_each_run: object = None, **kwargs: Any) -> Self:
+    def init_variable(
+        self, name: str, default: object = None, init_on_each_run: object = None, **kwargs: object
+    ) -> Self:
         """Declare a variable.
 
         Parameters
@@ -287,14 +305,14 @@ class Recipe(CommonSteps):
             Instead of a class. A model, an estimator of scikit-learn or a torch module: copied if the mode is dynamic.
             Or a pipeline that has a model of this name: shared.
         """
-        if mode not in ("dynamic", "static"):
-            raise ValueError(f"mode should be 'dynamic' or 'static', not {mode!r}")
-        model = ModelDeclaration(name, model_class, config, source, shared=mode == "static")
-        if mode == "static":
-            model = ModelDeclaration(name, source=model.make(None, self), shared=True)
-        return self._declare_model(model)
+        return self._declare_model(ModelDeclaration(name, model_class, config, source), mode)
 
-    def _declare_model(self, model: ModelDeclaration) -> Self:
+    def _declare_model(self, model: ModelDeclaration, mode: str = "dynamic") -> Self:
+        if mode not in ("dynamic", "static"):
+            raise ValueError(f"mode should be 'dynamic' or 'static', not {mode!r}; a file is given as path=")
+        if mode == "static":
+            made = dataclasses.replace(model, shared=True).make(None, self)
+            model = ModelDeclaration(model.name, source=made, shared=True)
         self.state.models.pop(model.name, None)
         return self._declare(models=(*self.spec.models, model))
 
@@ -307,11 +325,11 @@ class Recipe(CommonSteps):
         name: str,
         model_class: ModelClass = None,
         mode: str = "dynamic",
-        *args: Any,
+        *args: object,
         path: Any = None,
         config: ModelConfig = None,
         source: Any = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Self:
         """Declare a model that is read from a file: at first use, or now if the mode is ``'static'``.
 
@@ -322,13 +340,8 @@ class Recipe(CommonSteps):
         path, *args, **kwargs
             Passed to ``load`` of the model.
         """
-        if mode not in ("dynamic", "static"):
-            raise ValueError(f"mode should be 'dynamic' or 'static', not {mode!r}; pass the file as path=")
         given = args if path is None else (path, *args)
-        self._declare_model(ModelDeclaration(name, model_class, config, source, loaded=(given, kwargs)))
-        if mode == "static":
-            self.state.model(name, self.spec.models, None, self)
-        return self
+        return self._declare_model(ModelDeclaration(name, model_class, config, source, loaded=(given, kwargs)), mode)
 
     load_model_once = load_model  # it reads the file once
 
@@ -338,24 +351,93 @@ class Recipe(CommonSteps):
         """Read a model from a file now; see `load_model`."""
         return self.load_model(name, model_class, "static", *args, **kwargs)
 
-    def train_model(self, name: str | Expr, *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
+    def train_model(self, name: str | Expr, *args: object, save_to: Target | None = None, **kwargs: object) -> Self:
         """Train a model with each batch, and write what `train` returns to `save_to`."""
         return self._then(ModelStep("train_model", (name, *args), kwargs, save_to))
 
-    def predict_model(self, name: str | Expr, *args: Any, save_to: Target | None = None, **kwargs: Any) -> Self:
+    def predict_model(self, name: str | Expr, *args: object, save_to: Target | None = None, **kwargs: object) -> Self:
         """Predict with a model for each batch, and write what `predict` returns to `save_to`."""
         return self._then(ModelStep("predict_model", (name, *args), kwargs, save_to))
 
-    def save_model_once(self, name: str | Expr, *args: Any, **kwargs: Any) -> Self:
+    def save_model_once(self, name: str | Expr, *args: object, **kwargs: object) -> Self:
         """Save a model to a file after the last batch."""
         self.after.save_model(name, *args, **kwargs)
         return self
 
-    def save_model_now(self, name: str, *args: Any, **kwargs: Any) -> Self:
+    def save_model_now(self, name: str, *args: object, **kwargs: object) -> Self:
         """Save a model to a file now."""
         self.state.model(name, self.spec.models, None, self).save(*args, **kwargs)
         return self
 
-    def run_later(self, batch_size: BatchSize = None, **options: Any) -> Self:
+    def run_later(self, batch_size: BatchSize = None, **options: object) -> Self:
         """Set default options for `run`, `gen_batch` and `next_batch`."""
         return self._declare(later={**options, "batch_size": batch_size})
+
+
+class OncePipeline(CommonSteps):
+    """`Pipeline.before` or `Pipeline.after`: what is called here is a step of the pipeline that runs once.
+
+    Steps are functions, models and variables; there is no batch. Declarations, such as `init_variable` and
+    `load_model`, are those of the pipeline. Each call returns this object, so that calls can be chained; `main` is the
+    pipeline.
+
+    Examples
+    --------
+    >>> from batchup.flow import Dataset, V
+    >>> pipeline = Dataset(4).p.init_variable("n", 0)
+    >>> pipeline.before.print("begin")  # doctest: +ELLIPSIS
+    <before ...>
+    >>> pipeline.after.update(V("n"), V("n") + 10).main.run(2).v("n")
+    begin
+    10
+    """
+
+    def __init__(self, pipeline: Any, when: str) -> None:
+        self.main = self.pipeline = pipeline
+        self._when = when
+
+    def _then(self, step: Step) -> Self:
+        spec = self.main.spec
+        changed: dict[str, Any] = {self._when: (*getattr(spec, self._when), step)}
+        self.main.spec = dataclasses.replace(spec, **changed)
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., OncePipeline]:
+        if name.startswith("_") or "main" not in self.__dict__:
+            raise AttributeError(name)
+        if name in DECLARATIONS:
+            return self._declaration(name)
+        spec = self.main.spec
+        if find_function(name, spec.namespaces, spec.known_dataset) is None:
+            raise unknown_step_error(name, type(None))
+
+        def add(*args: object, save_to: Target | None = None, **kwargs: object) -> OncePipeline:
+            return self._then(NamedStep(name, args, kwargs, save_to))
+
+        return add
+
+    def _declaration(self, name: str) -> Callable[..., OncePipeline]:
+        @functools.wraps(getattr(self.main, name))
+        def declare(*args: object, **kwargs: object) -> OncePipeline:
+            getattr(self.main, name)(*args, **kwargs)
+            return self
+
+        return declare
+
+    def run(self) -> Self:
+        """Do the steps now."""
+        pipeline = self.main
+        pipeline.state.begin(pipeline, pipeline.spec.variables)
+        steps = getattr(pipeline.spec, self._when)
+        perform(None, steps, StepContext(pipeline, functions_of(pipeline), seed_path(0), (0,)))
+        return self
+
+    def __add__(self, other: Any) -> Any:
+        return self.main + other
+
+    def __lshift__(self, other: Baseset | Mapping[str, Any] | Expr) -> Any:
+        return self.main << other
+
+    def __repr__(self) -> str:
+        names = ", ".join(step.name for step in getattr(self.main.spec, self._when)) or "no steps"
+        return f"<{self._when} {self.main!r}: {names}>"

@@ -16,10 +16,12 @@ from typing import Any
 
 from ...engine.checks import Indices, whole
 from ...engine.cores import cores
+from ...engine.optional import library
 from ...engine.pools import Pool
 from ...engine.rng import SeedPath
 from ...engine.stream import WorkStream
 from ...errors import noted
+from ..data.batch import Batch
 from ..expr.expressions import evaluate
 from ..items.parallel import full_target_name, make_pool
 from ..items.seeds import ItemSeed
@@ -147,17 +149,13 @@ class PipelineRun:
         asked = self.options.notifier or self.options.bar
         if not asked:
             return batches
-        try:
-            import tqdm
-        except ImportError as error:
-            raise ImportError("bar=True needs tqdm: pip install 'batchup[progress]'") from error
         options = dict(asked) if isinstance(asked, dict) else {"desc": asked} if isinstance(asked, str) else {}
         if options.get("desc") in KINDS_OF_BARS:
             del options["desc"]
         if options.pop("bar", True) in (False, None):
             return batches
-        shown: Iterable[Any] = tqdm.tqdm(batches, **{"total": self.total, **options})
-        return shown
+        tqdm = library("tqdm", "batchup[progress]", "a progress bar")
+        return tqdm.tqdm(batches, **{"total": self.total, **options})  # type: ignore[no-any-return]
 
     # ---- before the first rebatch
 
@@ -248,11 +246,12 @@ class PipelineRun:
             batch.pipeline = self.pipeline
         return batch
 
-    def _record_times(self, number: int, context: StepContext, batch: Any, first: int = 0) -> None:
-        if context.times is None:
+    def _record_times(self, number: int, context: StepContext, batch: Batch, first: int = 0) -> None:
+        profile = self.pipeline.state.profile
+        if context.times is None or profile is None:
             return
         which = {"iter": self.profiled_before + number + 1, "outer_iter": number + 1, "batch_id": id(batch)}
-        self.pipeline.state.profile.extend(
+        profile.extend(
             {"action": f"{name} #{step}", **which, "total_time": total, "action_time": evaluating}
             for step, (name, total, evaluating) in enumerate(context.times, first)
         )
@@ -360,7 +359,7 @@ class PrepareJob:
             raise
         finally:
             if turns is not None:
-                turns.leave(number)
+                turns.done(number)
         times = tuple(context.times or ())
         if not self.in_process:
             return PreparedBatch(number, upto, batch, None, times)

@@ -1,4 +1,4 @@
-"""The state of a pipeline: its variables and models, which change in a run, and their locks."""
+"""What a pipeline declares; and its state: variables and models, which change in a run, and their locks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from ..expr.expressions import evaluate, written_value
+from ..data.batch import Batch
+from ..expr.expressions import Expr, evaluate, written_value
 from ..extras.models import as_model, build_model
+from .steps import Step
 
-__all__ = ["ModelDeclaration", "PipelineState", "VariableDeclaration", "nested_config"]
+__all__ = ["ModelDeclaration", "PipelineSpec", "PipelineState", "VariableDeclaration", "nested_config"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ class ModelDeclaration:
                 "the source first"
             )
 
-    def make(self, batch: Any, pipeline: Any) -> Any:
+    def make(self, batch: Batch | None, pipeline: Any) -> Any:
         """Make the model; the batch may be needed to evaluate the config."""
         if self.source is None:
             config = evaluate(self.config, batch, pipeline)
@@ -63,7 +65,7 @@ class ModelDeclaration:
         return model
 
 
-def nested_config(config: Any, into: Any = ()) -> dict[str, Any]:
+def nested_config(config: Mapping[str, Any] | None, into: Mapping[str, Any] = {}) -> dict[str, Any]:
     """A config with the values of another one. A key such as ``'model/lr'`` stands for the key in a dict in the dict.
 
     >>> nested_config({"model/lr": 0.1, "n": 3}, {"model": {"depth": 2}})
@@ -80,6 +82,42 @@ def nested_config(config: Any, into: Any = ()) -> dict[str, Any]:
         else:
             new[first] = value
     return new
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PipelineSpec:
+    """All declarations of a pipeline. Never changed."""
+
+    steps: tuple[Step, ...] = ()
+    variables: tuple[VariableDeclaration, ...] = ()
+    models: tuple[ModelDeclaration, ...] = ()
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
+    namespaces: tuple[Any, ...] = ()
+    dataset: Any = None
+    config: dict[str, Any] = dataclasses.field(default_factory=dict)
+    later: dict[str, Any] | None = None  # the options of run_later
+
+    @property
+    def known_dataset(self) -> Any:
+        """The dataset; None if it is an expression, which has a value only when the pipeline runs."""
+        return None if isinstance(self.dataset, Expr) else self.dataset
+
+    def __add__(self, other: PipelineSpec) -> PipelineSpec:
+        if self.dataset is not None and other.dataset is not None and self.dataset is not other.dataset:
+            raise ValueError(
+                "pipelines to add should have the same dataset, not different datasets: bind only one of them with <<"
+            )
+        joined = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in ("steps", "variables", "models", "before", "after", "namespaces")
+        }
+        return PipelineSpec(
+            **joined,
+            dataset=other.dataset if self.dataset is None else self.dataset,
+            config=nested_config(other.config, self.config),
+            later=self.later or other.later,
+        )
 
 
 class PipelineState:
@@ -137,13 +175,7 @@ class PipelineState:
             self._begun = False
 
     def variable(self, name: str) -> Any:
-        """The value of a variable.
-
-        Raises
-        ------
-        KeyError
-            If there is no such name.
-        """
+        """The value of a variable; a `KeyError` lists those that there are."""
         try:
             return self.variables[name]
         except KeyError:
@@ -157,14 +189,8 @@ class PipelineState:
         with self.lock(f"variable {name}"):
             self.variables[name] = written_value(self.variables.get(name), mode, value)
 
-    def model(self, name: str, declared: tuple[ModelDeclaration, ...], batch: Any, pipeline: Any) -> Any:
-        """A model, which is built at first use.
-
-        Raises
-        ------
-        KeyError
-            If there is no such name.
-        """
+    def model(self, name: str, declared: tuple[ModelDeclaration, ...], batch: Batch | None, pipeline: Any) -> Any:
+        """A model, which is built at first use; a `KeyError` lists those that there are."""
         with self.lock(f"model {name}"):
             if name not in self.models:
                 for each in reversed(declared):

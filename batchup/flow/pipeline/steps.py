@@ -14,6 +14,7 @@ from ...engine.checks import a_or_an, whole
 from ...engine.rng import SeedPath
 from ...engine.stream import presentable
 from ...errors import noted
+from ..data.baseset import Baseset
 from ..data.batch import Batch
 from ..data.ids import id_list
 from ..expr.expressions import Expr, Target, assign, evaluate, evaluate_arguments, has_expression
@@ -40,7 +41,7 @@ class StopPipeline(Exception):
 class PipelineStandIn:
     """Stands in for the pipeline in other processes: it has the dataset and the config, nothing else."""
 
-    def __init__(self, dataset: Any, config: Any) -> None:
+    def __init__(self, dataset: Baseset, config: Mapping[str, Any]) -> None:
         self.dataset = dataset
         self.config = config
 
@@ -83,10 +84,10 @@ class StepContext:
         section = self.section
         if section is None or self.turns is None or number < section.last or arguments_only > section.arguments_only:
             return
-        self.turns.done(section, self.address[1])
+        self.turns.done(self.address[1], section)
         self.section = None
 
-    def value(self, obj: object, batch: Any) -> Any:
+    def value(self, obj: object, batch: Batch) -> Any:
         """The value of `obj` for a batch."""
         begun = time.perf_counter()
         value = evaluate(obj, batch, self.pipeline)
@@ -107,7 +108,7 @@ class Step:
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_lazy", has_expression((self.args, self.kwargs)))
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         """Do the step and return the batch to go on with."""
         raise NotImplementedError
 
@@ -121,7 +122,7 @@ class Step:
         """Called at the beginning of a run."""
 
     def values(
-        self, batch: Any, context: StepContext, no_eval: Iterable[str] = ()
+        self, batch: Batch, context: StepContext, no_eval: Iterable[str] = ()
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments, evaluated."""
         args, kwargs = self.args, dict(self.kwargs)
@@ -135,7 +136,7 @@ class Step:
             args, context.joined = (*context.joined, *args), ()
         return args, kwargs
 
-    def save(self, value: object, batch: Any, context: StepContext) -> None:
+    def save(self, value: object, batch: Batch, context: StepContext) -> None:
         """Write a result to `save_to`."""
         if self.save_to is not None:
             assign(self.save_to, value, batch, context.pipeline)
@@ -144,7 +145,7 @@ class Step:
 class NamedStep(Step):
     """An action of the batch, or a function that is found by its name."""
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         method = getattr(type(batch), self.name, None)
         info = action_info(method)
         if info is None:
@@ -202,7 +203,7 @@ def _changed_by(fn: object, save_to: Target | None) -> set[Any]:
 class CallStep(Step):
     """A call of a function, which is the first argument."""
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         (fn, *args), kwargs = self.values(batch, context)
         self.save(fn(*args, **kwargs), batch, context)
         return batch
@@ -216,7 +217,7 @@ class CallStep(Step):
 class UpdateStep(Step):
     """A value that is written to `save_to`."""
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         self.save(context.value(self.args[0], batch), batch, context)
         return batch
 
@@ -224,7 +225,7 @@ class UpdateStep(Step):
 class ModelStep(Step):
     """Train, predict with or save a model: ``name`` is the method, the first argument is the name of the model."""
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         (model, *args), kwargs = self.values(batch, context)
         method = getattr(context.pipeline.get_model_by_name(model, batch=batch), self.name.removesuffix("_model"))
         self.save(method(*args, **kwargs), batch, context)
@@ -241,7 +242,7 @@ class RepeatStep(Step):
 
     steps: tuple[Step, ...] = ()
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         (n,) = self.values(batch, context)[0]
         for number in range(whole("the number of repetitions", n, least=0)):
             batch = perform(batch, self.steps, context.within(number))
@@ -263,7 +264,7 @@ class RepeatStep(Step):
 class SometimesStep(RepeatStep):
     """Steps that are done with a probability."""
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         (p,) = self.values(batch, context)[0]
         if not 0 <= p <= 1:
             raise ValueError(f"the probability of steps should be from 0 to 1, not {p!r}")
@@ -273,7 +274,7 @@ class SometimesStep(RepeatStep):
 class JoinStep(Step):
     """Batches of other pipelines, with the same items, for the next action."""
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         others = [each.dataset.create_batch(batch.index) for each in self.args]
         for number, other in enumerate(others):
             other.follow(batch)
@@ -289,7 +290,7 @@ class JoinStep(Step):
 class MergeStep(Step):
     """The next batches of other pipelines, merged with this one."""
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         batches = [batch]
         for number, each in enumerate(self.args):  # without prefetch: the last batch may have fewer items
             try:
@@ -327,7 +328,7 @@ def _merged_seed(pipeline: Any, context: StepContext, number: int) -> dict[str, 
 class LockStep(Step):
     """Take or release a lock of the pipeline: ``name`` is the method, the first argument is the name of the lock."""
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         (name,), kwargs = self.values(batch, context)
         getattr(context.pipeline.lock(name), self.name.removesuffix("_lock"))(**kwargs)
         return batch
@@ -339,7 +340,7 @@ class LockStep(Step):
 class DiscardStep(Step):
     """Drop the data of the batch."""
 
-    def run(self, batch: Any, context: StepContext) -> Any:
+    def run(self, batch: Batch, context: StepContext) -> Any:
         bare = Batch(batch.index)
         bare.follow(batch)
         return bare
@@ -378,7 +379,7 @@ def perform(batch: Any, steps: Sequence[Step], context: StepContext, first: int 
     return batch
 
 
-def _batch_text(batch: Any) -> str:
+def _batch_text(batch: Batch | None) -> str:
     if batch is None:
         return ""
     some = ", ".join(map(str, id_list(batch.indices[:8])))

@@ -2,24 +2,9 @@
 
 import numpy as np
 import pytest
+from flow_batches import IMAGES, LABELS, Images, One, images_of
 
 from batchup.flow import Batch, Dataset, DatasetIndex
-
-IMAGES = np.arange(60.0).reshape(10, 2, 3)
-
-LABELS = np.arange(10) % 3
-
-
-class Images(Batch):
-    components = "images", "labels"
-
-
-class One(Batch):
-    components = ("x",)
-
-
-def made(ids=(3, 5), **kwargs):
-    return Images(ids, preloaded=(IMAGES, LABELS), **kwargs)
 
 
 @pytest.mark.parametrize("index", [2, [0, 1], np.arange(2), DatasetIndex(2)])
@@ -33,7 +18,7 @@ def test_the_index_is_an_index(index):
 
 def test_a_component_is_one_array():
     """Each access gives the same array, so assignments to its items stay."""
-    batch = made()
+    batch = images_of()
 
     batch.images[1] = 7
 
@@ -44,9 +29,9 @@ def test_a_component_is_one_array():
 
 def test_items_come_in_the_order_of_the_batch():
     """Iteration is by position, for any ids, with components or without."""
-    assert [LABELS[5], LABELS[3]] == [item.labels for item in made([5, 3])]
+    assert [LABELS[5], LABELS[3]] == [item.labels for item in images_of([5, 3])]
     assert [50, 30] == list(Batch([5, 3], preloaded=np.arange(0, 100, 10)))
-    assert 2 == len(made().items)
+    assert 2 == len(images_of().items)
 
 
 @pytest.mark.parametrize(
@@ -55,16 +40,16 @@ def test_items_come_in_the_order_of_the_batch():
 )
 def test_get(item, component, expected):
     """`get` returns a component of an item, a whole component, or all data."""
-    found = made().get(item, component)
+    found = images_of().get(item, component)
 
     assert expected == (found.tolist() if item is None else found)
-    assert LABELS[5] == made().get(5).labels
-    assert (IMAGES[[3, 5]] == made().get().images).all()
+    assert LABELS[5] == images_of().get(5).labels
+    assert (IMAGES[[3, 5]] == images_of().get().images).all()
 
 
 def test_a_component_may_be_a_ragged_list():
     """A component may be any sequence of the right length."""
-    batch = made()
+    batch = images_of()
 
     batch.labels = [[1], [2, 3]]
 
@@ -108,7 +93,7 @@ def test_options_that_nothing_takes_are_refused(extra):
 def test_dump_of_several_components_to_one_container():
     """Several components for one container are an error that names them."""
     with pytest.raises(ValueError, match="not images, labels"):
-        made().dump(dst=np.zeros(10))
+        images_of().dump(dst=np.zeros(10))
 
 
 def test_a_dataset_of_a_batch():
@@ -150,16 +135,16 @@ def test_a_batch_from_data():
 @pytest.mark.parametrize(("channels", "shape"), [("last", (2, 2, 3, 1)), ("first", (2, 1, 2, 3)), (None, (2, 2, 3))])
 def test_images_to_arrays(channels, shape):
     """A 2-D image gets an axis of channels, first or last; the dtype is float32 by default."""
-    batch = made().to_array(channels=channels)
+    batch = images_of().to_array(channels=channels)
 
     assert (shape, np.float32) == (batch.images.shape, batch.images.dtype)
-    assert np.float64 == made().to_array(dtype=None).images.dtype
+    assert np.float64 == images_of().to_array(dtype=None).images.dtype
 
 
 def test_what_a_batch_can_do_is_listed():
     """`dir` lists the components, for completion at a prompt."""
-    assert {"images", "labels", "load"} <= set(dir(made()))
-    assert {"images", "labels", "as_dict"} <= set(dir(made()[3]))
+    assert {"images", "labels", "load"} <= set(dir(images_of()))
+    assert {"images", "labels", "as_dict"} <= set(dir(images_of()[3]))
 
 
 def test_a_batch_by_hand_is_seeded_by_numpy():

@@ -6,40 +6,25 @@ import threading
 
 import numpy as np
 import pytest
+from flow_batches import IMAGES, LABELS, Images, One, images_of
 
 from batchup.flow import Batch, Dataset
-
-IMAGES = np.arange(60.0).reshape(10, 2, 3)
-
-LABELS = np.arange(10) % 3
-
-
-class Images(Batch):
-    components = "images", "labels"
-
-
-class One(Batch):
-    components = ("x",)
-
-
-def made(ids=(3, 5), **kwargs):
-    return Images(ids, preloaded=(IMAGES, LABELS), **kwargs)
 
 
 def test_a_component_that_does_not_exist():
     """A missing component is an AttributeError that lists the components: from batch, data and items."""
-    for thing in (made(), made().data, made()[3]):
+    for thing in (images_of(), images_of().data, images_of()[3]):
         with pytest.raises(
             AttributeError, match="no component or attribute 'image'; its components are images, labels"
         ):
             thing.image  # noqa: B018
-    assert not hasattr(made(), "image")
+    assert not hasattr(images_of(), "image")
 
 
 @pytest.mark.parametrize("value", [np.zeros(3), [1], 5, "a string", iter([1, 2])])
 def test_a_component_of_the_wrong_length(value):
     """A component of the wrong length is an error, and the batch does not change."""
-    batch = made()
+    batch = images_of()
 
     with pytest.raises(ValueError, match="labels should have 2 items, as the batch has, not"):
         batch.labels = value
@@ -61,7 +46,7 @@ def test_a_component_cannot_hide_a_method():
 
 def test_more_components():
     """One name takes the whole data, several take one each; only this batch changes; known names are an error."""
-    batch = made()
+    batch = images_of()
 
     batch.add_components("masks", [1, 2]).add_components(["p", "q"], [[3, 4], [5, 6]])
 
@@ -151,7 +136,7 @@ def test_copies():
 
 def test_data_of_the_batch_are_stored_as_they_are():
     """``data``, ``_data`` and `put_into_data` store data unchanged; the batch itself is ignored."""
-    batch, x = made(), np.ones(2)
+    batch, x = images_of(), np.ones(2)
 
     for store in (batch.put_into_data, lambda data: setattr(batch, "_data", data), lambda d: setattr(batch, "data", d)):
         store((x, [1, 2]))
@@ -165,7 +150,7 @@ def test_data_of_the_batch_are_stored_as_they_are():
 
 def test_attributes_of_the_constructor():
     """Extra keywords become attributes; `get_attrs` returns them, and merged batches have them."""
-    batch = made(colour="red")
+    batch = images_of(colour="red")
 
     assert ("red", {"colour": "red"}) == (batch.colour, batch.get_attrs())
     assert "red" == Images.merge([batch])[0].colour

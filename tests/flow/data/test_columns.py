@@ -2,27 +2,12 @@
 
 import numpy as np
 import pytest
+from flow_batches import IMAGES, LABELS, Images, One, images_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchup.flow import Batch, Dataset
 from batchup.flow.data.columns import stack_items
-
-IMAGES = np.arange(60.0).reshape(10, 2, 3)
-
-LABELS = np.arange(10) % 3
-
-
-class Images(Batch):
-    components = "images", "labels"
-
-
-class One(Batch):
-    components = ("x",)
-
-
-def made(ids=(3, 5), **kwargs):
-    return Images(ids, preloaded=(IMAGES, LABELS), **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +60,7 @@ def test_string_ids_do_not_index_an_array():
 @pytest.mark.parametrize("container", [np.zeros(10, int), {}, [0] * 10], ids=["array", "dict", "list"])
 def test_dump_to_a_container(container):
     """`dump` writes by id into an array, a dict or a list."""
-    made().dump(dst=container, components="labels")
+    images_of().dump(dst=container, components="labels")
 
     assert LABELS[[3, 5]].tolist() == [container[3], container[5]]
 

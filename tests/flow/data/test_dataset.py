@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
+from flow_batches import Images
 
 from batchup.flow import Batch, C, Dataset, DatasetIndex
-
-
-class Images(Batch):
-    components = "images", "labels"
 
 
 def test_folds_for_cross_validation():

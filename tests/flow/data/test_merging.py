@@ -2,29 +2,14 @@
 
 import numpy as np
 import pytest
+from flow_batches import LABELS, Images, One, images_of
 
 from batchup.flow import Batch
-
-IMAGES = np.arange(60.0).reshape(10, 2, 3)
-
-LABELS = np.arange(10) % 3
-
-
-class Images(Batch):
-    components = "images", "labels"
-
-
-class One(Batch):
-    components = ("x",)
-
-
-def made(ids=(3, 5), **kwargs):
-    return Images(ids, preloaded=(IMAGES, LABELS), **kwargs)
 
 
 def test_batches_are_merged_and_cut():
     """`merge` gives a batch of the first items and the rest, with new ids; without a size there is no rest."""
-    batches = [made([0, 1]), made([2, 3, 4])]
+    batches = [images_of([0, 1]), images_of([2, 3, 4])]
 
     batch, rest = Images.merge(batches, batch_size=4)
 
@@ -47,13 +32,13 @@ def test_batches_without_components_are_merged():
 def test_merged_batches_have_at_least_one_item(size):
     """The error names `batch_size`."""
     with pytest.raises((TypeError, ValueError), match="batch_size should be an integer of at least 1"):
-        Images.merge([made(), made()], batch_size=size)
+        Images.merge([images_of(), images_of()], batch_size=size)
 
 
 def test_what_cannot_be_merged():
     """A component in some batches only, and one that is not an array, are errors."""
     with pytest.raises(ValueError, match="images should have data in all"):
-        Images.merge([made(), Images(2)])
+        Images.merge([images_of(), Images(2)])
     odd = [One.from_data(data=({"a": 1},)), One.from_data(data=({"a": 2},))]
     with pytest.raises(TypeError, match="override merge_component"):
         One.merge(odd)

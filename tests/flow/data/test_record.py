@@ -2,25 +2,14 @@
 
 import numpy as np
 import pytest
+from flow_batches import IMAGES, LABELS, images_of
 
 from batchup.flow import Batch
-
-IMAGES = np.arange(60.0).reshape(10, 2, 3)
-
-LABELS = np.arange(10) % 3
-
-
-class Images(Batch):
-    components = "images", "labels"
-
-
-def made(ids=(3, 5), **kwargs):
-    return Images(ids, preloaded=(IMAGES, LABELS), **kwargs)
 
 
 def test_items_are_found_by_id():
     """A batch is indexed by an id, several, or a slice; an unknown id is a KeyError."""
-    batch = made([3, 5, 8])
+    batch = images_of([3, 5, 8])
     batch.add_components("more")
     batch.labels = np.array([10, 20, 30])
 
@@ -33,7 +22,7 @@ def test_items_are_found_by_id():
 
 def test_an_item_is_written_to():
     """Writing to a view writes to the batch; a None component becomes an array of objects first."""
-    batch = made()
+    batch = images_of()
     batch.add_components("masks")
 
     batch[5].labels = 9
@@ -45,7 +34,7 @@ def test_an_item_is_written_to():
 
 def test_data_are_a_record():
     """`data` has components by name and in order, and items by id; without components it is the stored data."""
-    data = made().data
+    data = images_of().data
 
     images, labels = data
     assert (images == IMAGES[[3, 5]]).all()

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from batchup.flow import B, Batch, D, Dataset, L
 from batchup.flow.expr.expressions import mode_letter, written_value
+
+
+class Names(list):
+    """A list with an attribute."""
 
 
 @pytest.mark.parametrize(
@@ -40,3 +45,25 @@ def test_an_unknown_mode_is_refused():
 def test_what_each_mode_writes(old, mode, value, expected):
     """Nothing there is an empty list, or an empty dict for an update; what has no `append` is updated."""
     assert expected == written_value(old, mode, value)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "expected"),
+    [
+        (B.found[0], "b", ["a", "b"]),
+        (B.found[0].names, "b", ["a", "b"]),
+        (B.level, "b", ["a", "b"]),
+        (D.names, "b", ["a", "b"]),
+        (L("found").names, ["b", "c"], [["a", "b"], ["a", "c"]]),
+    ],
+)
+def test_each_place_knows_the_modes(where, value, expected):
+    """An item of a component and an attribute of an item are appended to, as a component is."""
+    batch = Batch(2, dataset=Dataset(2, names=["a"]))
+    batch.level, batch.found = ["a"], [Names("a"), Names("a")]
+    for each in batch.found:
+        each.names = ["a"]
+
+    where.set(value, mode="a", batch=batch)
+
+    assert expected == where.get(batch)

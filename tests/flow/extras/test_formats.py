@@ -124,7 +124,9 @@ def test_a_format_whose_library_is_missing(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "pandas", None)
 
-    with pytest.raises(ImportError, match=r"the format csv needs pandas: pip install 'batchup\[tables\]'"):
+    with pytest.raises(
+        ImportError, match=r"the format csv needs pandas, which is not installed: pip install 'batchup\[tables\]'"
+    ):
         Rows(2).load("x", "csv")
 
 

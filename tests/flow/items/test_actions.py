@@ -1,7 +1,7 @@
 """Actions: decorated methods, by hand and in pipelines."""
 
-import numpy as np
 import pytest
+from flow_batches import Points, X
 
 from batchup.flow import (
     B,
@@ -12,16 +12,6 @@ from batchup.flow import (
 )
 
 pytestmark = pytest.mark.timeout(60)
-
-X = np.arange(10.0)
-
-
-class Points(Batch):
-    components = "x", "y"
-
-    @apply_parallel(src="x")
-    def shift(self, x, by):
-        return x + by
 
 
 def test_the_function_stays_there():

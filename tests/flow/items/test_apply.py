@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from flow_batches import Points, X, points
 
 from batchup.flow import (
     Batch,
@@ -16,24 +17,6 @@ from batchup.flow import (
 pytestmark = pytest.mark.timeout(60)
 
 TARGETS = ["for", "threads", "mpc", "async"]
-
-X = np.arange(10.0)
-
-
-class Points(Batch):
-    components = "x", "y"
-
-    @apply_parallel(src="x")
-    def shift(self, x, by):
-        return x + by
-
-    def keep(self, results):
-        self.y = np.array(results)
-        return self
-
-
-def points(ids=4):
-    return Points(ids, preloaded=(X, X * 10))
 
 
 @pytest.mark.parametrize(

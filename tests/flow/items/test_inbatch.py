@@ -4,11 +4,11 @@ import asyncio
 
 import numpy as np
 import pytest
+from flow_batches import Points, X, points
 
 from batchup.flow import (
     Batch,
     any_action_failed,
-    apply_parallel,
     inbatch_parallel,
 )
 
@@ -16,33 +16,17 @@ pytestmark = pytest.mark.timeout(60)
 
 TARGETS = ["for", "threads", "mpc", "async"]
 
-X = np.arange(10.0)
 
-
-class Points(Batch):
-    components = "x", "y"
-
-    @apply_parallel(src="x")
-    def shift(self, x, by):
-        return x + by
-
+class Squares(Points):
     @inbatch_parallel(init="indices", post="keep")
     def squares(self, number, shift=0):
         return number**2 + shift
-
-    def keep(self, results):
-        self.y = np.array(results)
-        return self
-
-
-def points(ids=4):
-    return Points(ids, preloaded=(X, X * 10))
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_method_for_each_element(target):
     """The method gets an element of init and the arguments of the call."""
-    assert [1, 2, 5, 10] == points().squares(shift=1, target=target).y.tolist()
+    assert [1, 2, 5, 10] == points(batch_class=Squares).squares(shift=1, target=target).y.tolist()
 
 
 def elements(init, given, **options):

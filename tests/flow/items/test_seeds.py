@@ -4,9 +4,9 @@ import asyncio
 
 import numpy as np
 import pytest
+from flow_batches import Points, X, points
 
 from batchup.flow import (
-    Batch,
     apply_parallel,
     inbatch_parallel,
 )
@@ -15,12 +15,8 @@ pytestmark = pytest.mark.timeout(60)
 
 TARGETS = ["for", "threads", "mpc", "async"]
 
-X = np.arange(10.0)
 
-
-class Points(Batch):
-    components = "x", "y"
-
+class Noisy(Points):
     @apply_parallel(src="x", dst="y")
     def noisy(self, x, rng):
         return x + rng.normal()
@@ -29,20 +25,12 @@ class Points(Batch):
     def noisy_by_self(self, x):
         return self.random.normal()
 
-    def keep(self, results):
-        self.y = np.array(results)
-        return self
-
-
-def points(ids=4):
-    return Points(ids, preloaded=(X, X * 10))
-
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", ["noisy", "noisy_by_self"])
 def test_random_numbers_do_not_depend_on_the_target(name, target):
     """Each item has its own generator, as ``rng`` or as ``self.random``, the same with each target."""
-    batch, expected = points(), points()
+    batch, expected = points(batch_class=Noisy), points(batch_class=Noisy)
     batch.random_seed = expected.random_seed = 7
 
     found = getattr(batch, name)(target=target).y

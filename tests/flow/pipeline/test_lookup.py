@@ -4,8 +4,10 @@ import copy
 import pickle
 import types
 
+import flow_batches
 import numpy as np
 import pytest
+from flow_batches import Rows, values
 
 from batchup.flow import (
     B,
@@ -17,23 +19,18 @@ from batchup.flow import (
 
 pytestmark = pytest.mark.timeout(60)
 
-N = 10
 
-
-class Rows(Batch):
-    components = "x", "y"
-
-    @action
-    def add(self, n):
-        self.x = self.x + n
-        return self
-
+class Steps(Rows):
     @action
     def to_other(self):
-        return Other(self.index, preloaded=(np.arange(N) * 100,))
+        return Other(self.index, preloaded=(np.arange(10) * 100,))
 
     def unmarked(self):
         return self
+
+
+def rows():
+    return flow_batches.rows(batch_class=Steps)
 
 
 class Other(Batch):
@@ -45,23 +42,19 @@ class Other(Batch):
         return self
 
 
-def rows(n=N, **attrs):
-    return Dataset(n, Rows, preloaded=(np.arange(n), np.zeros(n)), **attrs)
-
-
-def values(batches, name="x"):
-    return [getattr(batch, name).tolist() for batch in batches]
-
-
 @pytest.mark.parametrize(
     ("step", "error", "why"),
     [
         ("addd", AttributeError, "there is no step 'addd'"),
-        ("unmarked", ValueError, "Rows.unmarked should be an action"),
+        ("unmarked", ValueError, "Steps.unmarked should be an action"),
     ],
 )
 @pytest.mark.parametrize(
-    "bind", [lambda step: getattr(rows().p, step)(), lambda step: getattr(Pipeline(), step)() << rows()]
+    "bind",
+    [
+        lambda step: getattr(rows().p, step)(),
+        lambda step: getattr(Pipeline(), step)() << rows(),
+    ],
 )
 def test_an_unknown_step_is_refused_when_the_pipeline_is_bound(step, error, why, bind):
     """An unknown step raises as soon as step and dataset are known."""
@@ -112,7 +105,7 @@ def test_actions_come_before_functions():
             return "dataset"
 
     space = {"add": lambda n: 1 / 0, "level": lambda: "namespace"}
-    pipeline = Named(4, Rows, preloaded=(np.arange(4), np.zeros(4))).p.add_namespace(space)
+    pipeline = Named(4, Steps, preloaded=(np.arange(4), np.zeros(4))).p.add_namespace(space)
 
     batch = pipeline.add(5).level(save_to=B.level).height(save_to=B.height).next_batch(2)
 

@@ -3,14 +3,14 @@
 import threading
 import time
 
+import flow_batches
 import numpy as np
 import pytest
+from flow_batches import Rows
 
 from batchup.flow import (
     B,
-    Batch,
     D,
-    Dataset,
     F,
     I,
     NumpySampler,
@@ -20,7 +20,7 @@ from batchup.flow import (
     V,
     action,
 )
-from batchup.flow.pipeline.order import RunIsOverError, Touches, Turn, order_plan
+from batchup.flow.pipeline.order import BatchTurns, RunIsOverError, Section, Touches, order_plan
 from batchup.flow.pipeline.plan import PipelinePlan
 from batchup.flow.pipeline.run import PipelineRun, RunOptions
 
@@ -29,14 +29,7 @@ pytestmark = pytest.mark.timeout(60)
 N = 48
 
 
-class Rows(Batch):
-    components = "x", "y"
-
-    @action
-    def add(self, n):
-        self.x = self.x + n
-        return self
-
+class Steps(Rows):
     @action
     def note(self, seen):
         seen.append(self.iteration)
@@ -75,7 +68,7 @@ class Rows(Batch):
 
 
 def rows():
-    return Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)), step=1)
+    return flow_batches.rows(N, Steps, step=1)
 
 
 def total(x):
@@ -255,10 +248,10 @@ def test_steps_that_share_a_thing_are_one_section():
 
 def test_a_turn_that_never_comes_raises():
     """Who waits behind the end of a run is woken."""
-    turn = Turn()
-    turn.done(0)
-    turn.wait(1)
-    turn.end(1)
+    turns = BatchTurns([Section(3, 4)])
+    turns.done(0)
+    turns.begin(3, 1)
+    turns.end(1)
 
     with pytest.raises(RunIsOverError):
-        turn.wait(2)
+        turns.begin(3, 2)

@@ -1,7 +1,7 @@
 """Pipelines: runs, their options, and their errors."""
 
-import numpy as np
 import pytest
+from flow_batches import Rows, rows, values
 
 from batchup.flow import (
     B,
@@ -21,21 +21,8 @@ from batchup.flow import (
 
 pytestmark = pytest.mark.timeout(60)
 
-N = 10
 
-
-class Rows(Batch):
-    components = "x", "y"
-
-    @action
-    def add(self, n):
-        self.x = self.x + n
-        return self
-
-    @action
-    def nothing(self):
-        pass
-
+class Steps(Rows):
     @action
     def skip_odd(self):
         if self.iteration % 2 == 0:
@@ -51,14 +38,6 @@ class Rows(Batch):
 
 class Other(Batch):
     components = ("z",)
-
-
-def rows(n=N, **attrs):
-    return Dataset(n, Rows, preloaded=(np.arange(n), np.zeros(n)), **attrs)
-
-
-def values(batches, name="x"):
-    return [getattr(batch, name).tolist() for batch in batches]
 
 
 @pytest.mark.parametrize("run", ["run", "next_batch", "gen_batch"])
@@ -136,10 +115,10 @@ def test_options_of_the_batch():
 
 def test_batches_may_be_skipped_and_runs_stopped():
     """Actions skip batches or stop the run with exceptions; a run without batches gives a warning."""
-    assert [[0, 1], [4, 5], [8, 9]] == values(rows().p.skip_odd().gen_batch(2, n_epochs=1))
-    assert [[0, 1], [2, 3]] == values(rows().p.stop_at(3).gen_batch(2, n_epochs=1))
+    assert [[0, 1], [4, 5], [8, 9]] == values(rows(batch_class=Steps).p.skip_odd().gen_batch(2, n_epochs=1))
+    assert [[0, 1], [2, 3]] == values(rows(batch_class=Steps).p.stop_at(3).gen_batch(2, n_epochs=1))
     with pytest.warns(EmptyBatchSequence, match="gave no batch"):
-        rows().p.stop_at(1).run(2)
+        rows(batch_class=Steps).p.stop_at(1).run(2)
 
 
 def test_failing_batches_may_be_left_out():

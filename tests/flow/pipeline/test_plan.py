@@ -78,6 +78,9 @@ def test_unseeded_runs_draw_anew_and_follow_numpys_seed():
     assert first == roots()
 
 
+SAMPLER, SEED = StandardSampler(6), np.random.SeedSequence(3)
+
+
 class Coloured(Batch):
     def __init__(self, index, *args, colour=None, seeds=None, **kwargs):
         super().__init__(index, *args, **kwargs)
@@ -89,9 +92,11 @@ class Coloured(Batch):
     [
         lambda: {"colour": ["red", "blue"]},
         lambda: {"n_epochs": np.int64(3)},
-        lambda: {"shuffle": -1, "seed": np.random.SeedSequence(3)},
-        lambda: {"sampler": StandardSampler(6)},
-        lambda: {"colour": lambda: "red"},
+        lambda: {"colour": np.arange(3)},
+        lambda: {"sampler": SAMPLER, "shuffle": -1, "seed": SEED},
+        lambda: {"colour": SAMPLER.num_batches},
+        lambda: {"sampler": StandardSampler(6), "seed": np.random.SeedSequence(0), "shuffle": -1},
+        lambda: {"colour": {"red": [np.arange(3), lambda: None]}},
     ],
 )
 @pytest.mark.parametrize("prefetch", [None, 0, 2])
@@ -103,6 +108,20 @@ def test_the_next_batch_goes_on_with_equal_options(options, prefetch):
     found = [batches.next_batch(2, **options(), **ahead).indices.tolist() for _ in range(3)]
 
     assert [[0, 1], [2, 3], [4, 5]] == found
+    batches.reset("iter")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"seed": 0}, {"sampler": StandardSampler(6)}, {"colour": {"red": np.arange(3)}}, {"colour": [0, 1]}],
+)
+def test_the_next_batch_starts_again_with_other_options(options):
+    """Another seed, a sampler where there was none, and other arguments, with which batches were prefetched."""
+    batches = Dataset(6, Coloured).p.do_nothing()
+
+    found = [batches.next_batch(2, prefetch=2, **each).indices.tolist() for each in ({}, options, options, {})]
+
+    assert [[0, 1], [0, 1], [2, 3], [0, 1]] == found
     batches.reset("iter")
 
 
@@ -128,3 +147,12 @@ def test_misspelt_options_are_refused(batches, how):
     with pytest.raises(TypeError, match="does not take 'owner': the constructor of Coloured has none"):
         batch(owner="Bob")
     assert ("red", [1, 2]) == (lambda b: (b.colour, b.seeds))(batch(colour="red", seeds=[1, 2]))
+
+
+def test_a_generator_that_is_made_anew_goes_on():
+    """As in BatchFlow: all items are there once, not the first batch three times."""
+    dataset = Dataset(6)
+
+    found = [dataset.next_batch(2, shuffle=np.random.RandomState(1)).indices.tolist() for _ in range(3)]
+
+    assert list(range(6)) == sorted(np.concatenate(found).tolist())

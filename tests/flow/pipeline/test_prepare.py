@@ -2,10 +2,11 @@
 
 import threading
 
-import numpy as np
+import flow_batches
 import pytest
+from flow_batches import Rows
 
-from batchup.flow import B, Batch, Dataset, action
+from batchup.flow import B, Batch, action
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.usefixtures("kept_workers")]
 
@@ -14,19 +15,7 @@ N = 40
 WAYS = [(0, "threads"), (1, "threads"), (4, "threads"), (3, "mpc")]
 
 
-class Rows(Batch):
-    components = "x", "y"
-
-    @action
-    def add(self, n):
-        self.x = self.x + n
-        return self
-
-    @action
-    def draw(self):
-        self.y = self.random.normal(size=self.size)
-        return self
-
+class Steps(Rows):
     @action
     def add_variable(self):
         self.x = self.x + self.pipeline.v("n")
@@ -38,7 +27,7 @@ class Rows(Batch):
 
 
 def rows():
-    return Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)), step=1)
+    return flow_batches.rows(N, Steps, step=1)
 
 
 @pytest.mark.parametrize("target", ["threads", "mpc"])
@@ -48,7 +37,7 @@ def test_batches_from_workers_belong_here(target):
 
     for batch in pipeline.gen_batch(6, n_iters=2, prefetch=2, target=target):
         batch.x[0] = 7
-        assert (pipeline, pipeline.dataset, Rows) == (batch.pipeline, batch.dataset, type(batch))
+        assert (pipeline, pipeline.dataset, Steps) == (batch.pipeline, batch.dataset, type(batch))
         assert (2, 7) == (batch.n_iters, batch[batch.indices[0]].x)
 
 
@@ -62,7 +51,7 @@ def test_batches_of_another_class_from_workers(prefetch, target):
 
 def test_what_cannot_be_sent_to_processes():
     """What cannot be pickled is an error, not a hang."""
-    dataset = Dataset(4, Rows, preloaded=(np.arange(4), np.zeros(4)), lock=threading.Lock())
+    dataset = flow_batches.rows(4, Steps, lock=threading.Lock())
 
     with pytest.raises(TypeError, match="cannot be pickled"):
         dataset.p.add(1).run(2, prefetch=1, target="mpc")
@@ -104,7 +93,7 @@ def test_lambdas_go_to_processes():
     assert [0, 2, 4] == batch.x.tolist()
 
 
-class Elsewhere(Rows):
+class Elsewhere(Steps):
     @action
     def to_a_dataset_of_its_own(self):
         return self.as_dataset().next_batch(2)
@@ -113,7 +102,7 @@ class Elsewhere(Rows):
 @pytest.mark.parametrize(("prefetch", "target"), WAYS)
 def test_a_batch_of_another_dataset_stays_one(prefetch, target):
     """A batch with a dataset of its own keeps it, with each target."""
-    dataset = Dataset(8, Elsewhere, preloaded=(np.arange(8), np.zeros(8)))
+    dataset = flow_batches.rows(8, Elsewhere)
     pipeline = dataset.p.to_a_dataset_of_its_own()
 
     batches = list(pipeline.gen_batch(4, n_epochs=1, prefetch=prefetch, target=target))

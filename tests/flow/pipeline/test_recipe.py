@@ -1,35 +1,18 @@
-"""Recipes: declare, add and bind pipelines."""
+"""Recipes: declare, add and bind pipelines; steps that run once, before and after the batches."""
 
-import numpy as np
 import pytest
+from flow_batches import rows, values
 
 from batchup.flow import (
     B,
-    Batch,
     C,
     Dataset,
     I,
     Pipeline,
     V,
-    action,
 )
 
 pytestmark = pytest.mark.timeout(60)
-
-N = 10
-
-
-class Rows(Batch):
-    components = "x", "y"
-
-    @action
-    def add(self, n):
-        self.x = self.x + n
-        return self
-
-    @action
-    def nothing(self):
-        pass
 
 
 class Model:
@@ -43,14 +26,6 @@ class Model:
 
     def save(self, path):
         self.path = path
-
-
-def rows(n=N, **attrs):
-    return Dataset(n, Rows, preloaded=(np.arange(n), np.zeros(n)), **attrs)
-
-
-def values(batches, name="x"):
-    return [getattr(batch, name).tolist() for batch in batches]
 
 
 def test_a_pipeline_is_never_changed():
@@ -162,3 +137,35 @@ def test_rebatch_in_a_sum():
     assert [5, 5] == [batch.size for batch in (rows().p.add(1) + tail).gen_batch(2, n_epochs=1)]
     with pytest.raises(ValueError, match="cannot hold a rebatch"):
         tail * 2
+
+
+def test_steps_are_collected_into_the_pipeline():
+    """Statements and chains add steps in their order; `main` is the pipeline."""
+    seen = []
+    pipeline = Dataset(4).p.init_variable("n", 1)
+
+    pipeline.before.call(seen.append, "a").call(seen.append, "b")
+    pipeline.after.call(seen.append, V("n")).update(V("n"), 5)
+
+    assert pipeline is pipeline.after.main
+    assert (["a", "b", 1], 5) == (pipeline.run(2) and seen, pipeline.v("n"))
+
+
+def test_steps_after_a_run_may_run_now():
+    """`run` of `after` does its steps at once."""
+    pipeline = Dataset(4).p.init_variable("n", 1)
+    pipeline.after.update(V("n"), V("n") + 1)
+
+    pipeline.after.run()
+
+    assert 2 == pipeline.v("n")
+
+
+def test_names_are_functions():
+    """A function of a namespace is a step; other names raise."""
+    pipeline = Pipeline().add_namespace({"two": lambda: 2}).init_variable("n") << Dataset(3)
+    pipeline.before.two(save_to=V("n"))
+
+    assert 2 == pipeline.run(3).v("n")
+    with pytest.raises(AttributeError, match="no function 'tow'"):
+        pipeline.before.tow()

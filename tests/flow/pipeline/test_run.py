@@ -3,15 +3,15 @@
 import os
 import threading
 
+import flow_batches
 import numpy as np
 import pytest
+from flow_batches import Rows
 
 from batchup.errors import WorkerError
 from batchup.flow import (
     B,
-    Batch,
     D,
-    Dataset,
     F,
     I,
     NumpySampler,
@@ -34,19 +34,7 @@ N = 40
 WAYS = [(0, "threads"), (1, "threads"), (4, "threads"), (3, "mpc")]
 
 
-class Rows(Batch):
-    components = "x", "y"
-
-    @action
-    def add(self, n):
-        self.x = self.x + n
-        return self
-
-    @action
-    def draw(self):
-        self.y = self.random.normal(size=self.size)
-        return self
-
+class Steps(Rows):
     @apply_parallel(src="x", target="threads")
     def noise(self, x, rng, scale=1):
         return x + scale * rng.normal()
@@ -102,7 +90,7 @@ class Unlucky(Exception):
 
 
 def rows():
-    return Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)), step=1)
+    return flow_batches.rows(N, Steps, step=1)
 
 
 def results(pipeline, **options):
@@ -191,7 +179,7 @@ def test_a_stop_iteration_of_the_users_is_an_error(prefetch, target):
 def test_no_more_batches_are_begun_than_asked_for():
     """At most `prefetch` batches are in flight."""
     begun = []
-    source = Dataset(N, Rows, preloaded=(np.arange(N), np.zeros(N)))
+    source = flow_batches.rows(N, Steps)
     pipeline = source.p.add_namespace({"note": lambda i: begun.append(i)}).note(I(), save_to=B.z)
 
     for prefetch in (0, 3):

@@ -1,11 +1,9 @@
 """State: variables of a pipeline, and how to reset them."""
 
-import numpy as np
 import pytest
+from flow_batches import rows
 
 from batchup.flow import (
-    Batch,
-    Dataset,
     F,
     I,
     Pipeline,
@@ -13,16 +11,6 @@ from batchup.flow import (
 )
 
 pytestmark = pytest.mark.timeout(60)
-
-N = 10
-
-
-class Rows(Batch):
-    components = "x", "y"
-
-
-def rows(n=N, **attrs):
-    return Dataset(n, Rows, preloaded=(np.arange(n), np.zeros(n)), **attrs)
 
 
 def test_variables():

@@ -1,13 +1,13 @@
 """Steps: repeated, random, joined and merged."""
 
+import flow_batches
 import numpy as np
 import pytest
+from flow_batches import Rows, values
 
 from batchup.flow import (
     B,
-    Batch,
     C,
-    Dataset,
     I,
     Pipeline,
     V,
@@ -17,21 +17,8 @@ from batchup.flow import (
 
 pytestmark = pytest.mark.timeout(60)
 
-N = 10
 
-
-class Rows(Batch):
-    components = "x", "y"
-
-    @action
-    def add(self, n):
-        self.x = self.x + n
-        return self
-
-    @action
-    def nothing(self):
-        pass
-
+class Steps(Rows):
     @action
     def together(self, *batches):
         self.y = sum(batch.x for batch in batches)
@@ -42,17 +29,9 @@ class Rows(Batch):
         return x + rng.normal()
 
 
-def rows(n=N, **attrs):
-    return Dataset(n, Rows, preloaded=(np.arange(n), np.zeros(n)), **attrs)
-
-
-def values(batches, name="x"):
-    return [getattr(batch, name).tolist() for batch in batches]
-
-
 def test_an_action_returns_a_batch():
     """The error names an action that does not return a batch."""
-    with pytest.raises(TypeError, match="the action 'nothing' of Rows should return a batch, not None; add `ret"):
+    with pytest.raises(TypeError, match="the action 'nothing' of Steps should return a batch, not None; add `ret"):
         rows().p.nothing().add(1).run(2)
 
 
@@ -156,7 +135,11 @@ def test_a_merged_pipeline_gives_as_many_items_as_the_batch_has():
     assert [[8, 9, 108, 109]] == values(pipeline.gen_batch(4, n_epochs=1))[2:]
 
 
-class Drawing(Rows):
+def rows(n=10, **attrs):
+    return flow_batches.rows(n, Steps, **attrs)
+
+
+class Drawing(Steps):
     @action
     def draw(self):
         self.x = self.random.integers(10**9, size=self.size)
@@ -167,7 +150,7 @@ class Drawing(Rows):
 @pytest.mark.parametrize("later", [{}, {"shuffle": True}, {"shuffle": 5}])
 def test_other_pipelines_draw_what_the_seed_of_the_run_says(how, later):
     """A seeded run with other pipelines can be repeated."""
-    other = Dataset(N, Drawing, preloaded=(np.arange(N), np.zeros(N))).p.draw().run_later(**later)
+    other = flow_batches.rows(batch_class=Drawing).p.draw().run_later(**later)
     pipeline = rows().p.join(other).together() if how == "join" else rows().p.merge(other)
 
     def drawn(seed):

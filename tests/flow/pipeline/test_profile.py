@@ -2,32 +2,14 @@
 
 import sys
 
-import numpy as np
 import pytest
+from flow_batches import rows
 
 from batchup.flow import (
     B,
-    Batch,
-    Dataset,
-    action,
 )
 
 pytestmark = pytest.mark.timeout(60)
-
-N = 10
-
-
-class Rows(Batch):
-    components = "x", "y"
-
-    @action
-    def add(self, n):
-        self.x = self.x + n
-        return self
-
-
-def rows(n=N, **attrs):
-    return Dataset(n, Rows, preloaded=(np.arange(n), np.zeros(n)), **attrs)
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
