@@ -151,7 +151,7 @@ class WorkerThreadPool(AbstractWorkerPool):
         self._engine = ThreadPool(whole("processes", processes))
 
     def __repr__(self) -> str:
-        return f"<WorkerThreadPool of {self._engine.workers} threads>"
+        return f"<WorkerThreadPool of {self._engine.workers} threads{_if_closed(self._engine)}>"
 
     @property
     def engine(self) -> Pool:
@@ -197,7 +197,7 @@ class WorkerProcessPool(AbstractWorkerPool):
         self._engine = ProcessPool(whole("processes", processes), retries, initializer, initargs)
 
     def __repr__(self) -> str:
-        return f"<WorkerProcessPool of {self._engine.workers} processes>"
+        return f"<WorkerProcessPool of {self._engine.workers} processes{_if_closed(self._engine)}>"
 
     @property
     def engine(self) -> Pool:
@@ -237,11 +237,16 @@ class WorkerPool(AbstractWorkerPool):
         return cls(executor, workers)
 
     def __repr__(self) -> str:
-        return f"<WorkerPool over {self._engine.cluster.name} of {self._engine.workers} workers>"
+        name = self._engine.cluster.name
+        return f"<WorkerPool over {name} of {self._engine.workers} workers{_if_closed(self._engine)}>"
 
     @property
     def engine(self) -> Pool:
         return self._engine
+
+
+def _if_closed(engine: Pool) -> str:
+    return ", closed" if engine.is_closed else ""
 
 
 class ParallelDataSource(AbstractDataSource):
@@ -356,7 +361,6 @@ class BatchStream(WorkStream):
         timeout: float | None,
     ) -> None:
         self._fetch, self._epoch, self._worker_seed = fetch, epoch, worker_seed
-        self._is_closed = False
         super().__init__(engine, _tasks(fetch, worker_seed, picks, 0), depth, timeout, _at_batch)
 
     def __len__(self) -> int:
@@ -365,10 +369,6 @@ class BatchStream(WorkStream):
 
     def __bool__(self) -> bool:
         return True
-
-    def close(self) -> None:
-        self._is_closed = True
-        super().close()
 
     def state_dict(self) -> dict[str, Any]:
         """The position of this iterator, as in `BatchIterator.state_dict`. Batches count when they are delivered.
@@ -396,7 +396,6 @@ class BatchStream(WorkStream):
                 whole("noise of the state", noise[0], least=0),
                 whole("noise of the state", noise[1], least=0),
             )
-        self._is_closed = False
         self._begin_at(step, _tasks(self._fetch, self._worker_seed, picks, step))
 
 

@@ -171,6 +171,19 @@ def test_pools_say_what_they_are():
     """And how many workers they have."""
     with WorkerThreadPool(2) as threads, WorkerProcessPool(3) as processes:
         assert "<WorkerThreadPool of 2 threads> <WorkerProcessPool of 3 processes>" == f"{threads} {processes}"
+        source, stream = threads.parallel_data_source([Y]), threads.work_stream([])
+        batches = source.batch_iterator(2)
+
+    assert "<WorkerThreadPool of 2 threads, closed>" == repr(threads)
+    assert "<WorkerProcessPool of 3 processes, closed>" == repr(processes)
+    assert "WorkerThreadPool of 2 threads, closed, at most 20 batches" in repr(source)
+    stream.close()
+    assert "<WorkStream: 0 results delivered, 0 in flight, closed>" == repr(stream)
+    state = batches.state_dict()
+    batches.close()
+    assert "<BatchStream: 0 results delivered, 0 in flight, closed>" == repr(batches)
+    batches.load_state_dict(state)
+    assert "closed" not in repr(batches)
 
 
 def test_a_stream_has_the_length_of_what_is_left():
@@ -195,5 +208,7 @@ def test_loops_say_where_they_are():
 
         assert "<BatchIterator: 1 batches delivered>" == repr(alone)
         assert "<BatchStream: 1 results delivered, 3 in flight>" == repr(prefetched)
+        alone.close()
+        assert "<BatchIterator: 1 batches delivered, closed>" == repr(alone)
         said = f"{ds!r}: WorkerThreadPool of 2 threads, at most 3 batches in flight"
         assert f"<ParallelDataSource over {said}>" == repr(parallel)

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..data_source import AbstractDataSource
+from ..data_source.replay import saved_by
 from ..engine.checks import INTEGERS, a_or_an, whole
 from ..engine.closing import Closing
 from ..engine.fixed import MAKE_A_NEW_ONE, Fixed
 from ..engine.global_rng import drawn_seed
 from ..engine.rng import entropy_of
+from ..version import __version__
 from .batching import ShouldAdd
 from .combiners import combine_to_arrays
 from .functions import ItemFunction, short_name, should_be_callable
@@ -153,7 +155,7 @@ class Infinite(Fixed, Closing):
         Returns
         -------
         dict
-            A few integers, for JSON or a checkpoint.
+            A few integers and the version of batchup, for JSON or a checkpoint.
 
         Raises
         ------
@@ -169,10 +171,10 @@ class Infinite(Fixed, Closing):
         ...     for x in pipe:
         ...         pass
         >>> pipe.state_dict()
-        {'items': 12, 'entropy': 7, 'source_seed': None}
+        {'items': 12, 'entropy': 7, 'source_seed': None, 'batchup': ...}
         """
         check_resumable(self._plan, self.seed)
-        return self._state().as_dict()
+        return {**self._state().as_dict(), "batchup": __version__}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Make the next call start where `state` was taken. Earlier draws are replayed; nothing is loaded for them.
@@ -191,7 +193,9 @@ class Infinite(Fixed, Closing):
         loaded, own = PipeState.from_dict(state), self._initial.source_seed
         if loaded.source_seed != own or self.seed not in (None, loaded.entropy):
             has = f"entropy={self.seed}, source_seed={own}"
-            raise ValueError(f"the state should be of a pipe with the same seeds, {has}, not {dict(state)}")
+            raise ValueError(
+                f"the state should be of a pipe with the same seeds, {has}, not {dict(state)}{saved_by(state)}"
+            )
         self.close()
         self._start, self._closed_at = loaded, None
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
+from ..data_source.replay import saved_by
 from ..engine.checks import whole
 from ..engine.position import MOST
 from .run import PipePlan
@@ -54,7 +55,9 @@ class PipeState:
             raise TypeError(f"a state should be the dict that state_dict() gave, not {state!r}")
         for field in dataclasses.fields(cls):
             if field.name not in state:
-                raise ValueError(f"the state should have an entry {field.name!r}; it has {sorted(state)}")
+                raise ValueError(
+                    f"the state should have an entry {field.name!r}; it has {sorted(state)}{saved_by(state)}"
+                )
         seeds = (
             None if state[key] is None else whole(f"{key} of the state", state[key], least=0)
             for key in ("entropy", "source_seed")

@@ -169,7 +169,7 @@ class MapDataSource(AbstractDataSource):
 
     def _mapped(self, batch: Batch) -> Batch:
         try:
-            result = self.fn(*batch) if isinstance(batch, tuple) else self.fn(batch)
+            result = self.fn(*batch) if isinstance(batch, (tuple, list)) else self.fn(batch)
         except TypeError as error:
             note_signature_mismatch(error, self.fn, *batch_arguments(batch))
             raise
@@ -256,7 +256,7 @@ class RandomMapDataSource(AbstractDataSource):
     def _mapped(self, batch: Batch, seed_path: SeedPath) -> Batch:
         rng = seed_path.rng()
         try:
-            result = self.fn(*batch, rng=rng) if isinstance(batch, tuple) else self.fn(batch, rng=rng)
+            result = self.fn(*batch, rng=rng) if isinstance(batch, (tuple, list)) else self.fn(batch, rng=rng)
         except TypeError as error:
             args, _, what = batch_arguments(batch)
             note_signature_mismatch(error, self.fn, args, {"rng": rng}, f"{what}, and a generator as rng")

@@ -104,7 +104,8 @@ class BatchIterator(PullingIterator[Batch]):
             self._is_in_next = False
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._number + 1} batches delivered>"
+        closed = ", closed" if self._source is _NONE else ""
+        return f"<{type(self).__name__}: {self._number + 1} batches delivered{closed}>"
 
     def __len__(self) -> int:
         """The number of batches that are left."""

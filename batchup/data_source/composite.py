@@ -16,6 +16,7 @@ from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from .base import AbstractDataSource
 from .batches import BatchIterator, MappedBatches, SideBySide
+from .functions import fields_of
 from .interface import should_be_random_access
 from .member_plans import JoinedPlan
 from .members import as_members, batches_of, plans_of, traits_of_all
@@ -125,7 +126,7 @@ class CompositeDataSource(AbstractDataSource):
         if self.is_random_access:
             return BatchIterator.over(self, batch_size, shuffle, kwargs)
         each = batches_of(self.datasets, self._sizes(batch_size), shuffle, kwargs)
-        return MappedBatches(self._joined, SideBySide(each))
+        return MappedBatches(self._joined_in_turn, SideBySide(each))
 
     def samples_by_indices(self, indices: Pick) -> Batch:
         return self._fetched("samples_by_indices", indices)
@@ -139,6 +140,9 @@ class CompositeDataSource(AbstractDataSource):
             raise ValueError(f"there should be a pick for each of the {len(self.datasets)} sources, not {len(picks)}")
         parts = [getattr(ds, how)(pick) for ds, pick in zip(self.datasets, picks, strict=True)]
         return self._joined(tuple(parts))
+
+    def _joined_in_turn(self, parts: tuple[Batch, ...]) -> Batch:
+        return self._joined(tuple(map(fields_of, parts)))
 
     def _joined(self, parts: tuple[Batch, ...]) -> Batch:
         parts = tree.even(parts) if self.trim else parts

@@ -13,6 +13,7 @@ from ..engine import tree
 from ..engine.arena import empty
 from ..engine.checks import INTEGERS, Indices
 from ..engine.fixed import MAKE_A_NEW_ONE, read_only
+from ..engine.initialised import is_of_batchup
 from ..engine.stacking import PLAIN, UnlikeKindsError, common_dtype, concatenate
 from ..engine.tree import Batch, Pick
 from ..errors import noted
@@ -33,7 +34,8 @@ class ConcatDataSource(RandomAccessDataSource):
     Parameters
     ----------
     datasets : sequence of data sources
-        They must fetch by index, be finite, and give batches with the same fields.
+        They must fetch by index, be finite, and give batches with the same fields. If one has a sampler of your own,
+        its samples are those that the sampler gives in order, each once.
     indices, repeats, sampler
         As for `ArrayDataSource`, over the samples of all sources.
     include_indices : bool, default False
@@ -89,6 +91,7 @@ class ConcatDataSource(RandomAccessDataSource):
         for ds in self.datasets:
             warn_of_own_batches(ds, "a source over several ones", stacklevel=3)
         lengths = [_length_of(ds, i) for i, ds in enumerate(self.datasets)]
+        self._orders = tuple(_order_of(ds, i, n) for i, (ds, n) in enumerate(zip(self.datasets, lengths, strict=True)))
         self.ends = read_only(np.cumsum(lengths))
         if weights is not None or alpha is not None:
             given = {"indices": indices is not None, "repeats": repeats != 1, "sampler": sampler is not None}
@@ -108,7 +111,14 @@ class ConcatDataSource(RandomAccessDataSource):
     def _single(self, index: int) -> Batch:
         """One sample, without the axis of a batch."""
         i = int(self.ends.searchsorted(index, side="right"))
-        return self.datasets[i].samples_by_indices(index - int(self.ends[i - 1] if i else 0))
+        return self._fetched(i, index - int(self.ends[i - 1] if i else 0))
+
+    def _fetched(self, i: int, positions: Any) -> Batch:
+        """The samples of a member at these positions among its own."""
+        member, order = self.datasets[i], self._orders[i]
+        if order is None:
+            return member.samples_by_indices(positions)
+        return member.samples_by_indices_nomapping(order[positions])
 
     def samples_by_indices_nomapping(self, indices: Pick) -> Batch:
         if isinstance(indices, INTEGERS):
@@ -121,7 +131,7 @@ class ConcatDataSource(RandomAccessDataSource):
         parts, places = [], []
         for i in np.unique(sources).tolist() or [0]:
             place = np.flatnonzero(sources == i)
-            parts.append(self.datasets[i].samples_by_indices(chosen[place] - starts[i]))
+            parts.append(self._fetched(i, chosen[place] - starts[i]))
             places.append(place)
         batch = parts[0] if len(parts) == 1 else self._together(parts, places, np.unique(sources).tolist())
         if not self.include_indices:
@@ -154,17 +164,39 @@ def _length_of(source: Any, i: int) -> int:
             f"datasets[{i}] should not have a random transform: apply random_map to the ConcatDataSource, where each "
             "batch has a place in the run"
         )
+    return int(n)
+
+
+def _order_of(source: Any, i: int, n: int) -> Indices | None:
+    """The indices of the samples of a member with a sampler of the user's, in order; None with one of batchup's."""
     inner = source
     while hasattr(inner, "source"):
         inner = inner.source
     sampler = getattr(inner, "sampler", None)
-    order = sampler.sampler if isinstance(sampler, sampling.MappedSampler) else sampler
-    if order is not None and (not isinstance(order, ORDERS) or getattr(order, "repeats", 1) != 1):
+    kind = sampler.sampler if isinstance(sampler, sampling.MappedSampler) else sampler
+    if kind is None or (isinstance(kind, ORDERS) and getattr(kind, "repeats", 1) == 1):
+        return None
+    indices = None if is_of_batchup(type(kind)) or getattr(kind, "takes_weights", False) else _in_order(sampler, n)
+    if indices is None:
         raise TypeError(
             f"datasets[{i}] should give each of its samples once, but its sampler is {sampler!r}: leave it out there, "
             "and give the ConcatDataSource a sampler over the samples of all sources"
         )
-    return int(n)
+    return indices
+
+
+def _in_order(sampler: Any, n: int) -> Indices | None:
+    """The indices that a sampler gives in order; None if these are not `n` different ones, or if it has no order."""
+    parts: list[Indices] = []
+    try:
+        for part in sampler.in_order_indices_batch_iterator(max(n, 1)):
+            parts.append(np.asarray(part))
+            if sum(map(len, parts)) > n:
+                return None
+    except NotImplementedError:
+        return None
+    indices: Indices = np.concatenate(parts) if parts else np.empty(0, np.intp)
+    return read_only(indices) if n == len(indices) == len(np.unique(indices)) else None
 
 
 def _put(parts: Sequence[Any], places: Sequence[Indices]) -> Any:

@@ -1,22 +1,75 @@
-"""Functions that users map over batches: their names, their arguments, and what they should return."""
+"""Functions of users that get or give batches: their names, their arguments, and what they should return."""
 
 from __future__ import annotations
 
+import functools
 import inspect
+import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..engine import tree
 from ..engine.checks import kind_of
 from ..engine.tree import Batch
 from ..errors import noted
 
-__all__ = ["batch_arguments", "batch_of", "function_name", "note_signature_mismatch"]
+__all__ = [
+    "batch_arguments",
+    "batch_of",
+    "fields_of",
+    "function_name",
+    "giving_batches",
+    "note_signature_mismatch",
+]
+
+
+def fields_of(batch: Batch) -> Batch:
+    """The batch, with its fields in a tuple if they are in a list, as those of other libraries may be.
+
+    >>> fields_of([1, 2]), fields_of((1, [2])), fields_of({"x": 1})
+    ((1, 2), (1, [2]), {'x': 1})
+    """
+    return tuple(batch) if isinstance(batch, list) else batch
+
+
+def giving_batches(fetch: Callable[..., Batch]) -> Callable[..., Batch]:
+    """The fetch of a class of the user's, as one that gives a tuple or a dict.
+
+    A single array is the batch as it is, as in batchup 0.2, with a warning. Without a result, it raises a `TypeError`.
+    """
+
+    @functools.wraps(fetch)
+    def checked(self: Any, *args: Any, **kwargs: Any) -> Batch:
+        batch = fetch(self, *args, **kwargs)
+        if isinstance(batch, tuple) or tree.is_mapping(batch):
+            return batch
+        if isinstance(batch, list):
+            return tuple(batch)
+        _warn_of_no_tuple(fetch.__name__, type(self), batch)
+        return batch
+
+    return checked
+
+
+_warned: weakref.WeakSet[type] = weakref.WeakSet()
+
+
+def _warn_of_no_tuple(name: str, kind: type, batch: Batch) -> None:
+    """Say once for a class that its fetch returns no tuple."""
+    said = f"{name} of {kind.__name__} should return a batch, a tuple or a dict of arrays, not {kind_of(batch)}"
+    if batch is None:
+        raise TypeError(f"{said}; does it lack a return?")
+    if kind not in _warned:
+        _warned.add(kind)
+        hint = "return (array,); now it is the whole batch, and for x, y in takes its rows for fields"
+        warnings.warn(f"{said}: for a single array, {hint}", stacklevel=4)
 
 
 def batch_arguments(batch: Batch) -> tuple[tuple[Any, ...], dict[str, Any], str]:
     """The arguments and keywords for a function of a batch, and a description of them."""
-    if isinstance(batch, tuple):
-        return batch, {}, f"the arrays of a batch, here {len(batch)}, as so many arguments"
+    if isinstance(batch, (tuple, list)):
+        return tuple(batch), {}, f"the arrays of a batch, here {len(batch)}, as so many arguments"
     return (batch,), {}, f"a batch, here {kind_of(batch)}, as one argument"
 
 
@@ -34,10 +87,9 @@ def note_signature_mismatch(
 
 def batch_of(fn: Callable[..., Any], result: Any, batch: Batch = (), method: str = "map") -> Batch:
     """The result of `fn` for `batch`, as a batch: a tuple, or a dict, which any mapping becomes."""
+    result = fields_of(result)
     if isinstance(result, (tuple, dict)):
         return result
-    if isinstance(result, list):  # [X, y] is taken for (X, y)
-        return tuple(result)
     if isinstance(result, Mapping):
         return dict(result)
     if result is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,14 +14,17 @@ import numpy.typing as npt
 from .. import sampling
 from ..engine.checks import whole
 from ..engine.fixed import Fixed
+from ..engine.initialised import is_of_batchup
 from ..engine.shuffle import Shuffle
 from ..engine.tree import Batch, Pick
 from .batches import BatchIterator
+from .functions import giving_batches
 from .plan import MadePlan, Plan, Traits
 from .results import Limited, Progress, concatenated, first, mean, results
 
 __all__ = ["SourceInterface", "plan_of", "should_be_random_access", "warn_of_own_batches", "with_shuffle"]
 
+FETCHES = ("samples_by_indices", "samples_by_indices_nomapping")
 WHAT_TO_DEFINE = ": its class does not define samples_by_indices_nomapping(indices)"
 
 
@@ -28,8 +32,15 @@ class SourceInterface(Fixed):
     """The methods of all data sources, apart from `map` and `random_map`, which `AbstractDataSource` adds."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Keep pairs of methods consistent: if a subclass overrides one of a pair, the other is derived from it."""
+        """Keep pairs of methods consistent: if a subclass overrides one of a pair, the other is derived from it.
+
+        What the fetch of a user's class returns is checked.
+        """
         super().__init_subclass__(**kwargs)
+        for name in () if is_of_batchup(cls) else FETCHES:
+            fetch = vars(cls).get(name)
+            if isinstance(fetch, types.FunctionType):
+                setattr(cls, name, giving_batches(fetch))
         for derived, origin in _DERIVED_FROM.items():
             if _depth(cls, origin) < _depth(cls, derived):
                 derive: Any = {"plan": _plan_from, "batch_indices_iterator": _picks_from}.get(derived)

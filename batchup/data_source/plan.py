@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .. import sampling
 from ..engine import tree
+from ..engine.initialised import Initialised
 from ..engine.rng import SeedPath
 from ..engine.shuffle import Shuffle, as_rng
 from ..engine.tree import Pick
@@ -62,7 +63,7 @@ class Traits:
     whole_chunks: int = 0
 
 
-class Plan(abc.ABC):
+class Plan(Initialised, abc.ABC):
     """Which samples make which batch of an epoch.
 
     A plan gives the picks of an epoch and answers questions about them: how many there are, and which are short.
@@ -185,7 +186,7 @@ class Plan(abc.ABC):
         """Whether samples of pick `b` may fill up pick `a`, that is, whether both are from the same sources."""
         return True
 
-    def should_know(self, what: str) -> None:  # noqa: B027 - most plans know everything
+    def should_know(self, what: str) -> None:
         """Raise a `TypeError` if this plan cannot answer the questions that `what` needs."""
 
 

@@ -18,7 +18,7 @@ from ..version import __version__
 from .plan import Plan
 from .signatures import fingerprint
 
-__all__ = ["Epoch", "should_agree"]
+__all__ = ["Epoch", "saved_by", "should_agree"]
 
 VERSION = 1
 
@@ -120,7 +120,7 @@ class Epoch:
         }
 
 
-def _versions(state: Mapping[str, Any]) -> str:
+def saved_by(state: Mapping[str, Any]) -> str:
     """The version of batchup that saved a state, if it is another one: the end of an error message."""
     saved = state.get("batchup", __version__)
     return "" if saved == __version__ else f" (saved by batchup {saved}; this is {__version__})"
@@ -153,7 +153,7 @@ def should_agree(state: Any, now: Mapping[str, Any], others: list[str]) -> None:
             what = "a plan (sources, subset, repeats, sampler, random transforms)" if name == "plan" else name
             raise ValueError(
                 f"the state has {what} {state[name]!r}, but here it is {value!r}; make it with what the state was "
-                f"saved with{_versions(state)}"
+                f"saved with{saved_by(state)}"
             )
 
 

@@ -13,6 +13,7 @@ from ..engine import tree
 from ..engine.checks import INTEGERS, kind_of, whole
 from ..engine.stacking import as_array, concatenate
 from ..engine.tree import Batch
+from .functions import fields_of
 
 __all__ = ["Progress", "batch_map_concat", "batch_map_mean", "concatenated", "first", "mean", "results"]
 
@@ -129,6 +130,7 @@ def results(
         raise TypeError(f"progress_iter_func should be a function such as tqdm.tqdm, not {progress!r}")
     before = tuple(prepend_args or ())
     for batch in batches if progress is None else progress(batches, total=total, leave=False):
+        batch = fields_of(batch)
         result = func(*before, *batch) if isinstance(batch, tuple) else func(*before, batch)
         if result is not None:
             yield result if isinstance(result, tuple) else (_number_or_array(func, result),), tree.length(batch)

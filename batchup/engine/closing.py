@@ -5,10 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from .initialised import Initialised
+
 __all__ = ["Closing"]
 
 
-class Closing:
+class Closing(Initialised):
     """A context manager: the end of ``with`` calls `close`, whether or not there was an error.
 
     >>> class Door(Closing):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import types
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -100,16 +102,11 @@ class DaskCluster:
             try:
                 client.wait_for_workers(1, timeout=WAIT)
             except TimeoutError as error:
-                address = getattr(client.scheduler, "address", "its address")
-                raise TimeoutError(
-                    f"the Dask cluster has no worker after {WAIT:g} s; start some, with cluster.scale(2) or with "
-                    f"'dask worker {address}' on a host, before you make batches with it"
-                ) from error
-        self._executor = client.get_executor(pure=False)
+                raise self._without_workers(f"has no worker after {WAIT:g} s") from error
 
     def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
         self._should_be_open()
-        return self._executor.submit(fn, *args)
+        return DaskFuture(self.client, self.client.submit(fn, *args, pure=False))
 
     def _should_be_open(self) -> None:
         if self.client.status in ("closing", "closed"):
@@ -117,7 +114,19 @@ class DaskCluster:
 
     def put(self, pickled: Any) -> Any:
         self._should_be_open()
-        return self.client.scatter([pickled], broadcast=True, hash=False)[0]
+        try:
+            return self.client.scatter([pickled], broadcast=True, hash=False)[0]
+        except TimeoutError as error:
+            if self.client.nthreads():
+                raise
+            raise self._without_workers("has no worker any more to send the data to") from error
+
+    def _without_workers(self, what: str) -> TimeoutError:
+        address = getattr(self.client.scheduler, "address", "its address")
+        return TimeoutError(
+            f"the Dask cluster {what}; start some, with cluster.scale(2) or with 'dask worker {address}' on a host, "
+            "before you make batches with it"
+        )
 
     def has(self, stand_in: Any) -> bool:
         return bool(stand_in.status == "finished")
@@ -130,6 +139,42 @@ class DaskCluster:
             found = self.client.run(eval, _lacks(module))
             return sorted(worker for worker, lacks in found.items() if lacks is True)
         return []
+
+
+class DaskFuture(concurrent.futures.Future[Any]):
+    """The future of a task of Dask.
+
+    It can be cancelled in any thread, also in that of Dask's own loop, where the garbage collector may run. The futures
+    of Dask's own executor log errors when they are cancelled.
+    """
+
+    def __init__(self, client: Any, future: Any) -> None:
+        super().__init__()
+        self._client, self._of_dask = client, future
+        client.loop.add_callback(self._follow, future)
+
+    async def _follow(self, future: Any) -> None:
+        """In the loop of Dask: wait for the task, and say what became of it."""
+        result, error, is_cancelled = None, None, False
+        try:
+            result = await future
+        except (asyncio.CancelledError, concurrent.futures.CancelledError):
+            is_cancelled = True
+        except Exception as of_task:
+            error = of_task
+        self._of_dask = None  # the cluster need not keep the result
+        if is_cancelled:
+            super().cancel()
+        elif self.set_running_or_notify_cancel():
+            self.set_result(result) if error is None else self.set_exception(error)
+
+    def cancel(self) -> bool:
+        future = self._of_dask
+        if future is None or not super().cancel():
+            return False
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and the task with it
+            self._client.loop.add_callback(functools.partial(self._client.cancel, [future], asynchronous=True))
+        return True
 
 
 class RayCluster:

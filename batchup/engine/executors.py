@@ -374,6 +374,10 @@ class ExecutorPool(Pool):
         died.__cause__ = error
         return died
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         self._closed = True
         for reply in list(self._replies):

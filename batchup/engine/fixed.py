@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .checks import a_or_an
+from .initialised import Initialised
 
 __all__ = ["MAKE_A_NEW_ONE", "Fixed", "read_only"]
 
 MAKE_A_NEW_ONE = "make a new {kind}"
 
 
-class Fixed:
+class Fixed(Initialised):
     """An object with public attributes that can be read, but not set after it was made.
 
     A class lists them in `_fixed`, each with what to do instead, and calls `_fix` at the end of its ``__init__``. A

@@ -106,6 +106,11 @@ class Pool(Closing, abc.ABC):
         """In a fork of the process that the pool belongs to: release what is the parent's alone."""
         return
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return False
+
     @abc.abstractmethod
     def close(self) -> None:
         """End all workers. Tasks that have not begun are cancelled. May be called again."""
@@ -133,6 +138,10 @@ class SerialPool(Pool):
         outcome.begin()
         outcome.end(*_run(fn, args, kwargs, let_through=(KeyboardInterrupt, SystemExit)))
         return outcome
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
 
     def close(self) -> None:
         self._closed = True
@@ -176,6 +185,10 @@ class ThreadPool(Pool):
                 raise PoolClosedError("the pool is closed")
             self._state.tasks.put((outcome, contextvars.copy_context(), fn, args, kwargs))
         return outcome
+
+    @property
+    def is_closed(self) -> bool:
+        return not self._end.alive
 
     def close(self) -> None:
         if self._forked():

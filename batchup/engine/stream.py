@@ -105,6 +105,7 @@ class WorkStream(PullingIterator[Any]):
     ) -> None:
         self._in_flight: collections.deque[tuple[Reply | BaseException, tuple[Any, ...]]] = collections.deque()
         self._successor: Iterable[Task] | None = None  # the tasks to go on with, instead of those in flight
+        self._is_closed = False
         super().__init__(tasks)
         self._pool = pool
         self._depth = whole("depth", depth)
@@ -116,7 +117,8 @@ class WorkStream(PullingIterator[Any]):
         self._top_up(self._depth)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self._number + 1} results delivered, {len(self._in_flight)} in flight>"
+        in_flight = f"{len(self._in_flight)} in flight" + (", closed" if self._is_closed else "")
+        return f"<{type(self).__name__}: {self._number + 1} results delivered, {in_flight}>"
 
     def _next(self) -> Any:
         while True:
@@ -171,6 +173,7 @@ class WorkStream(PullingIterator[Any]):
 
         Any thread may call it, and signal handlers. A call of ``next`` that waits meanwhile gets a `PoolClosedError`.
         """
+        self._is_closed = True
         self._successor = NO_TASKS
         self._switch()
 
@@ -192,6 +195,7 @@ class WorkStream(PullingIterator[Any]):
 
     def _begin_at(self, number: int, tasks: Iterable[Task]) -> None:
         """Go on with other tasks; `number` is that of the first. So does a call of ``next`` that waits meanwhile."""
+        self._is_closed = False
         self._successor, self._number = tasks, number - 1  # no calls in between, so nothing else is delivered
         self._switch()
 

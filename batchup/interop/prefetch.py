@@ -130,7 +130,7 @@ class Prefetched(Closing):
 
     Parameters
     ----------
-    loader : Loader
+    loader : Loader, or what its methods `to_torch` and `prefetch_to` give
     put : callable, ``put(batch) -> batch``
         Called in one thread, for one batch at a time.
     depth : int, default 2
@@ -155,7 +155,9 @@ class Prefetched(Closing):
         if not callable(put):
             raise TypeError(f"put should be a function of a batch, not {kind_of(put)}")
         if not hasattr(loader, "_rewind"):
-            raise TypeError(f"loader should be a Loader of batchup, not {kind_of(loader)}")
+            raise TypeError(
+                f"loader should be a Loader of batchup, or what its to_torch() gives, not {kind_of(loader)}"
+            )
         self.loader, self._put = loader, put
         self._depth = whole("depth", depth)
         self._pool: ThreadPool | None = None
@@ -228,6 +230,10 @@ class Prefetched(Closing):
     def explain(self) -> str:
         """What limits the loader, in one sentence."""
         return str(self.loader.explain())
+
+    def prefetch_to(self, fn: Callable[[Any], Any], depth: int = 2) -> Prefetched:
+        """The batches after another ``fn(batch)``, which runs ahead in a thread of its own, as `Loader.prefetch_to`."""
+        return Prefetched(self, fn, depth)
 
     def close(self) -> None:
         """End the thread, and close the loader."""

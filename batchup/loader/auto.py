@@ -163,6 +163,11 @@ class AutoPool:
         loop = statistics.median(self._loop[1:])
         return choice_of(self._alone[1:], self._together[1:], loop, self.draws, self._cores, self._workers)
 
+    def reconsider(self) -> None:
+        """Choose anew: a batch has drawn from global generators, although none of the measured ones did."""
+        self.draws = self.has_drawn = True
+        self.choice = None
+
     def noticing(self, job: FetchJob) -> Callable[[Item], FetchResult]:
         """The same job, for the thread of the loop. The global generators of the program stay as they were."""
 

@@ -9,6 +9,7 @@ from numbers import Number
 from typing import Any
 
 from ..data_source import Batch
+from ..data_source.functions import fields_of
 from ..engine.checks import kind_of
 from ..engine.pulled import DOUBTED, NOTHING, PullingIterator
 from ..errors import noted
@@ -51,7 +52,7 @@ class InTurn(PullingIterator[FetchResult]):
             self._step = step + 1
             raise
         _should_be_a_batch(batch)
-        made = batch, self._epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
+        made = fields_of(batch), self._epoch, step, threading.get_native_id(), (begun, time.perf_counter()), ()
         # no calls from here on (see engine.pulled)
         self._step, self._held = step + 1, NOTHING
         return made

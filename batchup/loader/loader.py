@@ -367,6 +367,7 @@ class Loader(Fixed, Settable, Conversions, Reports):
     def __repr__(self) -> str:
         order = f"seed={self._seed}" if self._plan.shuffled else "in order"
         at = f"{order}, epoch={self.epoch}, step={self.step}, {self._workers}"
+        at += ", closed" if self._run.closed and not at.endswith(", closed") else ""
         if self._plan.shard:
             at += f", shard={self._plan.shard}" + (f" from {self._shard_is_of}" if self._shard_is_of else "")
         return f"<Loader over {self.source!r}: batch_size={self.batch_size}, {at}>"

@@ -159,6 +159,9 @@ class Loop(PullingIterator[Batch]):
         self._barren: list[int] = []  # epochs with batches that could not be fetched, since the last delivered one
         self._without_samples, self._if_empty = without_samples, if_empty
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._passed} batches delivered{', closed' if self._source is None else ''}>"
+
     def __len__(self) -> int:
         """The number of batches that are left in this loop."""
         if self._n is None:
@@ -218,7 +221,7 @@ class Loop(PullingIterator[Batch]):
     def _finish(self, now: float) -> None:
         self._run.trace.pause(now)
         self._source, self.ended = iter(()), True
-        self._passed = self._n or 0
+        self._passed = self._passed if self._n is None else self._n
         ended, self._epoch = self._epoch, None
         if ended is not None and self._run.epoch == ended:
             self._run.epoch, self._run.step = ended + 1, 0

@@ -15,6 +15,7 @@ from .arguments import choose_pool
 from .auto import AutoPool, Choice, Measured
 from .fetch import FetchJob, FetchResult, at_item, at_task
 from .plan import Item, Seed
+from .watched import NoticingJob, Watched
 
 __all__ = ["LoaderWorkers"]
 
@@ -61,6 +62,7 @@ class LoaderWorkers:
         self.pool, self._owns_pool = choose_pool(None if self.auto else pool, workers, worker_init)
         self._source, self._shard, self._skips, self._timeout = source, shard or (0, 1), skips, timeout
         self._shared: Any = None  # the token of the job that is shared with the workers
+        self._taken: Choice | None = None  # what `pool` was made for, with ``pool="auto"``
 
     def __str__(self) -> str:
         if self.auto is not None and self.auto.choice is None:
@@ -69,9 +71,9 @@ class LoaderWorkers:
 
     @property
     def draws(self) -> bool:
-        """Whether fetches may draw from global generators that the workers have of their own."""
+        """Whether fetches may draw from global generators that are seeded for each of them."""
         isolated = self.pool is not None and self.pool.engine.isolated
-        return (isolated or (self.auto is not None and self.auto.draws)) and self._source.traits.may_use_global_rng
+        return (isolated or self.auto is not None) and self._source.traits.may_use_global_rng
 
     def job(self, seed: Seed) -> FetchJob:
         """What fetches one batch. Global generators in workers are seeded by the seed of the run."""
@@ -80,12 +82,8 @@ class LoaderWorkers:
     def results(self, items: Iterator[Item], seed: Seed) -> Iterator[FetchResult]:
         """The results of the fetch for each item, in order."""
         if self.auto is None or self.auto.choice is not None:
-            return self._results_in(self.pool, items, seed)
-
-        def results(pool: AbstractWorkerPool | None, some: Iterator[Item]) -> Iterator[FetchResult]:
-            return self._results_in(pool, some, seed)
-
-        return Measured(self.auto, items, results, self._take, len(self._source._stages))
+            return self._watched_in(self.pool, items, seed)
+        return self._measured(self.auto, items, seed)
 
     def close(self) -> None:
         """End the workers, unless the pool is the user's own."""
@@ -94,18 +92,44 @@ class LoaderWorkers:
         if self.auto is not None:
             self.auto.close()
 
+    def _measured(self, auto: AutoPool, items: Iterator[Item], seed: Seed) -> Iterator[FetchResult]:
+        def results(pool: AbstractWorkerPool | None, some: Iterator[Item]) -> Iterator[FetchResult]:
+            return self._watched_in(pool, some, seed)
+
+        return Measured(auto, items, results, self._take, len(self._source._stages))
+
+    def _watched_in(self, pool: AbstractWorkerPool | None, items: Iterator[Item], seed: Seed) -> Iterator[FetchResult]:
+        """The same. With ``pool="auto"``, if none of the measured batches has drawn random numbers, the first one that
+        does is noticed: it and the next ones are made where their numbers do not depend on the workers."""
+        auto, isolated = self.auto, pool is not None and pool.engine.isolated
+        if auto is None or auto.draws or isolated or not self._source.traits.may_use_global_rng:
+            return self._results_in(pool, items, self.job(seed))
+        job = NoticingJob(FetchJob(self._source, None, self._shard, self._skips), alone=pool is None)
+
+        def results(some: Iterator[Item]) -> Iterator[FetchResult]:
+            return self._results_in(pool, some, job)
+
+        def anew(some: Iterator[Item]) -> Iterator[FetchResult]:
+            auto.reconsider()
+            return self._measured(auto, some, seed)
+
+        return Watched(items, results, anew)
+
     def _take(self, choice: Choice) -> AbstractWorkerPool | None:
         """Continue with the workers that ``pool="auto"`` has chosen."""
-        if self.pool is not None:  # a pool that could not be used
+        if choice is self._taken:
+            return self.pool
+        if self.pool is not None:  # one that could not be used, or not go on
             self.pool.close()
-        self._shared = None
+        self._shared, self._taken = None, choice
         self.pool, self._owns_pool = choose_pool(choice.pool, choice.workers)
         return self.pool
 
-    def _results_in(self, pool: AbstractWorkerPool | None, items: Iterator[Item], seed: Seed) -> Iterator[FetchResult]:
-        job = self.job(seed)
+    def _results_in(
+        self, pool: AbstractWorkerPool | None, items: Iterator[Item], job: FetchJob | NoticingJob
+    ) -> Iterator[FetchResult]:
         if pool is None:
-            fetch = self.auto.noticing(job) if self.auto and self.auto.draws else job
+            fetch = self.auto.noticing(job) if self.auto and isinstance(job, FetchJob) and job.seed is not None else job
             return BatchIterator(fetch, items, located=at_item)
         engine = pool.engine
         token = engine.share(job, self._shared)

@@ -275,3 +275,14 @@ def test_a_map_over_batches_in_turn_loses_none_to_ctrl_c():
         next(batches)
 
     assert [0, 1, 2, 3, 4] == found + [int(x[0]) for (x,) in batches]
+
+
+@pytest.mark.parametrize("flatten", [True, False])
+def test_fields_in_a_list_are_trimmed_as_fields(flatten):
+    """A sequential source may give lists, as PyTorch's DataLoader does; the number of fields is not that of samples."""
+    in_lists = IteratorDataSource([[np.arange(3), np.arange(3)], [np.arange(2), np.arange(2)]])
+    batches = list(CompositeDataSource([in_lists, single(6)], flatten=flatten).batch_iterator(3))
+
+    expected = [([0, 1, 2], [0, 1, 2], [0, 1, 2]), ([0, 1], [0, 1], [3, 4])]
+    assert expected == [tuple(leaf.tolist() for leaf in tree.leaves(batch)) for batch in batches]
+    assert [3 if flatten else 2] * 2 == [len(batch) for batch in batches]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from batchup import ArrayDataSource, ClassCountSampler, ConcatDataSource, Loader, WeightedSampler
+from batchup import AbstractSampler, ArrayDataSource, ClassCountSampler, ConcatDataSource, Loader, WeightedSampler
 from batchup.testing import RandomAccessSourceContract
 
 
@@ -106,3 +106,53 @@ def test_a_member_gives_each_sample_once(member):
     """Its sampler would have no say, and samples would be lost."""
     with pytest.raises(TypeError, match=r"datasets\[1\] should give each of its samples once, but its sampler is"):
         ConcatDataSource([[np.arange(3)], member()])
+
+
+class FromTheEnd(AbstractSampler):
+    """A sampler of the user's, with the methods that `AbstractSampler` asks for."""
+
+    def __init__(self, n, twice=False, has_order=True):
+        self.n, self.twice, self.has_order = n, twice, has_order
+
+    def num_indices_generated(self):
+        return self.n
+
+    def in_order_indices_batch_iterator(self, batch_size):
+        if not self.has_order:
+            return super().in_order_indices_batch_iterator(batch_size)
+        return self._cut(np.arange(self.n)[::-1] // (1 + self.twice), batch_size)
+
+    def shuffled_indices_batch_iterator(self, batch_size, shuffle_rng):
+        yield from self._cut(shuffle_rng.permutation(self.n), batch_size)
+
+    def _cut(self, order, batch_size):
+        return iter([order[i : i + batch_size] for i in range(0, len(order), batch_size)])
+
+
+@pytest.mark.parametrize(
+    ("member", "expected"),
+    [
+        (lambda: ArrayDataSource([np.arange(14, 10, -1)], sampler=FromTheEnd(4)), [11, 12, 13, 14]),
+        (lambda: ArrayDataSource([np.arange(20)], indices=[4, 8, 6], sampler=FromTheEnd(3)), [6, 8, 4]),
+        (lambda: ArrayDataSource([np.arange(4)], sampler=FromTheEnd(4)).map(lambda x: (x + 5,)), [8, 7, 6, 5]),
+        (lambda: ConcatDataSource([[np.arange(2)], [np.arange(7, 9)]], sampler=FromTheEnd(3)), [7, 1, 0]),
+        (lambda: ArrayDataSource([np.zeros(0, int)], sampler=FromTheEnd(0)), []),
+    ],
+    ids=["whole", "subset", "map", "concat", "empty"],
+)
+def test_a_member_may_have_a_sampler_of_ones_own(member, expected):
+    """If it gives each of its samples once. They come in its order, or shuffled with those of the others, each once."""
+    ds = ConcatDataSource([[np.arange(3)], member()])
+    shuffled = [i for (x,) in Loader(ds, 2, shuffle=7) for i in x.tolist()]
+
+    assert [0, 1, 2, *expected] == [i for (x,) in ds.batch_iterator(2) for i in x.tolist()]
+    assert sorted([0, 1, 2, *expected]) == sorted(shuffled)
+    assert shuffled == [i for (x,) in Loader(ds, 2, shuffle=7, pool=2) for i in x.tolist()]
+    assert expected == [int(ds.samples_by_indices(3 + i)[0]) for i in range(len(expected))]
+
+
+@pytest.mark.parametrize("sampler", [FromTheEnd(4, twice=True), FromTheEnd(4, has_order=False)])
+def test_a_sampler_of_ones_own_that_repeats_samples_or_has_no_order_is_refused(sampler):
+    """It could not have its say."""
+    with pytest.raises(TypeError, match=r"datasets\[0\] should give each of its samples once, but its sampler is"):
+        ConcatDataSource([ArrayDataSource([np.arange(4)], sampler=sampler)])

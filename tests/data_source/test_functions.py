@@ -7,8 +7,8 @@ import functools
 import numpy as np
 import pytest
 
-from batchup.data_source import ArrayDataSource, CallableDataSource
-from batchup.data_source.functions import batch_arguments, batch_of, function_name
+from batchup.data_source import ArrayDataSource, CallableDataSource, IteratorDataSource
+from batchup.data_source.functions import batch_arguments, batch_of, fields_of, function_name, giving_batches
 
 
 def pairs():
@@ -70,3 +70,34 @@ def test_a_batch_that_is_a_dict_is_one_argument():
     """The arrays of a tuple are several."""
     assert ((1, 2), {}) == batch_arguments((1, 2))[:2]
     assert (({"x": 1},), {}) == batch_arguments({"x": 1})[:2]
+
+
+def test_fields_in_a_list_are_as_many_arguments():
+    """Of a source whose batches come one after the other, as PyTorch's DataLoader gives them."""
+    source = IteratorDataSource([[np.arange(2), np.arange(2) * 10]])
+
+    assert ((1, 2), {}) == batch_arguments([1, 2])[:2]
+    assert ((1, [2]), (1, [2]), {"x": 1}) == (fields_of([1, [2]]), fields_of((1, [2])), fields_of({"x": 1}))
+    assert [0, 11] == next(source.map(lambda x, y: (x + y,)).batch_iterator(2))[0].tolist()
+    with pytest.raises(TypeError) as caught:
+        next(source.map(lambda batch: (batch,)).batch_iterator(2))
+    assert "<lambda> gets the arrays of a batch, here 2, as so many arguments" in caught.value.__notes__
+
+
+def test_a_fetch_that_gives_batches():
+    """The same result, with a warning, or an error, that names the method and the class."""
+
+    def fetched(self, indices):
+        return indices
+
+    checked = giving_batches(fetched)
+
+    assert ((1, 2), (1,)) == (checked(None, [1, 2]), checked(None, indices=(1,)))
+    with pytest.warns(
+        UserWarning, match="fetched of NoneType should return a batch, .* not an int: for a single array"
+    ):
+        assert 5 == checked(None, 5)
+    with pytest.raises(
+        TypeError, match="fetched of NoneType should return a batch, .* not None; does it lack a return"
+    ):
+        checked(None, None)

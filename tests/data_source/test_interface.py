@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import inspect
 import itertools
 
 import numpy as np
@@ -17,7 +19,7 @@ from batchup import (
     MapDataSource,
     RandomAccessDataSource,
 )
-from batchup.data_source import ConcatDataSource, IndexPlan
+from batchup.data_source import ConcatDataSource, IndexPlan, functions
 from batchup.data_source.interface import plan_of, with_shuffle
 from batchup.sampling import StandardSampler
 from batchup.testing import RandomAccessSourceContract
@@ -188,3 +190,127 @@ def test_a_sequential_source_over_it_calls_it():
     sequential = CallableDataSource(lambda batch_size: iter([(np.arange(2),)]))
 
     assert [0, 2] == next(CompositeDataSource([OwnLoop([np.arange(4)]), sequential]).batch_iterator(2))[0].tolist()
+
+
+class Fetching(RandomAccessDataSource):
+    """A source of the user's, whose fetch gives what a function makes of the indices."""
+
+    def __init__(self, made, n=6):
+        self.made = made
+        super().__init__(n)
+
+    def samples_by_indices_nomapping(self, indices):
+        return self.made(indices)
+
+
+class FetchingInOneMethod(AbstractDataSource):
+    """Another one, with the methods that a wrapper has."""
+
+    is_random_access = True
+
+    def num_samples(self, **kwargs):
+        return 6
+
+    def plan(self, batch_size, **kwargs):
+        return IndexPlan(StandardSampler(6), batch_size)
+
+    def samples_by_indices(self, indices):
+        return indices * 1.0
+
+    samples_by_indices_nomapping = samples_by_indices
+
+
+WAYS_TO_FETCH = {
+    "batch_iterator": lambda ds: list(ds.batch_iterator(2)),
+    "by index": lambda ds: [ds.samples_by_indices(np.arange(2)), *list(ds.batch_iterator(2))[1:]],
+    "map": lambda ds: [x for (x,) in ds.map(lambda x: (x,)).batch_iterator(2)],
+    "random_map": lambda ds: [x for (x,) in ds.random_map(lambda x, rng: (x,), seed=1).batch_iterator(2)],
+    "loader": lambda ds: list(Loader(ds, 2)),
+    "pad": lambda ds: [x[:2] for x, _ in Loader(ds, 2, last="pad")],
+    "threads": lambda ds: list(Loader(ds, 2, pool=1)),
+    "composite": lambda ds: [x for x, _ in CompositeDataSource([ds, arrays()]).batch_iterator(2)],
+    "choice": lambda ds: list(ChoiceDataSource([ds]).batch_iterator(2)),
+    "concat": lambda ds: list(ConcatDataSource([ds]).batch_iterator(2)),
+    "results": lambda ds: np.split(ds.batch_map_concat(lambda x: x, 2)[0], 3),
+}
+
+
+@pytest.mark.parametrize("use", WAYS_TO_FETCH.values(), ids=WAYS_TO_FETCH)
+@pytest.mark.parametrize("make", [lambda: Fetching(lambda indices: indices), FetchingInOneMethod])
+def test_a_fetch_that_returns_a_single_array_is_warned_of(monkeypatch, make, use):
+    """Once for each class, with what to write: `for x, y in` would take rows for fields. Elsewhere it is one field."""
+    monkeypatch.setattr(functions, "_warned", set())
+    with pytest.warns(UserWarning, match=r"samples_by_indices.* of Fetching.* not a ndarray: .*\(array,\)") as caught:
+        found = [use(make()) for _ in range(2)]
+
+    assert [[[0, 1], [2, 3], [4, 5]]] * 2 == [[x.tolist() for x in batches] for batches in found]
+    assert 1 == len(caught)
+
+
+def test_a_fetch_without_a_return_is_refused():
+    """With a guess why."""
+    with pytest.raises(TypeError, match="of Fetching should return a batch, .*, not None; does it lack a return?"):
+        next(Fetching(lambda indices: None).batch_iterator(2))
+
+
+def test_a_fetch_may_return_a_list_of_arrays():
+    """As batchup 0.2 has it: the batch is a tuple, of which all functions get the fields."""
+    ds = Fetching(lambda indices: [indices, indices * 10], n=5)
+    last = list(Loader(ds, 2, last="pad"))[-1]
+
+    assert [([0, 1], [0, 10]), ([2, 3], [20, 30]), ([4], [40])] == [
+        tuple(x.tolist() for x in batch) for batch in ds.batch_iterator(2)
+    ]
+    assert ([4, 4], [40, 40], [True, False]) == tuple(x.tolist() for x in last)
+    assert [11, 55, 44] == [int(sum(z)) for (z,) in ds.map(lambda x, y: (x + y,)).batch_iterator(2)]
+    assert (2.0, 20.0) == ds.batch_map_mean(lambda x, y: (x, y), 2, sum_axis=0)
+    assert [2, 2, 2] == [len(x) for x in next(CompositeDataSource([ds, arrays()]).batch_iterator(2))]
+
+
+class Named(collections.UserDict):
+    """A mapping that is no dict."""
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda indices: (indices,),
+        lambda indices: {"x": indices},
+        lambda indices: Named(x=indices),
+        lambda indices: ((indices, indices), {"x": indices}),
+        lambda indices: (),
+    ],
+    ids=["tuple", "dict", "mapping", "nested", "empty"],
+)
+def test_other_batches_stay_as_they_are(made):
+    """Tuples and mappings, nested ones too."""
+    pick = np.arange(2)
+
+    np.testing.assert_equal(Fetching(made).samples_by_indices_nomapping(pick), made(pick))
+    assert type(made(pick)) is type(Fetching(made).samples_by_indices(pick))
+
+
+def test_the_fetch_of_a_class_keeps_its_name_and_its_source():
+    """For tracebacks, for debuggers, and for what is pickled."""
+    fetch = Fetching.samples_by_indices_nomapping
+
+    assert ("samples_by_indices_nomapping", "self.made(indices)") == (
+        fetch.__name__,
+        inspect.getsource(fetch).split("return ")[1].strip(),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_a_fetch_of_a_class_in_a_function_is_checked_in_processes(two_processes):
+    """There, too, a list becomes a tuple, and nothing is refused."""
+
+    class Local(RandomAccessDataSource):
+        def samples_by_indices_nomapping(self, indices):
+            return [indices] if indices[0] == 0 else None
+
+    batches = iter(Loader(Local(4), 2, pool=two_processes))
+
+    assert ([0, 1],) == tuple(x.tolist() for x in next(batches))
+    with pytest.raises(TypeError, match="of Local should return a batch, .* does it lack a return?"):
+        next(batches)

@@ -72,3 +72,11 @@ def test_a_progress_bar_knows_the_smaller_number():
         arrays(10).batch_map_concat(lambda x, y: x, 3, progress_iter_func=progress, n_batches=n_batches)
 
     assert [2, 4, 4] == totals
+
+
+def test_fields_in_a_list_are_those_of_a_batch():
+    """As PyTorch's DataLoader gives them: each is an argument, and they are not counted as samples."""
+    batches = [[np.array([1.0, 2.0]), np.zeros(2)], [np.array([6.0]), np.zeros(1)]]
+
+    assert (3.0,) == data_source.batch_map_mean(lambda x, y: x, iter(batches), sum_axis=0)
+    assert [1.0, 2.0, 6.0] == data_source.batch_map_concat(lambda x, y: x, iter(batches))[0].tolist()

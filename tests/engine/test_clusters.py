@@ -61,6 +61,26 @@ def test_a_dask_client_that_is_closed_takes_no_work():
             call()
 
 
+@pytest.mark.parametrize(
+    ("nthreads", "said"),
+    [({}, r"^the Dask cluster has no worker any more to send the data to; start some, .*dask worker tcp://far:8786"),
+     ({"tcp://near:1": 1}, "^No valid workers found$")],
+)  # fmt: skip
+def test_a_dask_cluster_that_has_lost_its_workers_says_so(nthreads, said):
+    """Where data are to be sent; another reason for waiting in vain stays as it is."""
+    client = _with_submit(NoWorkers())
+    client.nthreads = lambda: {"tcp://near:1": 1}
+    cluster = clusters.cluster_of(client)
+    client.nthreads = lambda: nthreads
+
+    def scatter(*_, **__):
+        raise TimeoutError("No valid workers found")
+
+    client.scatter = scatter
+    with pytest.raises(TimeoutError, match=said):
+        cluster.put(b"")
+
+
 def _with_submit(client):
     client.submit = max
     return client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -9,7 +10,8 @@ import re
 import shutil
 import threading
 import time
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+import warnings
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -401,7 +403,9 @@ def test_threads_of_an_executor_share_the_program(threads):
 def test_the_number_of_workers_can_be_given(threads):
     """Or is what the executor says."""
     assert (2, 5) == (WorkerPool.over(threads).engine.workers, WorkerPool.over(threads, workers=5).engine.workers)
-    assert "<WorkerPool over ThreadPoolExecutor of 2 workers>" == repr(WorkerPool.over(threads))
+    with WorkerPool.over(threads) as pool:
+        assert "<WorkerPool over ThreadPoolExecutor of 2 workers>" == repr(pool)
+    assert "<WorkerPool over ThreadPoolExecutor of 2 workers, closed>" == repr(pool)
 
 
 def summed(*arrays):
@@ -471,3 +475,28 @@ def test_what_is_lost_with_a_worker_is_sent_again(monkeypatch, tells):
     assert found[0] is None
     assert isinstance(found[1], WorkerDiedError)
     assert "died 4 times" in str(found[1])
+
+
+@pytest.mark.slow
+def test_a_task_of_dask_can_be_cancelled_in_any_thread(dask, caplog):
+    """Also in that of Dask, where the garbage collector may run. There are no warnings, and nothing is logged."""
+    pool, done = WorkerPool.over(dask), threading.Event()
+    replies = [pool.engine.submit(time.sleep, 0.1) for _ in range(8)]
+
+    def cancel():
+        for reply in replies[:4]:
+            reply.cancel()
+        done.set()
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        dask.loop.add_callback(cancel)
+        assert done.wait(30)
+        for reply in replies[4:]:
+            reply.cancel()
+        assert [3] * 4 == list(pool.work_stream([(abs, (-3,))] * 4))
+        gc.collect()
+
+    assert [True] * 8 == [isinstance(reply.exception(30), CancelledError) for reply in replies]
+    assert [] == [each for each in warned if "never awaited" in str(each.message)]
+    assert [] == [each.getMessage() for each in caplog.records if "Exception in callback" in each.getMessage()]

@@ -9,7 +9,15 @@ import types
 import numpy as np
 import pytest
 
-from batchup.engine.global_rng import drawn_seed, global_rng, globals_kept, seed_globals
+from batchup.engine.global_rng import (
+    drawn_seed,
+    global_rng,
+    globals_kept,
+    marks_of_globals,
+    restore_globals,
+    seed_globals,
+    states_of_globals,
+)
 
 
 class OfTorch(random.Random):
@@ -83,3 +91,31 @@ def test_the_globals_are_kept_when_an_error_ends_the_context():
         failing()
 
     assert before == (np.random.get_state()[1].tolist(), random.getstate())
+
+
+@pytest.mark.parametrize("draw", [lambda: np.random.rand(), lambda: np.random.bytes(1), lambda: random.random()])
+def test_marks_change_with_each_draw(draw):
+    """Without one, they stay. States that are restored have the marks that they had."""
+    with globals_kept():
+        states, before = states_of_globals(), marks_of_globals()
+        again = marks_of_globals()
+        seen = {before}
+        for _ in range(700):  # more than there are words in the state
+            draw()
+            seen.add(marks_of_globals())
+        restore_globals(states)
+
+        assert (before, before) == (again, marks_of_globals())
+        assert 701 == len(seen)
+
+
+def test_marks_of_another_bit_generator():
+    """A program may set its own."""
+    before = np.random.get_bit_generator()
+    np.random.set_bit_generator(np.random.PCG64(5))
+    try:
+        first, again, _, other = marks_of_globals(), marks_of_globals(), np.random.rand(), marks_of_globals()
+    finally:
+        np.random.set_bit_generator(before)
+
+    assert first == again != other

@@ -299,5 +299,5 @@ def test_one_of_another(taken):
 
 def test_what_is_not_a_loader():
     """Something else is refused when it is given, by its kind."""
-    with pytest.raises(TypeError, match="loader should be a Loader of batchup, not a list"):
+    with pytest.raises(TypeError, match="loader should be a Loader of batchup, or what its .* gives, not a list"):
         Prefetched([1, 2], plain)

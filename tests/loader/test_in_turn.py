@@ -100,3 +100,10 @@ def test_a_batch_may_have_a_number_beside_its_arrays():
     batches = [(np.zeros(3), np.ones(3), 0.5), (np.zeros(3),), {"x": np.zeros(3)}]
 
     np.testing.assert_equal(list(Loader(iter(batches), 4)), batches)
+
+
+def test_fields_in_a_list_become_a_tuple():
+    """As PyTorch's DataLoader gives them; so conversions and ``for x, y in`` find the fields."""
+    ((x, y),) = loaded = list(Loader(iter([[np.arange(3), np.zeros(3)]]), 3))
+
+    assert (tuple, [0, 1, 2], [0, 0, 0]) == (type(loaded[0]), x.tolist(), y.tolist())

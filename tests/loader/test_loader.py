@@ -101,11 +101,24 @@ def test_a_loader_shows_where_it_is():
     source = arrays()
     in_order, shuffled = Loader(source, 3), Loader(source, 3, shuffle=7, pool=2, shard=(1, 2))
     next(iter(in_order))
-    shuffled.close()
+    first = f"<Loader over {source!r}: batch_size=3, in order, epoch=0, step=1, no pool"
+    second = f"<Loader over {source!r}: batch_size=3, seed=7, epoch=0, step=0, WorkerThreadPool of 2 threads"
 
-    assert f"<Loader over {source!r}: batch_size=3, in order, epoch=0, step=1, no pool>" == repr(in_order)
-    said = "batch_size=3, seed=7, epoch=0, step=0, WorkerThreadPool of 2 threads, shard=(1, 2)"
-    assert f"<Loader over {source!r}: {said}>" == repr(shuffled)
+    assert (f"{first}>", f"{second}, shard=(1, 2)>") == (repr(in_order), repr(shuffled))
+    in_order.close()
+    shuffled.close()
+    assert (f"{first}, closed>", f"{second}, closed, shard=(1, 2)>") == (repr(in_order), repr(shuffled))
+
+
+def test_a_loader_over_a_pool_that_is_closed_says_so():
+    """Also where only the pool is closed, or only the loader."""
+    with WorkerThreadPool(1) as pool:
+        left, closed = Loader(arrays(), 3, pool=pool), Loader(arrays(), 3, pool=pool)
+        closed.close()
+
+        assert repr(left).endswith("WorkerThreadPool of 1 threads>")
+        assert repr(closed).endswith("WorkerThreadPool of 1 threads, closed>")
+    assert repr(left).endswith("WorkerThreadPool of 1 threads, closed>")
 
 
 def test_a_loader_that_is_to_choose_its_pool_says_so():

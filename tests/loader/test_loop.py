@@ -137,3 +137,14 @@ def test_an_epoch_that_should_be_empty_does_not_warn():
     assert [] == list(loader)
     assert [] == list(Loader(arrays(0), 5))
     assert [] == list(Loader(arrays(), 16, shard=(1, 2), remainder="uneven"))
+
+
+def test_a_loop_shows_where_it_is():
+    """How many batches it gave, and whether it was ended by another loop or by closing the loader."""
+    loader = Loader(arrays(), 3)
+    batches = iter(loader)
+    next(batches)
+    before = repr(batches)
+    loader.close()
+
+    assert ("<Loop: 1 batches delivered>", "<Loop: 1 batches delivered, closed>") == (before, repr(batches))

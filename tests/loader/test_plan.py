@@ -72,13 +72,14 @@ def test_pad_does_not_write_over_a_field():
 
 
 def test_pad_of_a_batch_that_is_one_thing_keeps_it_whole():
-    """A source of one's own may give an array, or a list, in place of a tuple: it is the first field."""
+    """A source of one's own may give an array in place of a tuple, with a warning: it is the first field."""
 
     class Squares(RandomAccessDataSource):
         def samples_by_indices_nomapping(self, indices):
             return indices**2
 
-    (batch,) = Loader(Squares(2), 3, last="pad")
+    with pytest.warns(UserWarning, match=r"of Squares should return .* return \(array,\)"):
+        (batch,) = Loader(Squares(2), 3, last="pad")
 
     assert ([0, 1, 1], [True, True, False]) == tuple(part.tolist() for part in batch)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import pickle
 import traceback
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ...errors import WorkerError
 from . import pickling
 
-__all__ = ["Failure", "failure_of", "raised_in_worker"]
+__all__ = ["Failure", "failure_of", "name_of", "raised_in_worker"]
 
 Failure: TypeAlias = tuple[bytes, str, str, str]  # the error as a pickle, if it has one; its type, message, traceback
 
@@ -56,3 +56,13 @@ def raised_in_worker(pickled: bytes, type_name: str, message: str, text: str) ->
     with contextlib.suppress(Exception):  # a frozen one stays as it is
         error.__cause__ = _Remote(text)
     return error
+
+
+def name_of(fn: Any) -> str:
+    """The name of a function, for an error message; the empty string for None.
+
+    >>> name_of(failure_of), name_of(None)
+    ('failure_of', '')
+    """
+    fn = getattr(fn, "func", fn)  # of functools.partial
+    return "" if fn is None else str(getattr(fn, "__name__", type(fn).__name__))

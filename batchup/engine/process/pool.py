@@ -23,6 +23,7 @@ from ..forks import forked
 from ..pools import Pool, close_at_exit
 from . import pickling
 from .constants import Constant, constants_met
+from .failures import name_of
 from .group import WorkerGroup, WorkerProcess, end_group
 from .interruption import Bookkeeping
 from .platforms import is_portable
@@ -73,7 +74,7 @@ class ProcessPool(Pool):
         self._group = _group_of(self._is_portable, self.workers, first)
         self._schedule = Schedule(self._group)
         self._results = Results(self._schedule.waiting)
-        self._restarts = Restarts(self._schedule, self.workers, self.retries)
+        self._restarts = Restarts(self._schedule, self.workers, self.retries, name_of(initializer))
         self._bookkeeping = Bookkeeping(self._schedule.start_over)
         self._forked = forked()
         self._lock = threading.RLock()
@@ -145,6 +146,10 @@ class ProcessPool(Pool):
             if self.forgo(answer) and worker is not None:
                 worker.killed_by_parent = True
                 worker.process.kill()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
 
     def close(self) -> None:
         if self._forked():

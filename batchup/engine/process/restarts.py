@@ -13,6 +13,9 @@ from .starting import python
 
 __all__ = ["Restarts"]
 
+ENOUGH = 2  # failed starts in a row after which the next ones will fail, too, if none has succeeded
+SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
+FROM_OUTSIDE = {-getattr(signal, name) for name in SIGNALS if hasattr(signal, name)}  # what ends one worker, not each
 INTERRUPTS = 10  # how often Ctrl-C may end the workers that have one task; more often, the task itself does
 LIKELY_CAUSES = {  # by exit code
     -9: "-9 is often the system's answer to too little memory",
@@ -32,6 +35,8 @@ class Restarts:
     schedule : Schedule
     workers : int
     retries : int
+    initializer : str
+        The name of the function that each worker calls first; empty for none.
 
     Attributes
     ----------
@@ -39,17 +44,20 @@ class Restarts:
         How many workers were replaced.
     """
 
-    def __init__(self, schedule: Schedule, workers: int, retries: int) -> None:
+    def __init__(self, schedule: Schedule, workers: int, retries: int, initializer: str = "") -> None:
         self._schedule = schedule
         self._most_failed_starts = 2 * workers
         self._retries = retries
+        self._initializer = initializer
         self._failed_starts = 0  # in a row
+        self._own_ends = 0  # how many of them were the worker's own doing
+        self._has_any_started = False
         self.count = 0
 
     def note_start(self, worker: WorkerProcess) -> None:
         """The worker has begun to work."""
-        worker.has_started = True
-        self._failed_starts = 0
+        worker.has_started = self._has_any_started = True
+        self._failed_starts = self._own_ends = 0
 
     def replace(self, dead: WorkerProcess) -> None:
         """Start another worker in place of a dead one, and run its tasks again."""
@@ -60,8 +68,11 @@ class Restarts:
         group.remove(dead)
         if not dead.killed_by_parent:
             self._blame(dead, running, exit_code)
-        if self._failed_starts > self._most_failed_starts:
-            self._fail_all(dead, exit_code)
+        if not self._has_any_started and self._own_ends >= ENOUGH:
+            self._fail_all(list(self._schedule.waiting.values()), exit_code)
+        elif self._failed_starts > self._most_failed_starts:
+            self._fail_all(list(dead.answers.values()), exit_code)
+            self._failed_starts = 0
         group.start(dead.index)
         self.count += 1
         for answer in dead.answers.values():
@@ -72,20 +83,21 @@ class Restarts:
     def _blame(self, dead: WorkerProcess, running: Answer | None, exit_code: int | None) -> None:
         if not dead.has_started:
             self._failed_starts += 1
+            self._own_ends += exit_code not in FROM_OUTSIDE
         if running is not None:
             running.exit_codes += (exit_code,)
             interrupts = running.exit_codes.count(-signal.SIGINT)  # Ctrl-C is no fault of the data
             if interrupts > INTERRUPTS or len(running.exit_codes) - interrupts > self._retries:
                 self._schedule.fail(dead.answers.pop(running.number), _died(running))
 
-    def _fail_all(self, dead: WorkerProcess, exit_code: int | None) -> None:
-        for answer in dead.answers.values():
-            why = f"worker processes end before they begin to work, with exit code {exit_code}"
-            why += f"; they run {python()}, which should be a Python interpreter that can import batchup"
-            why += "; the initializer of the pool may be to blame" if self._schedule.group.initializer else ""
+    def _fail_all(self, answers: list[Answer], exit_code: int | None) -> None:
+        why = f"worker processes end before they begin to work, with exit code {exit_code}; they run {python()}, which "
+        why += "should be a Python interpreter that can import batchup"
+        if self._initializer:
+            why = f"worker processes end before they begin to work, with exit code {exit_code}: their initializer "
+            why += f"{self._initializer} (worker_init of a Loader) should return, and not end the process"
+        for answer in answers:
             self._schedule.fail(answer, WorkerDiedError(why))
-        dead.answers = {}
-        self._failed_starts = 0
 
 
 def _died(answer: Answer) -> WorkerDiedError:

@@ -16,11 +16,11 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from ...errors import SharedMemoryError, noted
+from ...errors import SharedMemoryError, WorkerError, noted
 from ..forks import forked
 from . import constants, pickling, shared_memory
 from .descriptors import descriptor_of
-from .failures import failure_of
+from .failures import failure_of, name_of
 from .protocol import (
     CALL,
     DROP,
@@ -53,6 +53,7 @@ __all__ = ["Link", "PipeLink", "Worker", "flush_output", "keep_freed_memory", "m
 SMALL = 1 << 12  # results of up to so many bytes go through the pipe
 NO_ARENA = contextlib.nullcontext()
 KEPT = 1 << 27  # memory that freed arrays of up to so many bytes leave is kept for other arrays
+IN_INITIALIZER = "in the initializer of the pool (worker_init of a Loader)"
 LOOK = 0.0005  # seconds of work after which a worker reads messages again
 
 place: int | None = None  # the index of this process among the workers of its pool; None if it is no worker
@@ -227,10 +228,9 @@ class Worker:
         """Call the initializer of the pool."""
         try:
             if initializer:
-                fn, args = pickle.loads(initializer)
-                fn(*args)
+                call_initializer(*pickle.loads(initializer))
         except BaseException as error:
-            self.failed_start = self.failure(noted(error, "in the initializer of the pool"))
+            self.failed_start = self.failure(noted(error, IN_INITIALIZER))
         self.is_started = True
 
     def drop(self, numbers: set[int]) -> None:
@@ -303,6 +303,15 @@ class Worker:
     def failure(error: BaseException) -> Message:
         """The end of the message for a task that raised `error`: its text, and its pickle if there is one."""
         return ERROR, failure_of(error), None, None
+
+
+def call_initializer(fn: Any, args: tuple[Any, ...]) -> None:
+    try:
+        fn(*args)
+    except SystemExit as error:
+        raise WorkerError(
+            f"the initializer {name_of(fn)} of the pool (worker_init of a Loader) should return, not raise {error!r}"
+        ) from error
 
 
 def in_surroundings(around: bytes, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine.checks import Indices
+from ...engine.initialised import Initialised
 from ...engine.shuffle import Shuffle, as_rng
 from ...sampling import AbstractSampler
 from ..pipeline.plan import NextBatch, PipelinePlan, check_option_names
@@ -18,7 +19,7 @@ __all__ = ["Baseset", "IndexLike", "split_sizes"]
 IndexLike: TypeAlias = "npt.ArrayLike | Baseset"  # ids, or how many there are
 
 
-class Baseset:
+class Baseset(Initialised):
     """A set of items that can be split, and taken batch by batch. Abstract; see `Dataset` and `DatasetIndex`.
 
     Attributes

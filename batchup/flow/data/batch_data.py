@@ -127,7 +127,9 @@ class BatchData:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or "_columns" not in self.__dict__:
-            raise AttributeError(f"{a_or_an(type(self))} has no attribute {name!r}")
+            kind, made = type(self).__name__, "_columns" in self.__dict__ or name.startswith("__")
+            hint = "" if made else f": {kind}.__init__ should call super().__init__(index)"
+            raise AttributeError(f"{a_or_an(type(self))} has no attribute {name!r}{hint}")
         return self.column(name)
 
     def __setattr__(self, name: str, value: object) -> None:

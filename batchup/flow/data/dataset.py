@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine.checks import Indices, a_or_an, whole
+from ...engine.initialised import why_missing
 from ...engine.shuffle import Shuffle
 from ..expr.expressions import Expr
 from ..expr.named import F
@@ -178,6 +179,9 @@ class Dataset(Baseset):
         return self.preloaded
 
     def __getattr__(self, name: str) -> Any:
+        why = "" if "index" in self.__dict__ else why_missing(type(self), "index")
+        if why:
+            raise AttributeError(why)
         if not name.startswith("_") and name in (self.batch_class.components or ()) and self.preloaded is not None:
             return split_by_component(self.preloaded, self.batch_class.components).get(name)
         hint = ": call cv_split() first" if name[:2] == "cv" and name[2:].isdigit() else ""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine.checks import whole
+from ...engine.initialised import Initialised
 from ...engine.optional import library
 
 __all__ = ["ConstantSampler", "HistoSampler", "NumpySampler", "Points", "Sampler", "ScipySampler"]
@@ -32,7 +33,7 @@ def _operator_methods(
     )
 
 
-class Sampler:
+class Sampler(Initialised):
     """Draws points. To write your own sampler, define `draw`.
 
     Parameters

@@ -13,12 +13,14 @@ import torch
 from torch.utils.data import IterableDataset
 
 from ...data_source import BatchIterator
+from ...data_source.replay import saved_by
 from ...engine.checks import whole
 from ...engine.pools import Pool, ThreadPool
 from ...engine.stream import WorkStream
 from ...engine.trace import Trace
 from ...errors import located
 from ...loader.loop import Loop, RunState
+from ...version import __version__
 from ..prefetch import Ahead
 from .fetch import IterableFetch, MapFetch, TakeFetch, Task, takes
 from .order import Order, digest, globals_as
@@ -106,9 +108,10 @@ class Epochs:
 
     def state_dict(self) -> dict[str, Any]:
         if self._loaded is not None:
-            return dict(self._loaded)
+            return {**self._loaded, "batchup": __version__}
         run, within = self.run, bool(self._began) and self.run.epoch == self._began["epoch"]
         state: dict[str, Any] = {"version": VERSION, "epoch": run.epoch, "step": run.step, **self._parameters()}
+        state["batchup"] = __version__
         state["seed"] = self._began["seed"] if within else None
         if self._order is None:
             ended = list(self._turns.ended) if within and self._turns else []
@@ -121,7 +124,7 @@ class Epochs:
         _should_be_ours(state)
         for name, here in self._parameters().items():
             if state.get(name) != here:
-                raise ValueError(f"the state has {name}={state.get(name)!r}, but here it is {here!r}")
+                raise ValueError(f"the state has {name}={state.get(name)!r}, but here it is {here!r}{saved_by(state)}")
         if self._order is None and state["step"] and state["workers"] != self._workers:
             raise ValueError(
                 f"the state is from within an epoch with num_workers={state['workers']}, not {self._workers}: how an "
@@ -275,7 +278,9 @@ def _should_be_ours(state: Mapping[str, Any]) -> None:
     """Refuse states of other loaders, with the reason."""
     if "version" in state and "kind" in state and "order" in {**state, "order": None}:
         if state["version"] != VERSION:
-            raise ValueError(f"the state is of version {state['version']}, but this batchup knows {VERSION}")
+            raise ValueError(
+                f"the state is of version {state['version']}, but this batchup knows {VERSION}{saved_by(state)}"
+            )
         return
     if any(str(name).startswith(("_snapshot", "_sampler_iter", "_num_yielded", "_index_sampler")) for name in state):
         raise ValueError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from ...engine.checks import kind_of
 from ...engine.closing import Closing
 from ..converted import Converted
 from ..prefetch import Prefetched
@@ -129,7 +131,7 @@ def to_torch(loader: Any, device: Any = None, pin_memory: bool | None = None, dt
     torch.Size([4, 2]) torch.float32 tensor([0, 1, 2, 3])
     torch.Size([1, 2]) torch.float32 tensor([4])
     """
-    target = None if device is None else torch.device(device)
+    target = None if device is None else _with_index(torch.device(device))
     moves = target is not None and target.type != "cpu"
     pins = (moves if pin_memory is None else bool(pin_memory)) and torch.cuda.is_available()
     if not moves and not pins:
@@ -137,6 +139,13 @@ def to_torch(loader: Any, device: Any = None, pin_memory: bool | None = None, dt
     if target is not None and target.type == "cuda":
         return _OnGpu(loader, _ToGpu(target, dtype, pins), depth)
     return Prefetched(loader, _Move(target, dtype, pins), depth)
+
+
+def _with_index(device: Any) -> Any:
+    """The same device; "cuda" is the current GPU of this thread, as each thread has one of its own."""
+    if device.type == "cuda" and device.index is None and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 class TensorLoader(Closing):
@@ -208,9 +217,25 @@ class TensorLoader(Closing):
         """What limits the loop, in one sentence."""
         return str(self.loader.explain())
 
+    def prefetch_to(self, fn: Callable[[Any], Any], depth: int = 2) -> Prefetched:
+        """The same batches after ``fn(batch)`` of tensors, which runs ahead of the loop, as `Loader.prefetch_to`."""
+        return Prefetched(self, fn, depth)
+
     def close(self) -> None:
         """Close the loader."""
         self.loader.close()
+
+    @property
+    def _plan(self) -> Any:
+        return self.loader._plan
+
+    def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
+        state: dict[str, Any] = self.loader._state_at(epoch, step)
+        return state
+
+    def _rewind(self, epoch: int, step: int) -> None:
+        """Move back to `step` of `epoch`, as `Loader._rewind`."""
+        self.loader._rewind(epoch, step)
 
     def _converted(self, batch: Any) -> Any:
         return tensors_of(batch, self.dtype)
@@ -245,11 +270,29 @@ class _ToGpu(_Move):
             self.stream = torch.cuda.Stream(self.device)
         with torch.cuda.stream(self.stream):
             tensors = super().__call__(batch)
-            return tensors, self.stream.record_event()
+            return tensors, self.stream.record_event(), self.device
+
+
+class _Computed:
+    """What a function makes of the tensors of a batch on a GPU; and when it will be there."""
+
+    def __init__(self, fn: Callable[[Any], Any], device: Any) -> None:
+        if not callable(fn):
+            raise TypeError(f"fn should be a function of a batch, not {kind_of(fn)}")
+        self.fn, self.device = fn, device
+
+    def __call__(self, batch: Any) -> Any:
+        with torch.cuda.device(self.device):  # each thread has a current one of its own
+            made = self.fn(batch)
+            return made, torch.cuda.current_stream().record_event(), self.device
 
 
 class _OnGpu(Prefetched):
-    """Batches that were copied by `_ToGpu`. The stream of the loop waits for the copy."""
+    """Batches that `_ToGpu` has copied, or `_Computed` has made. The stream of the loop waits for them."""
+
+    def prefetch_to(self, fn: Callable[[Any], Any], depth: int = 2) -> Prefetched:
+        put: Any = self._put
+        return _OnGpu(self, _Computed(fn, put.device), depth)
 
     def batch(self, epoch: int, step: int) -> Any:
         return _arrived_on_gpu(super().batch(epoch, step))
@@ -259,10 +302,10 @@ class _OnGpu(Prefetched):
 
 
 def _arrived_on_gpu(batch: Any) -> Any:
-    tensors, event = batch
-    current = torch.cuda.current_stream()
+    tensors, event, device = batch
+    current = torch.cuda.current_stream(device)
     current.wait_event(event)
-    for tensor in _tensors_in(tensors):
+    for tensor in filter(operator.attrgetter("is_cuda"), _tensors_in(tensors)):
         tensor.record_stream(current)  # so its memory is not reused before the loop's work on it is done
     return tensors
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import decimal
 import os
+import re
 import subprocess
 import sys
 
@@ -14,8 +15,10 @@ import pytest
 from batchup import ArrayDataSource, WorkerProcessPool
 from batchup.batch_iter import Infinite
 from batchup.engine.pools import ThreadPool
+from batchup.engine.process.platforms import VARIABLE
 from batchup.engine.process.surroundings import ERRORS, applied, surroundings
 from batchup.engine.stream import WorkStream
+from batchup.errors import WorkerDiedError, WorkerError
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
 
@@ -174,16 +177,60 @@ def test_an_error_of_the_initializer_is_that_of_each_task():
         for _ in range(2):
             with pytest.raises(KeyError, match="no such device") as raised:
                 first(pool, len, "x")
-            assert "in the initializer of the pool" in raised.value.__notes__
+            assert "in the initializer of the pool (worker_init of a Loader)" in raised.value.__notes__
 
 
-def test_an_initializer_that_ends_its_process_is_an_error():
-    """Workers are not started for ever."""
-    with (
-        WorkerProcessPool(1, initializer=os._exit, initargs=(4,)) as pool,
-        pytest.raises(Exception, match="initializer"),
-    ):
-        first(pool, len, "x")
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("kind", ["", "portable"])
+def test_an_initializer_that_ends_its_process_is_an_error(monkeypatch, kind, workers):
+    """After two of them, workers are not started in vain. All tasks get it, and later ones, too."""
+    monkeypatch.setenv(VARIABLE, kind)
+
+    def leave():
+        os._exit(4)
+
+    with WorkerProcessPool(workers, initializer=leave) as pool:
+        stream = pool.work_stream([(len, ("x",))] * 6)
+        said = "with exit code 4: their initializer leave (worker_init of a Loader) should return, and not end"
+        for _ in range(3):
+            with pytest.raises(WorkerDiedError, match=re.escape(said)):
+                next(stream)
+
+        assert pool.engine.stats()["restarts"] <= workers + 1
+        with pytest.raises(WorkerDiedError, match=re.escape(said)):
+            first(pool, len, "x")
+
+
+@pytest.mark.parametrize("kind", ["", "portable"])
+def test_an_initializer_that_exits_is_an_error(monkeypatch, kind):
+    """With its name, and without another worker."""
+    monkeypatch.setenv(VARIABLE, kind)
+
+    def leave():
+        sys.exit("no such device")
+
+    with WorkerProcessPool(2, initializer=leave) as pool:
+        with pytest.raises(WorkerError, match=r"initializer leave of the pool .*SystemExit\('no such device'\)"):
+            first(pool, len, "x")
+
+        assert 0 == pool.engine.stats()["restarts"]
+
+
+def test_an_initializer_that_fails_now_and_then_costs_only_time(tmp_path):
+    """Once a worker has begun to work, others are started as often as before."""
+
+    def sometimes(folder):
+        begun = len(list(folder.iterdir()))
+        (folder / str(os.getpid())).touch()
+        if 1 <= begun <= 2:
+            os._exit(4)
+
+    with WorkerProcessPool(1, retries=0, initializer=sometimes, initargs=(tmp_path,)) as pool:
+        assert 1 == first(pool, len, "x")
+        with pytest.raises(WorkerDiedError, match="died at this task"):
+            first(pool, os._exit, 3)
+        assert 1 == first(pool, len, "x")
+    assert 4 == len(list(tmp_path.iterdir()))
 
 
 def test_a_wrong_initializer_is_refused_at_once():

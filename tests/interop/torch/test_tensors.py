@@ -1,5 +1,6 @@
 """Batches as tensors, and batches that go through a function ahead of the loop."""
 
+import itertools
 import warnings
 from collections import namedtuple
 
@@ -9,7 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from batchup import ArrayDataSource, Loader  # noqa: E402
-from batchup.interop.torch import as_tensors  # noqa: E402
+from batchup.interop.prefetch import Prefetched  # noqa: E402
+from batchup.interop.torch import as_tensors, to_torch  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -151,3 +153,88 @@ def test_pinned_memory():
     """With a GPU, and without a device, batches are in pinned memory."""
     with loader().to_torch(pin_memory=True) as tensors:
         assert all(part.is_pinned() for batch in tensors for part in batch)
+
+
+def halved(batch):
+    """A function of tensors; of arrays it would raise an error."""
+    x, y = batch
+    return x.to(torch.float64) / 2, y.neg()
+
+
+AHEAD = {
+    "method": lambda: loader().to_torch().prefetch_to(halved, depth=3),
+    "class": lambda: Prefetched(loader().to_torch(), halved, depth=3),
+    "outer": lambda: loader().to_torch().prefetch_to(lambda batch: batch).prefetch_to(halved),
+    "inner": lambda: to_torch(loader().prefetch_to(lambda batch: batch)).prefetch_to(halved),
+    "device": lambda: loader().to_torch("cpu", dtype=torch.float64).prefetch_to(halved),
+}
+
+
+@pytest.mark.parametrize("make", AHEAD.values(), ids=AHEAD)
+@pytest.mark.parametrize("taken", [0, 1, 4, 6])
+def test_a_function_of_tensors_ahead_of_the_loop(make, taken):
+    """It runs in one thread. The state counts what the loop has received, and is that of the loader alone."""
+    expected = [[(x / 2).tolist(), (-y).tolist()] for x, y in loader().steps(9)]
+    plain_one = loader()
+    list(plain_one.steps(taken))
+
+    with make() as first, make() as second:
+        head = plain(itertools.islice(first.steps(9), taken))
+        state = first.state_dict()
+        second.load_state_dict(state)
+
+        assert plain_one.state_dict() == state
+        assert expected == head + plain(second.steps(9 - taken))
+        assert expected[taken:] == plain(first.steps(9 - taken))
+
+
+def test_a_function_of_tensors_over_epochs():
+    """A loop that is left, the rest of its epoch, single batches and lengths are as without it."""
+    with loader().to_torch().prefetch_to(halved) as ahead:
+        x, y = next(iter(loader()))
+        head = [next(iter(ahead))]
+        tail = ahead.resume()
+        left = len(tail)
+
+        assert (4, 3) == (len(ahead), left)
+        assert plain(map(halved, loader().to_torch())) == plain([*head, *tail])
+        assert (1, 0) == (ahead.epoch, ahead.step)
+        assert plain([halved((torch.from_numpy(x), torch.from_numpy(y)))]) == plain([ahead.batch(0, 0)])
+        ahead.set_batch_size(5)
+        assert [5, 5] == [len(part) for part, _ in ahead]
+
+
+def test_a_function_of_tensors_that_fails_gets_the_same_batch_again():
+    """As with arrays: no batch is lost."""
+    failing = [False, True]
+
+    def fail(batch):
+        if failing and failing.pop():
+            raise RuntimeError("out of memory")
+        return batch
+
+    with loader().to_torch().prefetch_to(fail, depth=1) as ahead:
+        batches = iter(ahead)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            next(batches)
+
+        assert plain(loader()) == plain(batches)
+
+
+def test_cuda_is_the_current_gpu_of_the_caller(monkeypatch):
+    """The thread that moves batches has a current one of its own."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+
+    assert torch.device("cuda:3") == loader().to_torch("cuda")._put.device
+    assert torch.device("cuda:1") == loader().to_torch("cuda:1")._put.device
+
+
+@GPU
+def test_a_function_of_tensors_on_a_gpu():
+    """Its results are there when the loop uses them, in any stream."""
+    with loader(1000).to_torch("cuda").prefetch_to(halved) as ahead, torch.cuda.stream(torch.cuda.Stream()):
+        batches = list(ahead)
+
+    assert all(part.is_cuda for batch in batches for part in batch)
+    assert plain(map(halved, loader(1000).to_torch())) == plain(batches)
