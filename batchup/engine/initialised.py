@@ -42,7 +42,8 @@ def why_missing(kind: type, name: str) -> str:
         return ""
     i = next((i for i, base in enumerate(theirs) if "__init__" not in _init(base).__code__.co_names), 0)
     call = f"super().__init__({', '.join(_required(kinds[i + 1]))})"
-    return f"{kind.__name__} has no attribute {name!r}: {kinds[i].__name__}.__init__ should call {call}, which sets it"
+    where = "__post_init__" if "__dataclass_fields__" in vars(kinds[i]) else "__init__"
+    return f"{kind.__name__} has no attribute {name!r}: {kinds[i].__name__}.{where} should call {call}, which sets it"
 
 
 def is_of_batchup(kind: type) -> bool:

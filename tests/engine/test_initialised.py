@@ -108,13 +108,13 @@ def test_the_class_that_forgot_it_is_named():
 
 
 def test_a_dataclass_has_an_init_of_its_own():
-    """It is made behind the class."""
+    """Its own code goes into another method."""
 
     @dataclasses.dataclass
     class Squares(RandomAccessDataSource):
         n: int
 
-    with pytest.raises(AttributeError, match=r"'sampler': Squares.__init__ should call super\(\).__init__\(length\)"):
+    with pytest.raises(AttributeError, match=r"'sampler': Squares.__post_init__ should call super\(\).__init__\(length\)"):
         Squares(3).num_samples()
 
 

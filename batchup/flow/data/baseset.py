@@ -101,7 +101,7 @@ class Baseset(Initialised):
     ) -> Any:
         """The next batch. With other options than in the last call it starts again.
 
-        Another sampler or generator of the same class does not start again: call `reset` for that.
+        Another generator does not start again, as it may be made anew for each call: call `reset` for that.
 
         Raises
         ------

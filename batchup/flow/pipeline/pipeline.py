@@ -201,10 +201,10 @@ class Pipeline(Recipe):
     def next_batch(self, batch_size: BatchSize = None, *, shuffle: Shuffle | Expr = None, **options: object) -> Any:
         """The next batch, after all steps. With other options than in the last call it starts again.
 
-        Another sampler, generator or function of the same kind does not start again: call ``reset("iter")`` for that.
-        `batch_size` and the arguments of the constructor of batches may change from call to call. With `prefetch`,
-        batches are made in advance: then `batch_size` must not change, and other arguments of the constructor start a
-        new run.
+        Another generator or function does not start again, as it may be made anew for each call: call
+        ``reset("iter")`` for that. `batch_size` and the arguments of the constructor of batches may change from call to
+        call. With `prefetch`, batches are made in advance: then `batch_size` must not change, and other arguments of
+        the constructor start again, but for functions and other objects that cannot be compared.
 
         Raises
         ------

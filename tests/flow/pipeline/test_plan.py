@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from batchup import StandardSampler, WeightedSampler
+from batchup import StandardSampler, SubsetSampler, WeightedSampler
 from batchup.flow import Batch, Dataset
 from batchup.flow.pipeline.plan import PipelinePlan
 
@@ -97,6 +97,8 @@ class Coloured(Batch):
         lambda: {"colour": SAMPLER.num_batches},
         lambda: {"sampler": StandardSampler(6), "seed": np.random.SeedSequence(0), "shuffle": -1},
         lambda: {"colour": {"red": [np.arange(3), lambda: None]}},
+        lambda: {"colour": [float("nan"), np.array([np.nan, 1.0]), "red", np.float32(2)]},
+        lambda: {"colour": np.array([np.arange(2), np.arange(3)], dtype=object)},
     ],
 )
 @pytest.mark.parametrize("prefetch", [None, 0, 2])
@@ -113,7 +115,13 @@ def test_the_next_batch_goes_on_with_equal_options(options, prefetch):
 
 @pytest.mark.parametrize(
     "options",
-    [{"seed": 0}, {"sampler": StandardSampler(6)}, {"colour": {"red": np.arange(3)}}, {"colour": [0, 1]}],
+    [
+        {"seed": 0},
+        {"sampler": StandardSampler(6)},
+        {"colour": {"red": np.arange(3)}},
+        {"colour": [0, 1]},
+        {"colour": [np.zeros(3), np.zeros((3, 1))]},
+    ],
 )
 def test_the_next_batch_starts_again_with_other_options(options):
     """Another seed, a sampler where there was none, and other arguments, with which batches were prefetched."""
@@ -156,3 +164,24 @@ def test_a_generator_that_is_made_anew_goes_on():
     found = [dataset.next_batch(2, shuffle=np.random.RandomState(1)).indices.tolist() for _ in range(3)]
 
     assert list(range(6)) == sorted(np.concatenate(found).tolist())
+
+
+def test_another_sampler_starts_again():
+    """Also one of the same class."""
+    dataset, samplers = Dataset(6), [SubsetSampler(np.arange(3)), SubsetSampler(np.arange(3, 6))]
+
+    found = [dataset.next_batch(1, sampler=each).indices.tolist() for each in samplers * 2]
+
+    assert [[0], [3], [0], [3]] == found
+
+
+def test_tables_are_compared():
+    """Options may be tables, whose ``==`` has no truth value."""
+    pandas = pytest.importorskip("pandas")
+    batches = Dataset(6, Coloured).p.do_nothing()
+    tables = [pandas.DataFrame({"red": [x, np.nan]}) for x in (1.0, 1.0, 2.0)]
+
+    found = [batches.next_batch(2, prefetch=2, colour=each).indices.tolist() for each in tables]
+
+    assert [[0, 1], [2, 3], [0, 1]] == found
+    batches.reset("iter")
