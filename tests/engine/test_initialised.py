@@ -114,7 +114,7 @@ def test_a_dataclass_has_an_init_of_its_own():
     class Squares(RandomAccessDataSource):
         n: int
 
-    with pytest.raises(AttributeError, match=r"'sampler': Squares.__post_init__ should call super\(\).__init__\(length\)"):
+    with pytest.raises(AttributeError, match=r"Squares.__post_init__ should call super\(\).__init__\(length\)"):
         Squares(3).num_samples()
 
 
