@@ -547,6 +547,70 @@ def test_iterable_datasets_of_unequal_workers():
     assert equal(theirs, ours)
 
 
+class Range(IterableDataset):
+    """Numbers from `start` to `end`. Each worker has a copy."""
+
+    def __init__(self, start, end):
+        self.start, self.end = start, end
+
+    def __iter__(self):
+        return iter(range(self.start, self.end))
+
+
+def own_part(worker_id):
+    """Cut the copy of this worker down to its share."""
+    info = get_worker_info()
+    each = -(-(info.dataset.end - info.dataset.start) // info.num_workers)
+    info.dataset.start += worker_id * each
+    info.dataset.end = min(info.dataset.start + each, info.dataset.end)
+
+
+@pytest.mark.parametrize("workers", [0, 2, 4])
+@pytest.mark.parametrize("init", [None, own_part])
+def test_documented_iterable_datasets(workers, init):
+    """An IterableDataset that does not look at its worker comes once for each; `worker_init_fn` can share it out, also
+    between more workers than there are samples."""
+    theirs, ours = (
+        list(cls(Range(3, 6), num_workers=workers, worker_init_fn=init)) for cls in (TorchLoader, DataLoader)
+    )
+
+    assert equal(theirs, ours)
+
+
+class Columns:
+    """A batch of a class of one's own, with a method of its own for pinned memory."""
+
+    def __init__(self, samples):
+        self.first, self.second = (torch.stack(column) for column in zip(*samples, strict=True))
+        self.pinned = False
+
+    def pin_memory(self):
+        self.pinned = True
+        return self
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_documented_batches_of_a_class(workers):
+    """`collate_fn` may make an object of a class of one's own."""
+    theirs, ours = (
+        list(cls(tensors(), batch_size=4, collate_fn=Columns, num_workers=workers)) for cls in (TorchLoader, DataLoader)
+    )
+
+    assert equal([(x.first, x.second) for x in theirs], [(x.first, x.second) for x in ours])
+    assert [type(x) for x in theirs] == [type(x) for x in ours]
+
+
+def test_documented_loops():
+    """What the loader does is what these loops do, and what its documentation says it does."""
+    dataset, batches = Pictures(), BatchSampler(SequentialSampler(range(N)), 5, False)
+    of_batches = [default_collate([dataset[i] for i in indices]) for indices in batches]
+    of_samples = [dataset[i]["point"].x for i in [4, 1]]
+
+    assert equal(of_batches, list(DataLoader(dataset, batch_sampler=batches)))
+    picked = DataLoader(dataset, batch_size=None, sampler=[4, 1], collate_fn=lambda sample: sample["point"].x)
+    assert equal(of_samples, list(picked))
+
+
 def test_len_of_iterable_datasets():
     """The length is that of the dataset, if it has one."""
 
