@@ -28,7 +28,7 @@ class Images(Batch):
     components = "images", "labels"
 
     @apply_parallel
-    def roll(self, image, by):
+    def roll(self, image, by, **kwargs):  # BatchFlow 0.10.1 gives it src and dst as well
         return np.roll(image, by, axis=1)
 
     @action
