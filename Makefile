@@ -70,12 +70,16 @@ figures: $(VENV)/has-examples
 bench: $(VENV)/has-examples $(VENV)/has-peers
 	@set -e; for each in $$(grep -l __main__ benchmarks/*.py); do echo "== $$each"; $(PY) "$$each"; done
 
+# The oldest NumPy that is there for each Python, without compiling it.
+OLDEST := "numpy==1.26.*; python_version < '3.13'" "numpy==2.1.*; python_version == '3.13'" \
+  "numpy==2.3.*; python_version >= '3.14'" joblib==1.5.2 six==1.16.0
+
 dist: $(VENV)/has-dev
 	rm -rf dist
 	$(PY) -m build
 	$(PY) -m twine check --strict dist/*
 	$(PY) -m check_manifest
-	.ci/try_wheel "$(PYTHON)" dist/*.whl 'numpy==1.26.*' joblib==1.5.2 six==1.16.0
+	.ci/try_wheel "$(PYTHON)" dist/*.whl $(OLDEST)
 	.ci/try_wheel "$(PYTHON)" dist/*.whl
 	.ci/try_extras "$(PYTHON)" dist/*.whl
 
