@@ -18,7 +18,7 @@ from ..engine.stream import WorkStream
 from ..errors import PoolClosedError, noted
 from ..loader.settable import in_a_loop_over_steps
 
-__all__ = ["Ahead", "Prefetched"]
+__all__ = ["Ahead", "LoaderWrapper", "Prefetched"]
 
 END, UNKNOWN = object(), -1
 Place = tuple[int, int]  # an epoch, and how many of its batches were delivered
@@ -125,7 +125,43 @@ class _Steps:
             self._stopped, self._held = True, None
 
 
-class Prefetched(Closing):
+class LoaderWrapper(Closing):
+    """What the wrappers of a loader have in common.
+
+    Parameters
+    ----------
+    loader : Loader or LoaderWrapper
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def stats(self) -> Any:
+        """What was delivered so far, and where the time went."""
+        return self.loader.stats()
+
+    def explain(self) -> str:
+        """What limits the loop, in one sentence."""
+        return str(self.loader.explain())
+
+    def prefetch_to(self, fn: Callable[[Any], Any], depth: int = 2) -> Prefetched:
+        """The same batches after ``fn(batch)``, which runs ahead in a thread of its own, as `Loader.prefetch_to`."""
+        return Prefetched(self, fn, depth)
+
+    def close(self) -> None:
+        """Close the loader."""
+        self.loader.close()
+
+    @property
+    def _plan(self) -> Any:
+        return self.loader._plan
+
+    def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
+        state: dict[str, Any] = self.loader._state_at(epoch, step)
+        return state
+
+
+class Prefetched(LoaderWrapper):
     """A loader that applies a function to its batches ahead of the loop. Its state counts what the loop has received.
 
     Parameters
@@ -158,7 +194,8 @@ class Prefetched(Closing):
             raise TypeError(
                 f"loader should be a Loader of batchup, or what its to_torch() gives, not {kind_of(loader)}"
             )
-        self.loader, self._put = loader, put
+        super().__init__(loader)
+        self._put = put
         self._depth = whole("depth", depth)
         self._pool: ThreadPool | None = None
         self._steps: _Steps | None = None  # of the last loop
@@ -223,18 +260,6 @@ class Prefetched(Closing):
         """Make batches of another size from the next epoch on, as `Loader.set_batch_size`."""
         self._settable("batch_size").set_batch_size(batch_size)
 
-    def stats(self) -> Any:
-        """What was delivered so far, and where the time went."""
-        return self.loader.stats()
-
-    def explain(self) -> str:
-        """What limits the loader, in one sentence."""
-        return str(self.loader.explain())
-
-    def prefetch_to(self, fn: Callable[[Any], Any], depth: int = 2) -> Prefetched:
-        """The batches after another ``fn(batch)``, which runs ahead in a thread of its own, as `Loader.prefetch_to`."""
-        return Prefetched(self, fn, depth)
-
     def close(self) -> None:
         """End the thread, and close the loader."""
         self._stop(PoolClosedError("the loader was closed"))
@@ -259,14 +284,6 @@ class Prefetched(Closing):
     def _is_in_loop(self) -> bool:
         ahead = self._current()
         return ahead is not None and not ahead.ended
-
-    @property
-    def _plan(self) -> Any:
-        return self.loader._plan
-
-    def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
-        state: dict[str, Any] = self.loader._state_at(epoch, step)
-        return state
 
     def _rewind(self, epoch: int, step: int) -> None:
         """Move back to `step` of `epoch`, as `Loader._rewind`."""

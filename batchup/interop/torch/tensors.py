@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from ...engine.checks import kind_of
-from ...engine.closing import Closing
 from ..converted import Converted
-from ..prefetch import Prefetched
+from ..prefetch import LoaderWrapper, Prefetched
 
 __all__ = ["TensorLoader", "as_tensors", "pinned", "to_torch"]
 
@@ -148,7 +147,7 @@ def _with_index(device: Any) -> Any:
     return device
 
 
-class TensorLoader(Closing):
+class TensorLoader(LoaderWrapper):
     """A loader whose batches are tensors; made by `to_torch`.
 
     Parameters
@@ -158,7 +157,8 @@ class TensorLoader(Closing):
     """
 
     def __init__(self, loader: Any, dtype: Any = None) -> None:
-        self.loader, self.dtype = loader, dtype
+        super().__init__(loader)
+        self.dtype = dtype
 
     @property
     def epoch(self) -> int:
@@ -208,30 +208,6 @@ class TensorLoader(Closing):
     def set_batch_size(self, batch_size: int | None) -> None:
         """Make batches of another size from the next epoch on, as `Loader.set_batch_size`."""
         self.loader.set_batch_size(batch_size)
-
-    def stats(self) -> Any:
-        """What was delivered so far, and where the time went."""
-        return self.loader.stats()
-
-    def explain(self) -> str:
-        """What limits the loop, in one sentence."""
-        return str(self.loader.explain())
-
-    def prefetch_to(self, fn: Callable[[Any], Any], depth: int = 2) -> Prefetched:
-        """The same batches after ``fn(batch)`` of tensors, which runs ahead of the loop, as `Loader.prefetch_to`."""
-        return Prefetched(self, fn, depth)
-
-    def close(self) -> None:
-        """Close the loader."""
-        self.loader.close()
-
-    @property
-    def _plan(self) -> Any:
-        return self.loader._plan
-
-    def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
-        state: dict[str, Any] = self.loader._state_at(epoch, step)
-        return state
 
     def _rewind(self, epoch: int, step: int) -> None:
         """Move back to `step` of `epoch`, as `Loader._rewind`."""
