@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -144,21 +144,45 @@ def nothing_is_left_behind() -> Iterator[None]:
     assert {} == leftovers(before)
 
 
+class KeptProcesses(WorkerProcessPool):
+    """Worker processes that tests share. They are there until the last test, whoever closes them before."""
+
+    def __init__(self, processes: int) -> None:
+        from batchup.engine.process.pool import ProcessPool
+
+        class KeptPool(ProcessPool):
+            def close(self) -> None:
+                pass
+
+        self._engine = KeptPool(processes)
+
+    def come_to_rest(self) -> None:
+        """Let nothing wait for them; what they are at has some seconds to end."""
+        waiting, until = self._engine._schedule.waiting, time.monotonic() + 30
+        while waiting and time.monotonic() < until:
+            self._engine.glance()
+            time.sleep(0.001)
+        assert {} == waiting
+
+    def end(self) -> None:
+        super(type(self._engine), self._engine).close()
+
+
 @pytest.fixture(scope="session")
-def _two_processes() -> Iterator[WorkerProcessPool]:
-    with WorkerProcessPool(2) as made:
-        yield made
+def kept_processes() -> Iterator[Callable[[int], KeptProcesses]]:
+    """So many worker processes, always the same ones. Use it with `at_rest`, or `two_processes`."""
+    made: dict[int, KeptProcesses] = {}
+    yield lambda n: made.get(n) or made.setdefault(n, KeptProcesses(n))
+    for pool in made.values():
+        pool.end()
 
 
 @pytest.fixture(scope="module")
-def two_processes(_two_processes: WorkerProcessPool) -> Iterator[WorkerProcessPool]:
-    """Two worker processes that all modules share; each leaves them at rest. They are not to be closed."""
-    yield _two_processes
-    waiting, until = _two_processes.engine._schedule.waiting, time.monotonic() + 30
-    while waiting and time.monotonic() < until:
-        _two_processes.engine.glance()
-        time.sleep(0.001)
-    assert {} == waiting
+def two_processes(kept_processes: Callable[[int], KeptProcesses]) -> Iterator[KeptProcesses]:
+    """Two worker processes that all modules share; each leaves them at rest."""
+    pool = kept_processes(2)
+    yield pool
+    pool.come_to_rest()
 
 
 @pytest.fixture(scope="module", params=["threads", "processes"])

@@ -23,7 +23,7 @@ from batchup.batch_iter import (
 )
 from batchup.engine.rng import SeedPath
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("kept_workers")]
 
 
 def noisy(x, scale=1.0, rng=None):

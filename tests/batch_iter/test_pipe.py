@@ -14,7 +14,7 @@ import pytest
 from batchup.batch_iter import Infinite, Iterator, Loky, Threads, sample, unpack_args
 from batchup.data_source import IteratorDataSource
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("kept_workers")]
 
 STAGES = {
     "bare": lambda f: [f],
@@ -126,6 +126,7 @@ def test_two_loops_share_a_pipe(kind):
 
 
 @each_kind
+@pytest.mark.usefixtures("own_workers")
 def test_a_forgotten_pipe_ends(stages):
     """A pipe that is no longer referenced stops in the middle of an epoch, and leaves no thread behind."""
     before = threads()

@@ -13,7 +13,7 @@ import pytest
 from batchup.batch_iter import Infinite, Iterator, Loky, Threads, combine_to_arrays, load_by_random_id
 from batchup.errors import DataSourcePicklingError, WorkerDiedError, WorkerError
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("kept_workers")]
 
 KINDS = {
     "bare": lambda f: f,

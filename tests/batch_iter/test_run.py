@@ -167,7 +167,7 @@ def test_a_pipe_that_was_closed_holds_no_memory():
 
     left_early()
     before = opened()
-    for _ in range(4):
+    for _ in range(2):
         left_early()
 
     assert before == opened()

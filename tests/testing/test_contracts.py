@@ -474,6 +474,11 @@ class TestProcesses(PoolContract):
     def make(self):
         return WorkerProcessPool(2)
 
+    @pytest.fixture
+    def pool(self, two_processes):
+        """One that others have used; what closes a pool makes its own."""
+        return two_processes
+
 
 class LosesOrder(SerialPool):
     """Swaps the results of two tasks."""

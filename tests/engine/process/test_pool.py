@@ -30,10 +30,9 @@ pytestmark = pytest.mark.timeout(60)
 needs_shared_memory = pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory")
 
 
-@pytest.fixture(scope="module")
-def pool():
-    with WorkerProcessPool(2) as made:
-        yield made
+@pytest.fixture
+def pool(two_processes):
+    return two_processes
 
 
 def pids_of(pool: WorkerProcessPool) -> set[int]:
@@ -174,25 +173,21 @@ def test_noise_is_different_in_every_batch(pool, shuffle):
     assert 100 == len(set(drawn(pool, shuffle)))
 
 
-@pytest.fixture(scope="module")
-def fewer_and_more():
-    """Pools of one worker and of four."""
-    with WorkerProcessPool(1) as one, WorkerProcessPool(4) as four:
-        yield one, four
-
-
 @pytest.mark.parametrize("shuffle", [7, np.random.SeedSequence(7), np.random.RandomState, np.random.default_rng])
-def test_noise_depends_on_the_seed_alone(pool, fewer_and_more, shuffle):
-    """Not on the number of workers, nor on one that dies."""
+def test_noise_depends_on_the_seed_alone(pool, kept_processes, shuffle):
+    """Not on the number of workers."""
 
     def fresh():
         return shuffle(5) if callable(shuffle) else shuffle
 
-    one, four = fewer_and_more
-    expected = drawn(one, fresh())
+    expected = drawn(pool, fresh())
 
-    assert expected == drawn(four, fresh())
-    assert expected == drawn(pool, fresh(), kill_at=20)
+    assert [expected] * 2 == [drawn(kept_processes(n), fresh()) for n in (1, 4)]
+
+
+def test_noise_does_not_depend_on_a_worker_that_dies(pool):
+    """What it was at is done again, with the same numbers."""
+    assert drawn(pool, 7) == drawn(pool, 7, kill_at=20)
 
 
 def test_the_callers_generator_decides_where_there_is_no_other_seed(pool):
@@ -366,7 +361,7 @@ def test_a_caught_ctrl_c_leaves_the_pool_usable(tmp_path):
         import signal
         stream = pool.work_stream((task, (n,)) for n in range(200))
         got = [next(stream)[0]]
-        for _ in range(5):
+        for _ in range(2):
             try:
                 os.killpg(0, signal.SIGINT)
                 threading.Event().wait(1)

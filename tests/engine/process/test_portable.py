@@ -31,21 +31,33 @@ def _portable(monkeypatch):
     monkeypatch.setenv(VARIABLE, "portable")
 
 
+@pytest.fixture(scope="module")
+def pool():
+    """Two workers that the tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, "portable")
+        made = WorkerProcessPool(2)
+    with made:
+        assert isinstance(made.engine._group, PortableGroup)
+        yield made
+
+
 class TestPortableProcesses(PoolContract):
     def make(self):
         return WorkerProcessPool(2)
 
-
-@pytest.fixture
-def pool():
-    with WorkerProcessPool(2) as made:
-        assert isinstance(made.engine._group, PortableGroup)
-        yield made
+    @pytest.fixture
+    def pool(self, pool):
+        return pool
 
 
 def pids_of(pool: WorkerProcessPool) -> set[int]:
     """The worker processes, all of them having begun to work."""
     return {reply.result() for reply in [pool.engine.submit(os.getpid) for _ in range(4)]}
+
+
+def restarts(pool: WorkerProcessPool) -> int:
+    return pool.engine.stats()["restarts"]
 
 
 def wait_for_ever():
@@ -56,14 +68,14 @@ def test_killed_workers_cost_nothing_but_time(pool):
     """Every batch arrives, in order, once."""
     ds = ArrayDataSource([np.arange(4000).reshape(200, 20)])
     expected = [plain(batch) for batch in ds.batch_iterator(10, shuffle=7)]
-    found = []
+    found, before = [], restarts(pool)
     for i, batch in enumerate(pool.parallel_data_source(ds, 6).batch_iterator(10, shuffle=7)):
         if i in (0, 3, 9):
             psutil.Process(pids_of(pool).pop()).kill()
         found.append(plain(batch))
 
     assert expected == found
-    assert 3 == pool.engine.stats()["restarts"]
+    assert 3 == restarts(pool) - before
 
 
 def test_only_the_task_that_kills_its_worker_is_to_blame(tmp_path):
@@ -95,13 +107,14 @@ def test_only_the_task_that_kills_its_worker_is_to_blame(tmp_path):
 def test_a_task_that_takes_too_long_is_given_up(pool):
     """Its worker is replaced, and the pool goes on."""
     pids_of(pool)
+    before = restarts(pool)
     stream = WorkStream(pool.engine, [(wait_for_ever,), (pow, (2, 3))], timeout=0.5)
 
     with pytest.raises(BatchTimeoutError):
         next(stream)
     stream.close()
     assert [8] == list(pool.work_stream([(pow, (2, 3))]))
-    assert 1 == pool.engine.stats()["restarts"]
+    assert 1 == restarts(pool) - before
 
 
 def test_what_is_shared_is_sent_to_each_worker_once(tmp_path):

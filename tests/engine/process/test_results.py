@@ -18,10 +18,9 @@ pytestmark = pytest.mark.timeout(60)
 needs_shared_memory = pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory")
 
 
-@pytest.fixture(scope="module")
-def pool():
-    with WorkerProcessPool(2) as made:
-        yield made
+@pytest.fixture
+def pool(two_processes):
+    return two_processes
 
 
 @pytest.mark.parametrize("columns", [1000, 101, 7], ids=["large", "several to a slot", "through the pipe"])

@@ -10,15 +10,15 @@ import sys
 import pytest
 
 from batchup import WorkerProcessPool
+from batchup.engine.cores import cores
 from batchup.engine.process.starting import THREADS
 
 pytestmark = pytest.mark.timeout(60)
 
 
-@pytest.fixture(scope="module")
-def pool():
-    with WorkerProcessPool(2) as made:
-        yield made
+@pytest.fixture
+def pool(two_processes):
+    return two_processes
 
 
 def test_numbers_of_threads_are_shared_out(pool):
@@ -39,22 +39,28 @@ COUNTS = {  # how many threads a library uses, by its module
 }
 
 
-@pytest.mark.parametrize("given", [None, "2"])
-def test_libraries_have_their_share_of_threads(given, monkeypatch):
-    """As many as there are cores, divided by the workers; what is set in the environment counts instead."""
+def test_libraries_have_their_share_of_threads(monkeypatch):
+    """As many as there are cores, divided by the workers."""
     import joblib
 
     found = [library for library in COUNTS if importlib.util.find_spec(library)]
     for name in THREADS:
-        if given:
-            monkeypatch.setenv(name, given)
-        else:
-            monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name, raising=False)
     with WorkerProcessPool(joblib.cpu_count()) as many:
         counts = list(many.work_stream((COUNTS[library],) for library in found))
 
-    expected = min(2, joblib.cpu_count()) if given else 1
-    assert dict.fromkeys(found, expected) == dict(zip(found, counts, strict=True))
+    assert dict.fromkeys(found, 1) == dict(zip(found, counts, strict=True))
+
+
+def test_what_is_set_in_the_environment_counts_instead(monkeypatch):
+    """It is what the libraries find there; of what is not set, they find their share."""
+    for name in THREADS[1:]:
+        monkeypatch.setenv(name, "2")
+    monkeypatch.delenv(THREADS[0], raising=False)
+    with WorkerProcessPool(1) as pool:
+        found = next(pool.work_stream([(lambda: {name: os.environ[name] for name in THREADS},)]))
+
+    assert {**dict.fromkeys(THREADS, "2"), THREADS[0]: str(cores())} == found
 
 
 def test_the_program_of_a_worker_gets_its_path_and_its_arguments(tmp_path):

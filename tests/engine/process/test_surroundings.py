@@ -6,11 +6,11 @@ import contextvars
 import decimal
 import os
 import re
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from launcher import begun
 
 from batchup import ArrayDataSource, WorkerProcessPool
 from batchup.batch_iter import Infinite
@@ -141,13 +141,10 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(("changed", "digits"), [("", 28), ("changed", 7)])
 def test_what_decimal_contexts_begin_with_holds_in_workers(tmp_path, changed, digits):
     """`decimal.DefaultContext`, before the program has computed with decimals and after; and then its own context."""
-    program = tmp_path / "program.py"
-    program.write_text(DEFAULTS)
-
-    said = subprocess.run([sys.executable, program, changed], capture_output=True, text=True, check=True, timeout=50)
+    said, _ = begun(["batchup.engine.process.pool"], DEFAULTS, [changed], folder=tmp_path).communicate(timeout=50)
 
     digits = "0." + "3" * digits
-    assert [[digits] * 2, [digits] * 3, ["0.333"] * 2] == [line.split() for line in said.stdout.splitlines()]
+    assert [[digits] * 2, [digits] * 3, ["0.333"] * 2] == [line.split() for line in said.splitlines()]
 
 
 def test_an_initializer_runs_in_each_worker_and_in_those_that_replace_them(tmp_path):
@@ -180,8 +177,7 @@ def test_an_error_of_the_initializer_is_that_of_each_task():
             assert "in the initializer of the pool (worker_init of a Loader)" in raised.value.__notes__
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-@pytest.mark.parametrize("kind", ["", "portable"])
+@pytest.mark.parametrize(("kind", "workers"), [("", 4), ("portable", 1), ("portable", 2)])
 def test_an_initializer_that_ends_its_process_is_an_error(monkeypatch, kind, workers):
     """After two of them, workers are not started in vain. All tasks get it, and later ones, too."""
     monkeypatch.setenv(VARIABLE, kind)
