@@ -169,20 +169,25 @@ class KeptProcesses(WorkerProcessPool):
 
 
 @pytest.fixture(scope="session")
-def kept_processes() -> Iterator[Callable[[int], KeptProcesses]]:
-    """So many worker processes, always the same ones. Use it with `at_rest`, or `two_processes`."""
+def _kept() -> Iterator[dict[int, KeptProcesses]]:
     made: dict[int, KeptProcesses] = {}
-    yield lambda n: made.get(n) or made.setdefault(n, KeptProcesses(n))
+    yield made
     for pool in made.values():
         pool.end()
 
 
 @pytest.fixture(scope="module")
-def two_processes(kept_processes: Callable[[int], KeptProcesses]) -> Iterator[KeptProcesses]:
-    """Two worker processes that all modules share; each leaves them at rest."""
-    pool = kept_processes(2)
-    yield pool
-    pool.come_to_rest()
+def kept_processes(_kept: dict[int, KeptProcesses]) -> Iterator[Callable[[int], KeptProcesses]]:
+    """A pool of so many worker processes, the same one for all modules; each module leaves it at rest."""
+    yield lambda n: _kept.get(n) or _kept.setdefault(n, KeptProcesses(n))
+    for pool in _kept.values():
+        pool.come_to_rest()
+
+
+@pytest.fixture(scope="module")
+def two_processes(kept_processes: Callable[[int], KeptProcesses]) -> KeptProcesses:
+    """Two worker processes that all modules share."""
+    return kept_processes(2)
 
 
 @pytest.fixture(scope="module", params=["threads", "processes"])

@@ -78,6 +78,7 @@ def test_how_many_workers():
     assert 5 == choice_of([0.3], [0.3], 0.001, draws=False, cores=2, workers=5).workers
 
 
+@pytest.mark.usefixtures("kept_workers")
 @pytest.mark.parametrize("kind", [None, "threads", "processes"])
 def test_batches_do_not_depend_on_the_choice(monkeypatch, kind):
     """The batches are those of a loader without a pool, over epochs."""
@@ -87,6 +88,7 @@ def test_batches_do_not_depend_on_the_choice(monkeypatch, kind):
         assert (3, 0) == (loader.epoch, loader.step) or (2, N) == (loader.epoch, loader.step)
 
 
+@pytest.mark.usefixtures("kept_workers")
 @pytest.mark.parametrize("kind", [None, "processes"])
 def test_what_draws_from_global_generators(monkeypatch, kind):
     """It gets the numbers that it has in worker processes, and those of the program stay as they were."""

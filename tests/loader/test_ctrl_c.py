@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import batchup
 from batchup import ArrayDataSource, CallableDataSource, Loader
@@ -90,6 +91,11 @@ def went_on(loop, loader, n):
             found.append((loader.epoch, loader.step, plain(batch)))
 
 
+def step(every):
+    """From one place to the next, for as many examples as Hypothesis tries."""
+    return max(1, every * 50 // settings.default.max_examples)
+
+
 def undisturbed(make):
     """What there is without Ctrl-C."""
     loader = make()
@@ -98,7 +104,11 @@ def undisturbed(make):
 
 
 def everywhere(make, every=1):
-    """What comes of each place that Ctrl-C may come at, until it comes no more; of one in `every`, from any of them."""
+    """What comes of each place that Ctrl-C may come at, until it comes no more; of one in `every`, from any of them.
+
+    `.ci/run`, which tries four times as many examples, tries four times as many places.
+    """
+    every = step(every)
     n, came = random.randrange(every), True
     while came:
         loader = make()
@@ -123,7 +133,7 @@ def test_it_costs_nothing_wherever_it_comes(workers, skip):
         whole = undisturbed(make)
         with WorkerThreadPool(2) as threads:
             pool = threads if workers else None
-            for found in everywhere(make, every=5 if skip else 1):
+            for found in everywhere(make, every=10 if skip else 4):
                 assert whole == found
 
 
@@ -139,7 +149,7 @@ def test_it_costs_nothing_while_a_pool_is_chosen(monkeypatch, kind):
     monkeypatch.setattr(auto, "ALONE", 3)
     monkeypatch.setattr(auto, "TOGETHER", 3)
     whole = undisturbed(make)
-    for found in everywhere(make, every=7):
+    for found in everywhere(make, every=15):
         assert whole == found
 
 
@@ -152,7 +162,7 @@ def test_it_costs_nothing_while_processes_are_fed_and_heard():
             return Loader(source(), 3, shuffle=5, pool=pool, depth=2)
 
         whole = undisturbed(make)
-        for n in range(random.randrange(10), 240, 10):
+        for n in range(random.randrange(step(20)), 240, step(20)):
             loader = make()
             found, _ = went_on(iter(loader), loader, n)
             assert whole == (found, (loader.epoch, loader.step, 0)), f"at place {n}"

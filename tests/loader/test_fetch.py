@@ -14,7 +14,7 @@ from batchup import ArrayDataSource, CompositeDataSource, Loader
 from batchup.data_source import RandomAccessDataSource
 from batchup.errors import BatchTimeoutError
 from batchup.testing import plain
-from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
+from batchup.work_pool import WorkerThreadPool
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -32,9 +32,8 @@ def global_noise(x):
 
 
 @pytest.fixture(scope="module")
-def processes(two_processes):
-    with WorkerProcessPool(1) as one:
-        yield one, two_processes
+def processes(kept_processes):
+    return kept_processes(1), kept_processes(2)
 
 
 def epochs(loader, n=2):
@@ -154,7 +153,7 @@ def test_samples_that_are_left_out_do_not_change_global_noise(processes, bad):
     assert noise(Loader(arrays().map(drawing), 3, shuffle=5, pool=processes[0])) == found
 
 
-def test_a_worker_that_dies_changes_no_noise(tmp_path):
+def test_a_worker_that_dies_changes_no_noise(tmp_path, two_processes):
     """What it had is made again elsewhere: the same batches, and none lost."""
 
     def deadly(x, noise):
@@ -166,10 +165,10 @@ def test_a_worker_that_dies_changes_no_noise(tmp_path):
     def made(pool):
         return Loader(arrays().random_map(with_noise).map(deadly), 3, shuffle=5, pool=pool)
 
-    with WorkerProcessPool(2) as pool:
-        found = epochs(made(pool))
-        again = epochs(made(pool))
-        restarts = pool.engine.stats()["restarts"]
+    before = two_processes.engine.stats()["restarts"]
+    found = epochs(made(two_processes))
+    again = epochs(made(two_processes))
+    restarts = two_processes.engine.stats()["restarts"] - before
 
     assert (again, 1) == (found, restarts)
 

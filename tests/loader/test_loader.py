@@ -233,6 +233,7 @@ def test_a_pool_of_the_users_stays_open():
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.usefixtures("kept_workers")
 @pytest.mark.parametrize("pool", [None, 3, "threads", "processes"])
 def test_every_kind_of_pool_gives_the_same(pool):
     """None, a number of threads, and what there are cores for."""
@@ -244,7 +245,7 @@ def test_every_kind_of_pool_gives_the_same(pool):
 
 @pytest.mark.slow
 @pytest.mark.timeout(60)
-def test_a_source_that_has_changed_is_sent_again():
+def test_a_source_that_has_changed_is_sent_again(two_processes):
     """Workers see at each loop what the program sees then."""
 
     class Scaled(ArrayDataSource):
@@ -255,12 +256,11 @@ def test_a_source_that_has_changed_is_sent_again():
             return (x * self.factor,)
 
     source = Scaled([np.arange(4)])
-    with WorkerProcessPool(2) as pool:
-        loader, found = Loader(source, 4, pool=pool), []
-        for source.factor in (1, 10, 10, 100):
-            found += epoch_of(loader)
-        source.data[0][0] = 5
+    loader, found = Loader(source, 4, pool=two_processes), []
+    for source.factor in (1, 10, 10, 100):
         found += epoch_of(loader)
+    source.data[0][0] = 5
+    found += epoch_of(loader)
 
     assert [[0, 1, 2, 3], [0, 10, 20, 30], [0, 10, 20, 30], [0, 100, 200, 300], [500, 100, 200, 300]] == found
 

@@ -25,9 +25,8 @@ def cropped(*batch, rng):
 
 
 @pytest.fixture(scope="module")
-def processes():
-    with WorkerProcessPool(1) as one, WorkerProcessPool(3) as three:
-        yield one, three
+def processes(kept_processes):
+    return kept_processes(1), kept_processes(4)
 
 
 def epochs(loader, n=2):
@@ -127,26 +126,23 @@ def test_loaders_without_a_seed_draw_different_numbers(pool):
     assert 4 == len({tuple(each) for each in first})
 
 
-def test_global_draws_in_processes_differ_without_a_seed():
+def test_global_draws_in_processes_differ_without_a_seed(processes):
     """With a new loader, a new parallel source and a new pool for each epoch."""
     ds = ArrayDataSource([np.arange(8)]).map(drawn_globally)
     np.random.seed(12345)
-    found = []
-    with WorkerProcessPool(1) as pool:
-        found += [values(Loader(ds, 4, pool=pool)) for _ in range(2)]
-        found += [values(pool.parallel_data_source(ds).batch_iterator(4)) for _ in range(2)]
+    found = [values(Loader(ds, 4, pool=processes[0])) for _ in range(2)]
+    found += [values(processes[0].parallel_data_source(ds).batch_iterator(4)) for _ in range(2)]
     with WorkerProcessPool(1) as pool:
         found += [values(pool.parallel_data_source(ds).batch_iterator(4))]
 
     assert 5 == len({tuple(each) for each in found})
 
 
-def test_plain_arrays_leave_the_global_generator_alone():
+def test_plain_arrays_leave_the_global_generator_alone(processes):
     """Also before anything seeds it anew."""
     np.random.seed(12345)
     state = np.random.get_state()[1].tolist()
-    with WorkerProcessPool(1) as pool:
-        list(Loader(ArrayDataSource([np.arange(8)]), 4, pool=pool))
-        list(pool.parallel_data_source(ArrayDataSource([np.arange(8)])).batch_iterator(4))
+    list(Loader(ArrayDataSource([np.arange(8)]), 4, pool=processes[0]))
+    list(processes[0].parallel_data_source(ArrayDataSource([np.arange(8)])).batch_iterator(4))
 
     assert state == np.random.get_state()[1].tolist()

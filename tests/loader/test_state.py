@@ -166,11 +166,11 @@ def test_the_noise_of_an_epoch_in_order_goes_on():
 
 @pytest.mark.timeout(120)
 @pytest.mark.slow
-def test_pools_may_be_others():
+def test_pools_may_be_others(two_processes):
     """A state from threads goes on in processes, without a pool, and in other numbers, and the other way round."""
     source = arrays(40).random_map(with_noise)
-    with WorkerThreadPool(3) as threads, WorkerProcessPool(2) as processes:
-        pools = [None, threads, processes]
+    with WorkerThreadPool(3) as threads:
+        pools = [None, threads, two_processes]
         found = []
         for before, after in itertools.product(pools, pools):
             loader = Loader(source, 3, shuffle=5, pool=before, depth=2)

@@ -118,20 +118,14 @@ def test_a_class_made_from_a_map_is_one_stage():
     assert ["the fetch of Doubled"] == [stage.name for stage in loader.stats().stages]
 
 
-@pytest.mark.parametrize(
-    ("pool", "arguments"),
-    [(None, (0, "threads")), (WorkerThreadPool, (2, "threads")), (WorkerProcessPool, (2, "processes"))],
-)
-def test_explain_is_the_verdict_on_what_was_measured(pool, arguments):
+def test_explain_is_the_verdict_on_what_was_measured(any_pool):
     """For as many workers as there are, of their kind."""
-    made = pool and pool(2)
-    loader = Loader(arrays(), 2, pool=made)
+    loader = Loader(arrays(), 2, pool=any_pool)
     assert "no batch was delivered yet" == loader.explain()
     list(loader)
 
-    assert verdict(loader._run.trace, *arguments, cores()) == loader.explain()
-    if made:
-        made.close()
+    kind = "processes" if isinstance(any_pool, WorkerProcessPool) else "threads"
+    assert verdict(loader._run.trace, 2 if any_pool else 0, kind, cores()) == loader.explain()
 
 
 # Progress bars.

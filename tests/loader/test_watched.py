@@ -46,6 +46,7 @@ def choosing(monkeypatch, kind):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("kept_workers")
 @pytest.mark.parametrize("first", [5, 12, 33])
 @pytest.mark.parametrize("kind", [None, "threads", "processes"])
 def test_batches_that_draw_late_do_not_depend_on_the_choice(monkeypatch, two_processes, kind, first):
