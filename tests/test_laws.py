@@ -15,7 +15,7 @@ from batchup.data_source import ArrayDataSource
 from batchup.engine.pools import SerialPool
 from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler
 from batchup.testing import batch_sizes, lengths, named_sources, plain, rngs, samplers, shuffles, sources
-from batchup.work_pool import AbstractWorkerPool, WorkerProcessPool, WorkerThreadPool
+from batchup.work_pool import AbstractWorkerPool, WorkerThreadPool
 
 pytestmark = pytest.mark.timeout(120)
 depths = st.integers(1, 25)
@@ -33,27 +33,24 @@ class WorkerSerialPool(AbstractWorkerPool):
         return self._engine
 
 
-POOLS = {
-    "serial": WorkerSerialPool,
-    "one thread": WorkerThreadPool,
-    "threads": lambda: WorkerThreadPool(3),
-    "one process": WorkerProcessPool,
-    "processes": lambda: WorkerProcessPool(2),
-}
+@pytest.fixture(scope="module")
+def pools(kept_processes):
+    """One pool of each kind, and more; None is a loader without one."""
+    with WorkerThreadPool() as thread, WorkerThreadPool(3) as threads:
+        yield {
+            "none": None,
+            "serial": WorkerSerialPool(),
+            "one thread": thread,
+            "threads": threads,
+            "one process": kept_processes(1),
+            "processes": kept_processes(2),
+        }
 
 
 @pytest.fixture(scope="module", params=["serial", "threads", "processes"])
-def any_pool(request):
+def any_pool(request, pools):
     """A pool of each kind; what is resumed goes on with any of the others, too."""
-    with POOLS[request.param]() as pool:
-        yield pool
-
-
-@pytest.fixture(scope="module")
-def every_pool():
-    """All pools, and None for a loader without one."""
-    with contextlib.ExitStack() as opened:
-        yield [None, *(opened.enter_context(make()) for make in POOLS.values())]
+    return pools[request.param]
 
 
 def some(batches):
@@ -256,16 +253,16 @@ def test_law_6_maps_compose(ds, f, g, batch_size, fresh):
 
 
 seeds = st.none() | st.integers(0, 2**70) | st.builds(np.random.SeedSequence, st.lists(st.integers(0, 9), min_size=1))
+shards = st.none() | st.sampled_from([(rank, world) for world in (1, 2, 3) for rank in range(world)])
+lasts = st.sampled_from(["keep", "drop", "pad", "wrap"])
+remainders = st.sampled_from(["drop", "pad", "uneven"])
 EPOCHS = 3  # to compare, of at most SOME batches together
 
 
 @st.composite
 def runs(draw):
     """What makes a `Loader`, but for its pool and depth."""
-    batch_size = draw(st.integers(1, 25))
-    seed = draw(seeds)
-    world = draw(st.integers(1, 3))
-    shard = draw(st.none() | st.tuples(st.integers(0, world - 1), st.just(world)))
+    batch_size, seed, shard = draw(batch_sizes(25)), draw(seeds), draw(shards)
     weighted = seed is not None  # draws by weight have no order to keep
     chance = weighted or shard is None  # what ranks share has a seed
     source = sources(weighted=weighted, random=chance, batch_size=batch_size)
@@ -273,9 +270,9 @@ def runs(draw):
         "source": draw(source | named_sources()),
         "batch_size": batch_size,
         "shuffle": seed,
-        "last": draw(st.sampled_from(["keep", "drop", "pad", "wrap"])),
+        "last": draw(lasts),
         "shard": shard,
-        "remainder": draw(st.sampled_from(["drop", "pad", "uneven"])),
+        "remainder": draw(remainders),
     }
 
 
@@ -296,10 +293,10 @@ def delivered(loader, n=SOME):
 
 @given(run=runs(), cut=st.integers(0, SOME), data=st.data())
 @settings(max_examples=25)
-def test_law_7_a_run_is_its_head_and_the_run_resumed_there(any_pool, every_pool, run, cut, data):
+def test_law_7_a_run_is_its_head_and_the_run_resumed_there(any_pool, pools, run, cut, data):
     """Any run, left anywhere on any pool, goes on with another pool and depth as if it had not been left."""
     head = loader_of(run, pool=any_pool, depth=data.draw(depths))
-    tail = Loader(**run, pool=data.draw(st.sampled_from(every_pool)), depth=data.draw(depths))
+    tail = Loader(**run, pool=pools[data.draw(st.sampled_from([*pools]))], depth=data.draw(depths))
     found = delivered(head, cut)
     tail.load_state_dict(json.loads(json.dumps(head.state_dict())))
     found += delivered(tail, SOME - len(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -112,22 +113,28 @@ def samplers(n_samples: int, weighted: bool = True) -> st.SearchStrategy[Abstrac
     ...         assert (batch < 5).all()
     >>> all_indices_are_samples()
     """
+    return _samplers(n_samples, weighted)
+
+
+# Hypothesis validates a strategy when it first draws from it, which takes longer than to draw: each is made once.
+
+
+@functools.cache
+def _samplers(n_samples: int, weighted: bool) -> st.SearchStrategy[AbstractSampler]:
     standard = st.builds(StandardSampler, st.just(n_samples), repeats=_repeats(n_samples))
     if not n_samples:
         return standard
-    each = [standard, _subsets(n_samples, min_size=0).flatmap(_subset_samplers)]
+    index = st.integers(0, n_samples - 1)
+    subsets = st.lists(index, max_size=2 * n_samples)  # in any order, possibly repeated
+    each = [standard, st.builds(_subset_sampler, subsets, _repeats(n_samples))]
     if weighted:
-        each += [
-            st.builds(WeightedSampler, _weights(n_samples)),
-            _subsets(n_samples, min_size=1).flatmap(
-                lambda indices: st.builds(WeightedSubsetSampler, _weights(len(indices)), st.just(indices))
-            ),
-        ]
+        weights = st.lists(_WEIGHTS, min_size=n_samples, max_size=n_samples).filter(any)
+        pairs = st.lists(st.tuples(_WEIGHTS, index), min_size=1, max_size=2 * n_samples)
+        each += [st.builds(WeightedSampler, weights), pairs.filter(_has_weight).map(_weighted_subset_sampler)]
     return st.one_of(each)
 
 
-@st.composite
-def array_sources(draw: st.DrawFn, max_length: int = 20, weighted: bool = False) -> ArrayDataSource:
+def array_sources(max_length: int = 20, weighted: bool = False) -> st.SearchStrategy[ArrayDataSource]:
     """Sources over one to three arrays with any sampler. The first array numbers the samples.
 
     Parameters
@@ -137,16 +144,30 @@ def array_sources(draw: st.DrawFn, max_length: int = 20, weighted: bool = False)
     weighted : bool, default False
         Whether to include weighted samplers, which cannot be used in order.
     """
-    n = draw(lengths(max_length))
+    return _array_sources(max_length, weighted)
+
+
+@functools.cache
+def _array_sources(max_length: int, weighted: bool) -> st.SearchStrategy[ArrayDataSource]:
+    return _drawn_array_sources(lengths(max_length), st.integers(1, 3), st.booleans(), weighted)
+
+
+@st.composite
+def _drawn_array_sources(
+    draw: st.DrawFn,
+    lengths: st.SearchStrategy[int],
+    fields: st.SearchStrategy[int],
+    include_indices: st.SearchStrategy[bool],
+    weighted: bool,
+) -> ArrayDataSource:
+    n = draw(lengths)
     arrays = [
         np.arange(n),
         np.linspace(0, 1, n * 3, dtype=np.float32).reshape(n, 3),
         [f"sample {i}" for i in range(n)],
     ]
     return ArrayDataSource(
-        arrays[: draw(st.integers(1, 3))],
-        sampler=draw(samplers(n, weighted)),
-        include_indices=draw(st.booleans()),
+        arrays[: draw(fields)], sampler=draw(_samplers(n, weighted)), include_indices=draw(include_indices)
     )
 
 
@@ -177,11 +198,25 @@ def sources(
     ...         assert isinstance(batch, tuple)
     >>> a_batch_is_a_tuple()
     """
-    combined = _combined_or_random if random else _combined
-    every = st.recursive(array_sources(max_length, weighted), combined, max_leaves=5)
     if batch_size is None or batch_size < 2:
-        return every
-    return every | _side_by_side(every, batch_size)
+        return _sources(max_length, weighted, random)
+    return _sources_for(batch_size, max_length, weighted, random)
+
+
+@functools.cache
+def _sources(max_length: int, weighted: bool, random: bool) -> st.SearchStrategy[AbstractDataSource]:
+    combined = _combined_or_random if random else _combined
+    return st.recursive(array_sources(max_length, weighted), combined, max_leaves=5)
+
+
+@functools.cache
+def _sources_for(
+    batch_size: int, max_length: int, weighted: bool, random: bool
+) -> st.SearchStrategy[AbstractDataSource]:
+    every = _sources(max_length, weighted, random)
+    return every | st.builds(
+        _side_by_side, every, every, st.booleans(), st.integers(1, batch_size - 1), st.just(batch_size)
+    )
 
 
 def named_sources(max_length: int = 20) -> st.SearchStrategy[AbstractDataSource]:
@@ -192,6 +227,11 @@ def named_sources(max_length: int = 20) -> st.SearchStrategy[AbstractDataSource]
     max_length : int, default 20
         The largest number of samples.
     """
+    return _named_sources(max_length)
+
+
+@functools.cache
+def _named_sources(max_length: int) -> st.SearchStrategy[AbstractDataSource]:
     named = array_sources(max_length).map(_named)
     return named | st.builds(lambda ds, fn: ds.map(fn), named, st.just(reversed_fields))
 
@@ -245,12 +285,11 @@ def _combined_or_random(parts: st.SearchStrategy[AbstractDataSource]) -> st.Sear
     )
 
 
-@st.composite
-def _side_by_side(draw: st.DrawFn, parts: st.SearchStrategy[AbstractDataSource], batch_size: int) -> AbstractDataSource:
+def _side_by_side(
+    one: AbstractDataSource, other: AbstractDataSource, flatten: bool, first: int, batch_size: int
+) -> AbstractDataSource:
     """Two sources whose batches together have `batch_size` samples."""
-    first = draw(st.integers(1, batch_size - 1))
-    sizes = first, batch_size - first
-    return CompositeDataSource([draw(parts), draw(parts)], flatten=draw(st.booleans()), batch_sizes=sizes)
+    return CompositeDataSource([one, other], flatten=flatten, batch_sizes=(first, batch_size - first))
 
 
 def _named(ds: ArrayDataSource) -> ArrayDataSource:
@@ -258,6 +297,7 @@ def _named(ds: ArrayDataSource) -> ArrayDataSource:
     return ArrayDataSource(fields, sampler=ds.sampler, include_indices=ds.include_indices)
 
 
+@functools.cache
 def _shuffled(*kinds: Kind) -> st.SearchStrategy[Shuffled]:
     return st.builds(Shuffled, st.sampled_from(kinds), st.integers(0, 2**32 - 1))
 
@@ -266,14 +306,16 @@ def _repeats(n_samples: int) -> st.SearchStrategy[int]:
     return st.sampled_from([1, 2, 3, -1] if n_samples else [1, 2, 3])
 
 
-def _subsets(n_samples: int, min_size: int) -> st.SearchStrategy[list[int]]:
-    """Indices of some samples, in any order, possibly repeated."""
-    return st.lists(st.integers(0, n_samples - 1), min_size=min_size, max_size=2 * n_samples)
+_WEIGHTS = st.sampled_from([0.0, 0.5, 1.0, 3.0, 100.0])
 
 
-def _subset_samplers(indices: list[int]) -> st.SearchStrategy[AbstractSampler]:
-    return st.builds(SubsetSampler, st.just(np.array(indices, dtype=np.intp)), repeats=_repeats(len(indices)))
+def _subset_sampler(indices: list[int], repeats: int) -> AbstractSampler:
+    return SubsetSampler(np.array(indices, dtype=np.intp), repeats if indices else abs(repeats))  # nothing ends
 
 
-def _weights(n: int) -> st.SearchStrategy[list[float]]:
-    return st.lists(st.sampled_from([0.0, 0.5, 1.0, 3.0, 100.0]), min_size=n, max_size=n).filter(any)
+def _has_weight(pairs: list[tuple[float, int]]) -> bool:
+    return any(weight for weight, _ in pairs)
+
+
+def _weighted_subset_sampler(pairs: list[tuple[float, int]]) -> AbstractSampler:
+    return WeightedSubsetSampler([weight for weight, _ in pairs], [index for _, index in pairs])

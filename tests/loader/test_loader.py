@@ -19,7 +19,7 @@ from batchup import (
 )
 from batchup.errors import PoolClosedError
 from batchup.testing import batch_sizes, plain, sources
-from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
+from batchup.work_pool import WorkerThreadPool
 
 
 def arrays(n=10, **kwargs):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batchup import ArrayDataSource, ChoiceDataSource, CompositeDataSource, Loader
 from batchup.sampling import StandardSampler, SubsetSampler, WeightedSampler
 from batchup.testing import batch_sizes, plain, sources
-from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
+from batchup.work_pool import WorkerThreadPool
 
 
 def arrays(n=10, **kwargs):
