@@ -10,7 +10,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes nee
 NOISE = """
 def noise(x):
     k = int(x[0, 0]) // 20
-    if (here / "deadly").exists() and k in (3, 50, 120, 199) and not noted(f"died {k}"):
+    if (here / "deadly").exists() and k in (3, 199) and not noted(f"died {k}"):
         note(f"died {k}")
         os._exit(7)
     return np.random.random(3), np.array([random.random(), random.gauss(0, 1)])
@@ -24,22 +24,23 @@ def epochs(pool, n=1, shuffle=7):
 
 
 def test_noise_depends_on_the_seed_alone(tmp_path):
-    """200 of 200 batches differ, in epochs too; 1 and 3 workers give the same, and so do replaced ones."""
+    """200 of 200 batches differ, in epochs too; 1 and 2 workers give the same, and so do replaced ones."""
     ended = run(
         NOISE
         + """
 found = {}
-for n in [1, 3]:
+for n in [1, 2]:
     with WorkerProcessPool(n) as pool:
         found[n] = epochs(pool, 2)
+        if n == 2:
+            note("deadly")
+            replaced = epochs(pool, 2) == found[1], pool.engine.stats()["restarts"]
+            other = epochs(pool, 1, shuffle=8)[0]
 print([len(set(epoch)) for epoch in found[1]], len(set(found[1][0] + found[1][1])))
 print(len({each[0] for each in found[1][0]}), len({each[3] for each in found[1][0]}))
-print(found[1] == found[3])
-
-note("deadly")
-with WorkerProcessPool(2) as pool:
-    print(epochs(pool, 2) == found[1], pool.engine.stats()["restarts"])
-    print(epochs(pool, 1, shuffle=8)[0] == found[1][0])
+print(found[1] == found[2])
+print(*replaced)
+print(other == found[1][0])
 """,
         tmp_path,
     )
@@ -53,7 +54,7 @@ with WorkerProcessPool(2) as pool:
 
 
 def test_noise_after_each_death(tmp_path):
-    """In order: four batches that cost a worker each have the noise that they have without."""
+    """In order: two batches that cost a worker each have the noise that they have without."""
     ended = run(
         NOISE
         + """
@@ -65,7 +66,7 @@ with WorkerProcessPool(2) as pool:
     note("deadly")
     np.random.seed(3)
     print(epochs(pool, shuffle=None) == undisturbed, pool.engine.stats()["restarts"])
-    for k in (3, 50, 120, 199):
+    for k in (3, 199):
         os.remove(here / f"died {k}")
     print([epochs(pool, shuffle=kind(5)) for kind in kinds] == shuffled)
     print([epochs(pool, shuffle=kind(6)) == each for kind, each in zip(kinds, shuffled)])
@@ -73,7 +74,7 @@ with WorkerProcessPool(2) as pool:
         tmp_path,
     )
 
-    assert quiet("True 4\nTrue\n[False, False, False]\n") == ended
+    assert quiet("True 2\nTrue\n[False, False, False]\n") == ended
 
 
 def test_the_callers_generators_are_left_alone(tmp_path):

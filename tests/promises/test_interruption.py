@@ -49,7 +49,7 @@ def test_ctrl_c_ends_a_program(tmp_path, kind, to, opened):
 
 
 def test_a_caught_ctrl_c_costs_nothing(tmp_path):
-    """Five in a row to all processes at one batch: the loop goes on with it when the program does."""
+    """Three in a row to all processes at one batch: the loop goes on with it when the program does."""
     body = """
 def gated(x):
     if x[0, 0] == 200 and not (here / "open").exists():
@@ -61,7 +61,7 @@ with WorkerProcessPool(2) as pool:
     batches = pool.parallel_data_source(ArrayDataSource([X]).map(gated), 4).batch_iterator(10)
     found = [next(batches)[0].tolist() for _ in range(5)]
     caught = 0
-    while caught < 5:
+    while caught < 3:
         try:
             next(batches)
         except KeyboardInterrupt:
@@ -72,7 +72,7 @@ with WorkerProcessPool(2) as pool:
     print(batches_of(pool.parallel_data_source(ArrayDataSource([X]))) == batches_of(ArrayDataSource([X])))
 """
     with started(body, tmp_path) as program:
-        for _ in range(5):
+        for _ in range(3):
             assert "blocked" == program.line()
             program.settle()
             os.killpg(program.pid, signal.SIGINT)
@@ -111,8 +111,15 @@ with {kind}(2) as pool:
     assert quiet("caught\nTrue\nTrue\n") == ended
 
 
-@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("busy", ["blocked", "computing", "idle"])
+@pytest.mark.parametrize(
+    ("busy", "way"),
+    [
+        ("blocked", signal.SIGKILL),
+        ("computing", signal.SIGKILL),
+        ("idle", signal.SIGKILL),
+        ("computing", signal.SIGTERM),
+    ],
+)
 def test_workers_go_with_their_parent(tmp_path, way, busy):
     """Killed or terminated, it leaves no process behind: not one that sleeps, computes or waits for a task."""
     body = (

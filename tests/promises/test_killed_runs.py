@@ -76,7 +76,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, pools):
     assert 6 * 13 == unbroken.stdout.count("step") > ended.stdout.count("step") > 0
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", ["None", "'threads'", "'processes'", "WorkerProcessPool(1)"])
 def test_a_run_that_is_interrupted_goes_on(tmp_path, pool):
     """Ctrl-C in the fetch, three times: the loop goes on with that batch, and so does a run from the state it had."""
     body = f"""

@@ -34,7 +34,7 @@ def exact(batches):
             return i
     return n
 """
-SMALLER = LARGE.replace("1 << 20", "1 << 18")  # enough for shared memory, which is what is refused
+SMALLER = LARGE.replace("1 << 20", "1 << 16")  # enough for shared memory, which is what is refused
 
 
 def test_a_small_dev_shm_does_not_matter(tmp_path):
@@ -243,7 +243,7 @@ def test_shared_memory_is_used_again(tmp_path):
     ended = run(
         """
 Y = np.zeros((2000, 1000))
-for depth in [1, 4, 20]:
+for depth in [1, 20]:
     with WorkerProcessPool(2) as pool:
         slots = []
         for epoch in range(2):
@@ -256,7 +256,7 @@ for depth in [1, 4, 20]:
         tmp_path,
     )
 
-    assert quiet("400 True\nTrue\n" * 3) == ended
+    assert quiet("400 True\nTrue\n" * 2) == ended
 
 
 @needs_shared_memory
@@ -269,11 +269,11 @@ Y = np.zeros((4000, 1000))
 slots, depth = [], 10
 with WorkerProcessPool(2) as pool:
     par = pool.parallel_data_source(ArrayDataSource([Y]), depth)
-    for n in range(3):
+    for n in range(2):
         one, two = par.batch_iterator(10), par.batch_iterator(10)
         for k in range(100):
             next(one), next(random.choice([one, two]))
-            if k % 40 == 17:
+            if k in (17, 57):
                 os.kill(random.choice(workers()), signal.SIGKILL)
             slots.append(one.stats().slots)
 print(0 < max(slots) <= 2 * (2 * depth + 2) or max(slots))

@@ -90,7 +90,7 @@ for batch in pipe({kind!r})():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_hundred_pipes_that_are_left_early(tmp_path, kind):
     """Threads, processes and descriptors are as many after the last as after the first."""
-    n = 100 if kind in ("bare", "threads") else 3
+    n = 100 if kind in ("bare", "threads") else 2
     ended = run(
         PIPE
         + f"""

@@ -126,7 +126,7 @@ def test_ranks_together_have_the_epoch(case, world, seed):
 
 
 @given(cases, st.sampled_from(SHARDS), st.sampled_from(["keep", "drop", "pad", "wrap"]), st.integers(0, 99))
-@settings(max_examples=25)
+@settings(max_examples=settings.default.max_examples // 4)  # each goes through an epoch at every step
 def test_a_run_resumes_at_every_step_on_every_pool(pool, case, shard, last, seed):
     """With the batches of an uninterrupted run without a pool; random transforms included."""
     ds, batch_size = case

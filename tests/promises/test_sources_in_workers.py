@@ -264,7 +264,7 @@ with WorkerProcessPool(2) as pool:
 
 
 def test_workers_forget_what_was_dropped(tmp_path):
-    """40 sources of 5 MB, one after the other: neither the workers nor the shared memory grow with them."""
+    """20 sources of 5 MB, one after the other: neither the workers nor the shared memory grow with them."""
     ended = run(
         """
 def looked_at(x):
@@ -272,7 +272,7 @@ def looked_at(x):
 
 with WorkerProcessPool(2) as pool:
     rss, shared = [], []
-    for n in range(40):
+    for n in range(20):
         par = pool.parallel_data_source(ArrayDataSource([np.full((500, 1250), float(n))]).map(looked_at), 4)
         batches = par.batch_iterator(50)
         assert [x.tolist() for x, in batches] == [[1250.0 * n] * 50] * 10

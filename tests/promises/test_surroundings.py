@@ -224,7 +224,9 @@ def test_sum(kind, n):
 """
     )
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    program = Program([sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "."], tmp_path)
+    options = ["-p", "xdist", "-n", "2", "-p", "no:cacheprovider"]  # other plugins take seconds to import
+    command = [sys.executable, "-m", "pytest", "-q", "--disable-plugin-autoload", *options, "."]
+    program = Program(command, tmp_path)
     try:
         ended = program.ended()
     finally:
