@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # they cost each process that imports NumPy a tenth of a second
+
 import numpy as np
 import psutil
 import pytest

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from batchup import ArrayDataSource, ParallelItems, WorkerProcessPool, WorkerThreadPool
+from batchup import ArrayDataSource, ParallelItems
 from batchup.testing import AccessorContract
 
 
@@ -44,12 +44,10 @@ def test_samples_of_a_batch_are_fetched_side_by_side():
     assert [([0, 1],), ([2, 3],)] == [ds.samples_by_indices(np.array(pair)) for pair in ([0, 1], [2, 3])]
 
 
-@pytest.mark.parametrize("kind", [WorkerThreadPool, WorkerProcessPool])
-def test_it_works_in_a_pool(kind):
+def test_it_works_in_a_pool(pool):
     """Threads of threads, and threads in processes."""
     ds = ArrayDataSource([ParallelItems(Items(), 2, np.stack)])
-    with kind(2) as pool:
-        actual = list(pool.parallel_data_source(ds).batch_iterator(4, shuffle=7))
+    actual = list(pool.parallel_data_source(ds).batch_iterator(4, shuffle=7))
 
     np.testing.assert_equal(actual, list(ds.batch_iterator(4, shuffle=7)))
 
