@@ -24,6 +24,7 @@ import psutil
 import pytest
 
 from batchup import WorkerProcessPool, WorkerThreadPool
+from batchup.engine.process.pool import ProcessPool
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: programs would not hear Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -147,48 +148,49 @@ def nothing_is_left_behind() -> Iterator[None]:
     assert {} == leftovers(before)
 
 
-class KeptProcesses(WorkerProcessPool):
+class KeptProcesses(ProcessPool):
     """Worker processes that tests share. They are there until the last test, whoever closes them before."""
 
-    def __init__(self, processes: int) -> None:
-        from batchup.engine.process.pool import ProcessPool
-
-        class KeptPool(ProcessPool):
-            def close(self) -> None:
-                pass
-
-        self._engine = KeptPool(processes)
+    def close(self) -> None:
+        pass
 
     def come_to_rest(self) -> None:
         """Let nothing wait for them; what they are at has some seconds to end."""
-        waiting, until = self._engine._schedule.waiting, time.monotonic() + 30
+        waiting, until = self._schedule.waiting, time.monotonic() + 30
         while waiting and time.monotonic() < until:
-            self._engine.glance()
+            self.glance()
             time.sleep(0.001)
         assert {} == waiting
 
     def end(self) -> None:
-        super(type(self._engine), self._engine).close()
+        super().close()
 
 
 @pytest.fixture(scope="session")
-def _kept() -> Iterator[dict[int, KeptProcesses]]:
-    made: dict[int, KeptProcesses] = {}
+def _kept() -> Iterator[dict[int, WorkerProcessPool]]:
+    made: dict[int, WorkerProcessPool] = {}
     yield made
     for pool in made.values():
-        pool.end()
+        pool.engine.end()
 
 
 @pytest.fixture(scope="module")
-def kept_processes(_kept: dict[int, KeptProcesses]) -> Iterator[Callable[[int], KeptProcesses]]:
+def kept_processes(_kept: dict[int, WorkerProcessPool]) -> Iterator[Callable[[int], WorkerProcessPool]]:
     """A pool of so many worker processes, the same one for all modules; each module leaves it at rest."""
-    yield lambda n: _kept.get(n) or _kept.setdefault(n, KeptProcesses(n))
+
+    def kept(n: int) -> WorkerProcessPool:
+        if n not in _kept:
+            _kept[n] = WorkerProcessPool.__new__(WorkerProcessPool)
+            _kept[n]._engine = KeptProcesses(n)
+        return _kept[n]
+
+    yield kept
     for pool in _kept.values():
-        pool.come_to_rest()
+        pool.engine.come_to_rest()
 
 
 @pytest.fixture(scope="module")
-def two_processes(kept_processes: Callable[[int], KeptProcesses]) -> KeptProcesses:
+def two_processes(kept_processes: Callable[[int], WorkerProcessPool]) -> WorkerProcessPool:
     """Two worker processes that all modules share."""
     return kept_processes(2)
 

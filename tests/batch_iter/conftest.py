@@ -11,8 +11,8 @@ def kept_workers(kept_processes, monkeypatch):
     used = []
 
     def pool(stage):
-        used.append(kept_processes(stage.n_workers))
-        return used[-1].engine
+        used.append(kept_processes(stage.n_workers).engine)
+        return used[-1]
 
     monkeypatch.setattr(Loky, "pool", pool)
     yield

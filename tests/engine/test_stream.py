@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import signal
 import threading
 import time
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -357,15 +359,20 @@ def test_close_from_another_thread_ends_a_call_that_waits(pool):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["close", "load_state_dict"])
-def test_a_signal_handler_may_use_the_stream_that_waits(pool, verb):
+def test_a_signal_handler_may_use_the_stream_that_waits(pool, verb, tmp_path):
     """`close` gives an error to the call that waits; after `load_state_dict` it gives the batch of the state."""
-    ds = ArrayDataSource([np.arange(6)]).map(slow)
+    ds = ArrayDataSource([np.arange(6)]).map(functools.partial(gated, tmp_path / "open"))
     with type(pool)(1) as own:
         stream = own.parallel_data_source(ds, 2).batch_iterator(2)
         state = stream.state_dict()
         next(stream)
         args = () if verb == "close" else (state,)
-        old = signal.signal(signal.SIGALRM, lambda *_: getattr(stream, verb)(*args))
+
+        def handler(*_):
+            getattr(stream, verb)(*args)
+            (tmp_path / "open").touch()
+
+        old = signal.signal(signal.SIGALRM, handler)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             found = [x if isinstance(x, type) else x[0].tolist() for x in outcomes(stream)]
@@ -376,22 +383,30 @@ def test_a_signal_handler_may_use_the_stream_that_waits(pool, verb):
     assert found == ([PoolClosedError] if verb == "close" else [[0, 1], [2, 3], [4, 5]])
 
 
-def slow(x: np.ndarray) -> tuple[np.ndarray]:
-    time.sleep(0.4)
+def gated(gate: Path, x: np.ndarray) -> tuple[np.ndarray]:
+    """All batches but the first wait for the gate."""
+    while x[0] and not gate.exists():
+        time.sleep(0.005)
     return (x,)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["close", "load_state_dict", "__iter__"])
-def test_a_loader_may_be_used_by_a_signal_handler_while_its_loop_waits(verb):
+def test_a_loader_may_be_used_by_a_signal_handler_while_its_loop_waits(verb, tmp_path):
     """The loop that waits gets an error, and the loader is where the handler has put it."""
     with WorkerThreadPool(1) as own:
-        loader = Loader(ArrayDataSource([np.arange(6)]).map(slow), 2, shuffle=7, pool=own)
+        ds = ArrayDataSource([np.arange(6)]).map(functools.partial(gated, tmp_path / "open"))
+        loader = Loader(ds, 2, pool=own)
         state = loader.state_dict()
         batches = iter(loader)
         next(batches)
         args = (state,) if verb == "load_state_dict" else ()
-        old = signal.signal(signal.SIGALRM, lambda *_: getattr(loader, verb)(*args))
+
+        def handler(*_):
+            getattr(loader, verb)(*args)
+            (tmp_path / "open").touch()
+
+        old = signal.signal(signal.SIGALRM, handler)
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             with pytest.raises(RuntimeError, match="closed|loop has ended"):

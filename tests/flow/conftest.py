@@ -13,8 +13,8 @@ def kept_workers(kept_processes, monkeypatch):
     def make(target, n):
         if target == "threads":
             return make_pool(target, n)
-        used.append(kept_processes(n))
-        return used[-1].engine
+        used.append(kept_processes(n).engine)
+        return used[-1]
 
     monkeypatch.setattr(run, "make_pool", make)
     yield

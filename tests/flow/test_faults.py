@@ -22,7 +22,7 @@ from batchup.flow import (
     inbatch_parallel,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("kept_workers")]
 N = 12
 X = np.arange(N)
 

@@ -219,6 +219,7 @@ def test_a_batch_refers_to_its_dataset_whatever_becomes_of_it():
     assert dataset is dataset.p.transform().next_batch(3).dataset
 
 
+@pytest.mark.usefixtures("kept_workers")
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_a_batch_made_ahead_refers_to_its_dataset(target):
     """The very dataset, not a copy of it, in whatever process the batch was made."""
@@ -406,6 +407,7 @@ def test_the_constructor_may_have_parameters(make):
     assert [0, 10, 20] == batch.labels.tolist()
 
 
+@pytest.mark.usefixtures("kept_workers")
 def test_the_constructor_has_a_guarantee_with_prefetching_in_processes():
     """A batch with such a constructor comes back from worker processes as it is made here."""
     pipeline = Dataset(N, Parametrised, preloaded=(IMAGES, LABELS)).p.do_nothing()

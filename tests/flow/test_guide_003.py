@@ -367,6 +367,7 @@ def test_a_profile_tells_how_long_each_action_took():
 # What else there is
 
 
+@pytest.mark.usefixtures("kept_workers")
 @pytest.mark.parametrize("target", ["threads", "mpc"])
 def test_prefetched_batches_are_the_same_in_the_same_order(target):
     """With whatever engine, and however many ahead."""

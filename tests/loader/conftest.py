@@ -18,4 +18,4 @@ def kept_workers(kept_processes, monkeypatch):
     monkeypatch.setattr(arguments, "WorkerProcessPool", make)
     yield
     for pool in used:
-        pool.come_to_rest()
+        pool.engine.come_to_rest()

@@ -100,13 +100,13 @@ def test_a_slow_consumer_does_not_count(tmp_path, kind):
     ended = run(
         f"""
 def after_a_while(x):
-    time.sleep(0.16)
+    time.sleep(0.08)
     note("done")
     return (x,)
 
 with {kind}(1) as pool:
     batches_of(pool.parallel_data_source(ArrayDataSource([X])))
-    batches = pool.parallel_data_source(ArrayDataSource([X]).map(after_a_while), 25, timeout=3).batch_iterator(10)
+    batches = pool.parallel_data_source(ArrayDataSource([X]).map(after_a_while), 25, timeout=1.5).batch_iterator(10)
     found = [next(batches)[0].tolist()]
     wait_until(lambda: len(noted("done")) > 20)  # longer than the timeout, and the consumer is away
     found += [x.tolist() for x, in batches]
