@@ -400,8 +400,9 @@ def test_using_threads(dogs_vs_cats, close):
 
 
 @pytest.mark.timeout(90)
-def test_using_processes(dogs_vs_cats, close):
+def test_using_processes(dogs_vs_cats, close, kept_processes, monkeypatch):
     """Four processes do, too: the accessor and the augmentation go to them as they are."""
+    monkeypatch.setattr(work_pool, "WorkerProcessPool", lambda processes: kept_processes(processes))
     train_X, train_y = kaggle(dogs_vs_cats)
     ds = data_source.ArrayDataSource([train_X, train_y]).map(augment_batch)
     seen = []

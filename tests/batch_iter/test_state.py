@@ -19,7 +19,7 @@ from batchup.batch_iter import (
     sample,
 )
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("kept_workers")]
 
 
 def noisy(x, rng):

@@ -27,7 +27,7 @@ STAGES = {
     "bare": [squared],
     "threads": [Threads(squared, n_workers=2)],
     "processes": [Loky(squared, n_workers=2)],
-    "all": [slow, Loky(squared, n_workers=2), slow, Threads(slow, n_workers=2)],
+    "all": [slow, Loky(squared), slow, Threads(slow, n_workers=2)],
 }
 
 def pipe(kind, **kwargs):

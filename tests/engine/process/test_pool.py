@@ -404,11 +404,11 @@ def test_an_unchanged_source_is_sent_once(pool):
 def test_many_sources_one_after_the_other(pool):
     """Each loop gets the samples of its own source, though ids and descriptors are used again."""
     firsts = []
-    for n in range(150):
+    for n in range(60):
         par = pool.parallel_data_source(ArrayDataSource([np.full(20, n)]))
         firsts.append([x[0] for (x,) in par.batch_iterator(10)])
 
-    assert [[n, n] for n in range(150)] == firsts
+    assert [[n, n] for n in range(60)] == firsts
 
 
 def test_an_error_of_the_program_comes_back_as_its_own(tmp_path):
