@@ -21,7 +21,7 @@ def end_this_process(way):
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_worker_that_dies_at_work_costs_time_only(tmp_path, n):
     """Each batch kills its worker once, by a signal or by an exit: all arrive in order, none that was done again."""
-    batches = 6
+    batches = 4
     ended = run(
         FATAL
         + f"""

@@ -95,7 +95,7 @@ def test_a_pool_is_refused_in_a_fork(tmp_path, kind):
     ended = run(
         SLOW
         + f"""
-pool = {kind}(2)
+pool = {kind}(1)
 par = pool.parallel_data_source(ArrayDataSource([X]).map(gated), 6)
 batches = par.batch_iterator(10)
 found = [next(batches)[0].tolist()]

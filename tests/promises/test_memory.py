@@ -112,7 +112,7 @@ def refusing(i, size):
     os.memfd_create = none
     return sample(i, size)
 
-with WorkerProcessPool(2) as pool:
+with WorkerProcessPool(1) as pool:
     batches = pool.parallel_data_source(source.map(refusing), 4).batch_iterator(1)
     try:
         next(batches)

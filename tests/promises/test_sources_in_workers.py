@@ -71,7 +71,7 @@ matrix = {
 def seen(batch):
     return [(type(part), str(getattr(part, "dtype", "")), str(part)) for part in batch], type(batch)
 
-with WorkerProcessPool(2) as pool:
+with WorkerProcessPool(1) as pool:
     for name, source in matrix.items():
         serial = [seen(batch) for batch in source.batch_iterator(10)]
         found = [seen(batch) for batch in pool.parallel_data_source(source).batch_iterator(10)]
@@ -190,7 +190,7 @@ tasks = {
     "cannot be loaded": Unloadable,
     "an error that cannot be loaded": lambda: raising(UnloadableError("unloadable")),
 }
-with WorkerProcessPool(2) as pool:
+with WorkerProcessPool(1) as pool:
     stream = pool.work_stream((fn,) for fn in tasks.values())
     for name in tasks:
         try:

@@ -176,7 +176,7 @@ warnings.simplefilter("ignore")  # results of a pool that root has made go throu
 before = sorted(os.listdir("/dev/shm"))
 if {when!r} == "after":
     change_user()
-with WorkerProcessPool(2) as pool:
+with WorkerProcessPool(1) as pool:
     if {when!r} == "before":
         next(pool.work_stream([(os.getpid,)]))
         change_user()

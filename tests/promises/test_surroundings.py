@@ -30,9 +30,9 @@ def test_in_a_thread(tmp_path, kind):
 pools = []
 
 def make():
-    with {kind}(2) as pool:
+    with {kind}(1) as pool:
         print(once(pool))
-    pools.append({kind}(2))
+    pools.append({kind}(1))
 
 for fn in [make, lambda: print(once(pools[0]))]:
     thread = threading.Thread(target=fn)
@@ -124,7 +124,7 @@ def earlier():
 
 atexit.register(lambda: print("an innocent one"))
 atexit.register(earlier)
-pool = {kind}(2)
+pool = {kind}(1)
 print(once(pool))
 atexit.register(lambda: print(once(pool)))
 """,
@@ -217,7 +217,7 @@ from batchup.work_pool import WorkerProcessPool, WorkerThreadPool
 @pytest.mark.parametrize("n", range(2))
 @pytest.mark.parametrize("kind", [WorkerProcessPool, WorkerThreadPool])
 def test_sum(kind, n):
-    with kind(2) as pool:
+    with kind(1) as pool:
         source = ArrayDataSource([np.arange(100)]).map(lambda x: (x * n,))
         batches = pool.parallel_data_source(source).batch_iterator(10)
         assert 4950 * n == sum(x.sum() for x, in batches)
@@ -245,7 +245,7 @@ from batchup.data_source import ArrayDataSource
 from batchup.work_pool import WorkerProcessPool
 
 def total(queue):
-    with WorkerProcessPool(2) as pool:
+    with WorkerProcessPool(1) as pool:
         batches = pool.parallel_data_source(ArrayDataSource([np.arange(100)])).batch_iterator(10)
         queue.put(int(sum(x.sum() for x, in batches)))
 """

@@ -320,7 +320,7 @@ mapped = ArrayDataSource([np.load("X.npy", mmap_mode="r")])
 print(batches_of(mapped) == batches_of(mapped, pool="processes", workers=1))
 open("first", "w").close()
 once = ArrayDataSource([X]).map(deadly)
-print(batches_of(once, pool="processes", workers=2) == batches_of(ArrayDataSource([X])))
+print(batches_of(once, pool="processes", workers=1) == batches_of(ArrayDataSource([X])))
 with WorkerProcessPool(1, retries=0) as pool:
     try:
         list(pool.work_stream([(os._exit, (9,))]))

@@ -177,7 +177,7 @@ def test_an_error_of_the_initializer_is_that_of_each_task():
             assert "in the initializer of the pool (worker_init of a Loader)" in raised.value.__notes__
 
 
-@pytest.mark.parametrize(("kind", "workers"), [("", 4), ("portable", 1), ("portable", 2)])
+@pytest.mark.parametrize(("kind", "workers"), [("", 3), ("portable", 1)])
 def test_an_initializer_that_ends_its_process_is_an_error(monkeypatch, kind, workers):
     """After two of them, workers are not started in vain. All tasks get it, and later ones, too."""
     monkeypatch.setenv(VARIABLE, kind)
