@@ -18,8 +18,8 @@ __all__ = ["environment_for", "python", "search_path", "start_process", "start_w
 
 PROGRAM = (  # what is imported here stays: the garbage collector need not go through it, at the end either
     "import gc, sys; gc.disable(); n = int(sys.argv[2]); sys.path[:] = sys.argv[3 : 3 + n]; "
-    "module, _, name = sys.argv[1].rpartition('.'); main = getattr(__import__(module, fromlist=[name]), name); "
-    "gc.freeze(); gc.enable(); main(*sys.argv[3 + n :])"
+    "module, _, name = sys.argv[1].rpartition('.'); module = __import__(module, fromlist=[name]); "
+    "gc.freeze(); gc.enable(); getattr(module, name)(*sys.argv[3 + n :])"
 )
 THREADS = (  # how many threads libraries start; PyTorch heeds the first
     "OMP_NUM_THREADS",
