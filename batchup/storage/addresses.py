@@ -7,6 +7,7 @@ each chunk costs more than the rows: a batch of 256 rows of 784 bytes from 32 ch
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from ..engine.process.views import address_of
 
 __all__ = ["first_byte", "gathered"]
 
-BEYOND = 1 << 47  # no program has an address from here on
-MOST_BYTES = 1 << 15  # of a row; more than that would be beyond the largest array, and gain nothing
+BEYOND = 1 << 48  # programs have few addresses from here on, and those are left out
+MOST_BYTES = 1 << 14 if sys.maxsize > BEYOND else 0  # of a row: an array of BEYOND such items is the largest there is
 
 
 def first_byte(array: Any) -> int:
@@ -29,7 +30,8 @@ def first_byte(array: Any) -> int:
     """
     if not isinstance(array, np.ndarray) or not array.flags.c_contiguous or array.dtype.hasobject:
         return 0
-    return address_of(array)
+    address = address_of(array)
+    return address if address + array.nbytes < BEYOND else 0
 
 
 def gathered(places: Indices, row_bytes: int) -> npt.NDArray[Any] | None:
