@@ -1,6 +1,6 @@
 """The examples of the README and of the documentation run, and print what stands there."""
 
-import doctest
+import importlib
 import re
 import shutil
 import subprocess
@@ -8,11 +8,11 @@ import sys
 import types
 from pathlib import Path
 
+import pages
 import pytest
 from launcher import HEAVY, begun
-from sybil import Sybil
+from pages import READER
 from sybil.example import SybilFailure
-from sybil.parsers.rest import DocTestParser, PythonCodeBlockParser
 
 from batchup.testing import AccessorContract, RandomAccessSourceContract, SamplerContract
 
@@ -23,9 +23,7 @@ PAGES = [
     if "_build" not in path.parts
 ]
 
-OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 NEEDS = re.compile(r"^\.\. needs: (.+)$", re.MULTILINE)  # a comment of pages that use optional libraries
-READER = Sybil(parsers=[DocTestParser(OPTIONS), PythonCodeBlockParser()])
 
 
 @pytest.fixture
@@ -39,48 +37,25 @@ def needs(page):
     return [name for names in NEEDS.findall((ROOT / page).read_text()) for name in names.split(", ")]
 
 
-# What runs a page that needs other libraries, in a fork that has them.
-PAGE = """
-import importlib, sys, warnings
-sys.path.insert(0, sys.argv[1])
-import test_docs
-
-page, *libraries = sys.argv[2:]
-for name in libraries:
-    try:
-        importlib.import_module(name)
-    except Exception as error:
-        print(f"{name} cannot be imported: {error}")
-        sys.exit(test_docs.MISSING)
-warnings.simplefilter("error")
-warnings.filterwarnings("ignore", "epoch .* gave no batch")
-test_docs.run(page)
-"""
-MISSING = 77  # an exit code
+SLOW = {"torch", "jax", "keras", "sklearn", "albumentations"}  # to import; pages that need them run in forks
 QUICK = "--xla_backend_optimization_level=0"  # most of what JAX does is compiling
-
-
-def run(page):
-    """Run the examples of a page."""
-    document = READER.parse(ROOT / page)
-    try:
-        for example in document.examples():
-            example.evaluate()
-    finally:
-        document.namespace.clear()  # the reader keeps it, and with it what has threads
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_run(page, empty_folder, tmp_path):
     """Each example of a page gives what the page says, from the first to the last in one session."""
     libraries = needs(page)
-    if not libraries:
-        run(page)
+    if SLOW.isdisjoint(libraries):
+        for name in libraries:
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                pytest.skip(f"{name} cannot be imported: {error}")
+        pages.run(ROOT / page)
         return
-    (tmp_path / "fork").mkdir()
-    fork = begun(HEAVY, PAGE, [Path(__file__).parent, page, *libraries], folder=tmp_path / "fork", XLA_FLAGS=QUICK)
+    fork = begun(HEAVY, Path(pages.__file__), [ROOT / page, *libraries], folder=tmp_path, XLA_FLAGS=QUICK)
     said, errors = fork.communicate(timeout=100)
-    if fork.returncode == MISSING:
+    if fork.returncode == pages.MISSING:
         pytest.skip(said)
     assert 0 == fork.returncode, said + errors
 

@@ -52,7 +52,7 @@ def installed(*modules: str) -> list[str]:
 HEAVY = installed(
     "batchup.flow", "sklearn.datasets", "sklearn.neural_network", "sklearn.linear_model", "matplotlib.figure",
     "PIL.Image", "h5py", "zarr", "threadpoolctl", "tqdm", "torch", "torch.utils.data", "torch._dynamo",
-    "torch.distributed.run", "lightning.pytorch", "accelerate", "jax.numpy", "jax.sharding", "distributed", "sybil",
+    "lightning.pytorch", "accelerate", "jax.numpy", "jax.sharding", "distributed", "sybil.parsers.rest",
 )  # fmt: skip
 
 
