@@ -58,6 +58,7 @@ check: $(VENV)/has-test $(VENV)/has-dev
 	$(PY) -m ruff format --check .
 	$(PY) -m codespell_lib batchup benchmarks docs examples tests *.rst
 	$(PY) -m mypy
+	$(PY) -m check_manifest
 	$(PY) -m pytest -q tests/test_layers.py tests/test_layout.py tests/test_names.py tests/typing
 
 docs: $(VENV)/has-docs $(VENV)/has-test

@@ -1,6 +1,7 @@
 """Interrupt a run of Lightning within an epoch, and resume it at the exact next batch.
 
-Shows `batchup.interop.torch.DataLoader` in a ``Trainer``: the checkpoint holds the state of the loader. To run it::
+Shows `batchup.interop.torch.DataLoader` in a ``Trainer``: with `resuming_callback`, each checkpoint holds the state of
+the loader. To run it::
 
     pip install batchup torch lightning scikit-learn
     python lightning_resume.py
@@ -20,6 +21,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from batchup.interop.lightning import resuming_callback
 from batchup.interop.torch import DataLoader
 
 STEPS = 70  # after which the second run is interrupted; an epoch has 57
@@ -62,7 +64,7 @@ def fit(folder, resume=None, callbacks=(), **kwargs):
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
-        callbacks=list(callbacks),
+        callbacks=[resuming_callback(loader), *callbacks],
         **kwargs,
     )
     trainer.fit(model, loader, ckpt_path=resume, weights_only=False)

@@ -48,6 +48,15 @@ def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike =
     return np.empty(shape, dtype)
 
 
+def kept(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A new array, which in a worker process is copied to the memory in which the batch is sent."""
+    if not in_worker():
+        return array
+    out = empty(array.shape, array.dtype)
+    out[...] = array
+    return out
+
+
 def in_worker() -> bool:
     """Whether `empty` makes arrays in shared memory now."""
     return current is not None

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import warnings
+from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["closing_callback"]
+from ..engine.checks import kind_of
+
+__all__ = ["closing_callback", "resuming_callback"]
 
 
 class Closable(Protocol):
     """An object with a method `close`."""
 
     def close(self) -> None: ...
+
+
+class Stateful(Protocol):
+    """A loader with a length, a `state_dict` and a `load_state_dict`."""
+
+    def __len__(self) -> int: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Any) -> None: ...
 
 
 def closing_callback(*closable: Closable) -> Any:
@@ -39,7 +53,7 @@ def closing_callback(*closable: Closable) -> Any:
         trainer = Trainer(callbacks=[closing_callback(batch_iter)])
     """
 
-    class Closing(_callback()):  # type: ignore[misc]
+    class Closing(_callback("closing_callback")):  # type: ignore[misc]
         def teardown(self, trainer: Any, pl_module: Any, stage: Any) -> None:
             for each in closable:
                 each.close()
@@ -51,10 +65,121 @@ def closing_callback(*closable: Closable) -> Any:
     return Closing()
 
 
-def _callback() -> Any:
+def resuming_callback(*loaders: Stateful | Callable[[], Stateful]) -> Any:
+    """A callback for a ``Trainer`` that saves loaders in each checkpoint, and resumes them with ``ckpt_path=``.
+
+    Lightning itself resumes a loader only from some checkpoints within an epoch. From others, such as those at the end
+    of an epoch, it begins with the batches of the first epoch again, or leaves an epoch out. With this callback, each
+    goes on at the exact next batch.
+
+    Parameters
+    ----------
+    *loaders : Loader, DataLoader, Infinite, or what ``Loader.to_torch`` and ``Loader.prefetch_to`` give
+        Those that ``fit`` trains on, with a length. For a loader that is made later, such as in ``setup`` of a
+        ``LightningDataModule``, a function without arguments that returns it.
+
+    Returns
+    -------
+    lightning.pytorch.Callback
+
+    Raises
+    ------
+    ImportError
+        If Lightning is not installed.
+    TypeError
+        If a loader has no state or no length. Without a length, Lightning takes a batch ahead, which would be lost.
+
+    Examples
+    --------
+    ::
+
+        from batchup.interop.lightning import resuming_callback
+
+        loader = DataLoader(dataset, 64, shuffle=True, generator=torch.Generator().manual_seed(7))
+        trainer = Trainer(callbacks=[resuming_callback(loader)])
+        trainer.fit(model, loader, ckpt_path="last")
+    """
+    for loader in loaders:
+        if not _is_late(loader):
+            _should_resume(loader)
+
+    def found() -> list[Any]:
+        return [_should_resume(each() if _is_late(each) else each) for each in loaders]  # type: ignore[operator]
+
+    class Resuming(_callback("resuming_callback")):  # type: ignore[misc]
+        def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
+            for loader in found():
+                _should_be_used(loader)
+
+        def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+            checkpoint[ENTRY] = [_saved(loader, checkpoint) for loader in found()]
+
+        def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+            if trainer.state.fn == "fit":  # the test of a checkpoint resumes no training
+                _load(found(), checkpoint.get(ENTRY))
+
+    return Resuming()
+
+
+ENTRY = "batchup"  # of a checkpoint
+
+
+def _is_late(loader: Any) -> bool:
+    return callable(loader) and not hasattr(loader, "load_state_dict")
+
+
+def _should_resume(loader: Any) -> Any:
+    if not hasattr(loader, "load_state_dict"):
+        raise TypeError(
+            "the arguments of resuming_callback() should be loaders of batchup, which have a state_dict(), or "
+            f"functions that return one, not {kind_of(loader)}"
+        )
+    len(loader)  # raises an error if there is none
+    return loader
+
+
+def _should_be_used(loader: Any) -> None:
+    if not (getattr(loader, "epoch", 1) or loader.step):
+        raise RuntimeError(
+            f"the trainer has got a batch, but not from the {type(loader).__name__} of resuming_callback(): pass the "
+            "loader that fit() gets. If several devices train, Lightning puts another one in its place; give it a "
+            "DistributedSampler yourself, and the trainer use_distributed_sampler=False"
+        )
+
+
+def _saved(loader: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The state of a loader for a checkpoint, where it also replaces the one that Lightning has saved.
+
+    Lightning does not ask for the end of an epoch whose length it knows. To the loader the epoch then has not ended:
+    the rest of it, without a batch, would be the next loop.
+    """
+    state: dict[str, Any] = loader.state_dict()
+    ended = hasattr(loader, "_state_of_next_epoch") and loader.step and loader.step == len(loader)
+    following = loader._state_of_next_epoch() if ended else state
+    fit_loop = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
+    for i, other in enumerate(fit_loop.get("combined_loader", [])):
+        if other == state:
+            fit_loop["combined_loader"][i] = following
+    return following
+
+
+def _load(loaders: list[Any], states: list[Any] | None) -> None:
+    if states is None:
+        warnings.warn(
+            "the checkpoint was saved without resuming_callback(): a loader may begin with its first epoch again",
+            stacklevel=2,
+        )
+        return
+    if len(states) != len(loaders):
+        raise ValueError(f"resuming_callback() has {len(loaders)} loaders, but the checkpoint has {len(states)}")
+    for loader, state in zip(loaders, states, strict=True):
+        loader.load_state_dict(state)
+
+
+def _callback(name: str) -> Any:
     for package in ("lightning.pytorch", "pytorch_lightning"):
         try:
             return importlib.import_module(package).Callback
         except ImportError:
             pass
-    raise ImportError("closing_callback() needs Lightning: pip install lightning")
+    raise ImportError(f"{name}() needs Lightning: pip install lightning")

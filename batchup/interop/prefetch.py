@@ -136,6 +136,16 @@ class LoaderWrapper(Closing):
     def __init__(self, loader: Any) -> None:
         self.loader = loader
 
+    @property
+    def epoch(self) -> int:
+        """The number of the current epoch, or of the next one between two epochs."""
+        return int(self.loader.epoch)
+
+    @property
+    def step(self) -> int:
+        """The number of batches of this epoch that were delivered."""
+        return int(self.loader.step)
+
     def stats(self) -> Any:
         """What was delivered so far, and where the time went."""
         return self.loader.stats()
@@ -159,6 +169,10 @@ class LoaderWrapper(Closing):
     def _state_at(self, epoch: int, step: int) -> dict[str, Any]:
         state: dict[str, Any] = self.loader._state_at(epoch, step)
         return state
+
+    def _state_of_next_epoch(self) -> dict[str, Any]:
+        """As `Loader._state_of_next_epoch`."""
+        return self._state_at(self.epoch + 1, 0)
 
 
 class Prefetched(LoaderWrapper):

@@ -308,6 +308,10 @@ class Loader(Fixed, Settable, Conversions, Reports):
         state = run_state.save(self._parameters(epoch), self._seed, epoch, step, shard, run.failing)
         return {**state, **self._changes.state(epoch)}
 
+    def _state_of_next_epoch(self) -> dict[str, Any]:
+        """The state at the beginning of the next epoch: for trainers that stop asking after the last batch of one."""
+        return self._state_at(self.epoch + 1, 0)
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume a run at the exact next batch after `state` was saved. This replays the shuffle; no data is loaded.
 

@@ -9,13 +9,46 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
-from ..engine.checks import Indices
+import numpy as np
 
-__all__ = ["DEFAULT_LIMIT", "CacheStats", "ChunkCache", "Form", "Load", "Share", "chunks_noted"]
+from ..engine.checks import Indices
+from .addresses import first_byte, gathered
+
+__all__ = ["DEFAULT_LIMIT", "CacheStats", "ChunkCache", "Form", "Load", "Rows", "Share", "chunks_noted"]
 
 DEFAULT_LIMIT = 64 << 20
 Load: TypeAlias = Callable[[int], Any]  # reads the chunk of that number
 Form: TypeAlias = Callable[[int], tuple[tuple[int, ...], Any]]  # its shape and dtype
+
+
+class Rows(NamedTuple):
+    """Rows of several chunks.
+
+    Attributes
+    ----------
+    chunks : list of int
+        The numbers of the chunks, in increasing order.
+    counts : array of int
+        How many of the rows are in each chunk.
+    order : array of int
+        The positions of the rows in the batch, chunk by chunk.
+    rows : array of int
+        Where each row of the batch is in its chunk.
+    row_bytes : int
+    """
+
+    chunks: list[int]
+    counts: Indices
+    order: Indices
+    rows: Indices
+    row_bytes: int
+
+    def places(self, begins: list[int]) -> Indices:
+        """Where each row of the batch begins, in bytes, if the chunks begin there."""
+        places = np.empty(len(self.rows), np.intp)
+        places[self.order] = np.repeat(np.array(begins, np.intp), self.counts)
+        places += self.rows * self.row_bytes
+        return places
 
 
 class _Noted(threading.local):
@@ -120,6 +153,13 @@ class ChunkCache:
                 self.weight -= self._chunks.pop(key)[1]
 
 
+class Kept(NamedTuple):
+    """A chunk in a cache, and the address of its bytes; 0 if rows cannot be gathered from there."""
+
+    chunk: Any
+    address: int
+
+
 class Share:
     """The part of a cache that one array uses, with its statistics.
 
@@ -147,22 +187,30 @@ class Share:
     def chunk(self, number: int, load: Load) -> Any:
         """The chunk with this number. It is read if it is not in the cache."""
         found = self.cache.those_of(self._number, [number])
-        return found[number] if found else self._read(number, load)
+        return found[number].chunk if found else self._read(number, load)
 
-    def rows(self, numbers: list[int], counts: Indices, rows: Indices, row_bytes: int) -> Any:
-        """The bytes of rows, if all can be gathered at once, or None: `counts` of them from each of these chunks."""
-        return None
+    def rows(self, wanted: Rows) -> Any:
+        """The bytes of rows, if all their chunks are in the cache and can be gathered from at once; else None."""
+        there = self.cache.those_of(self._number, wanted.chunks)
+        begins = [kept.address for kept in there.values()]
+        if len(there) < len(wanted.chunks) or not all(begins):
+            return None
+        found = gathered(wanted.places(begins), wanted.row_bytes)
+        self.note(hits=0 if found is None else len(there))
+        return found
 
     def each(self, numbers: list[int], load: Load, form: Form) -> Iterator[tuple[int, Any]]:
         """These chunks with their numbers, read if they are not in the cache. Use each before you request the next."""
         there = self.cache.those_of(self._number, numbers)
         self.note(len(there), len(numbers) - len(there))
         for number in numbers:
-            yield number, there[number] if number in there else self._read(number, load)
+            yield number, there[number].chunk if number in there else self._read(number, load, form)
 
-    def _read(self, number: int, load: Load) -> Any:
+    def _read(self, number: int, load: Load, form: Form | None = None) -> Any:
         chunk = load(number)
-        self.cache.put((self._number, number), chunk, chunk.nbytes if self._weigh is None else self._weigh(chunk))
+        plain = form is not None and (chunk.shape, chunk.dtype) == form(number)
+        weight = chunk.nbytes if self._weigh is None else self._weigh(chunk)
+        self.cache.put((self._number, number), Kept(chunk, first_byte(chunk) if plain else 0), weight)
         return chunk
 
     def note(self, hits: int = 0, misses: int = 0) -> None:

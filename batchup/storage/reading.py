@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..engine import arena
 from ..engine.checks import Indices
 from ..errors import noted
-from .cache import Share
+from .cache import Rows, Share
 
 __all__ = ["AdjacentRows", "Blocks", "Part", "RowBlocks", "ScatteredRows", "file_bytes", "groups", "runs"]
 
@@ -229,17 +229,17 @@ class Blocks:
     def read(self, indices: Indices) -> npt.NDArray[Any]:
         if self._some is not None and len(indices):
             return self._few(indices, self._some)
-        out = arena.empty((len(indices), *self.shape[1:]), self.dtype)
         numbers, rows = self._spans.located(indices)
         order = np.argsort(numbers, kind="stable")
         edges = _edges(numbers[order])
         touched = numbers[order[edges[:-1]]].tolist()
-        rows = rows[order]  # block by block
-        gathered = self.cache.rows(touched, np.diff(edges), rows, self._row_bytes)
+        shape = (len(indices), *self.shape[1:])
+        gathered = self.cache.rows(Rows(touched, edges[1:] - edges[:-1], order, rows, self._row_bytes))
         if gathered is not None:
-            out[order] = gathered.view(self.dtype).reshape(out.shape)
-            return out
-        places = dict(zip(touched, itertools.pairwise(edges), strict=False))
+            return arena.kept(gathered.view(self.dtype).reshape(shape))
+        out = arena.empty(shape, self.dtype)
+        rows = rows[order]  # block by block
+        places = dict(zip(touched, itertools.pairwise(edges.tolist()), strict=False))
 
         def load(number: int) -> npt.NDArray[Any]:
             begin, end = places[number]
@@ -286,18 +286,19 @@ def groups(numbers: Indices) -> Iterator[tuple[int, Indices]]:
     [(1, [1]), (3, [0, 2])]
     """
     order = np.argsort(numbers, kind="stable")
-    for begin, end in itertools.pairwise(_edges(numbers[order])):
+    for begin, end in itertools.pairwise(_edges(numbers[order]).tolist()):
         yield int(numbers[order[begin]]), order[begin:end]
 
 
-def _edges(rising: Indices) -> list[int]:
+def _edges(rising: Indices) -> Indices:
     """Where numbers that do not fall change, with both ends.
 
-    >>> _edges(np.array([3, 3, 5])), _edges(np.array([], int))
+    >>> _edges(np.array([3, 3, 5])).tolist(), _edges(np.array([], int)).tolist()
     ([0, 2, 3], [0])
     """
-    cuts = np.flatnonzero(rising[1:] != rising[:-1]) + 1
-    return [0, *cuts.tolist(), len(rising)] if len(rising) else [0]
+    if not len(rising):
+        return np.zeros(1, np.intp)
+    return np.concatenate(([0], np.flatnonzero(rising[1:] != rising[:-1]) + 1, [len(rising)]))
 
 
 def runs(rows: Indices) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..engine.checks import Indices
 from ..engine.process.shared_memory import Segment, writable_memory, write_all
-from .cache import CacheStats, ChunkCache, Form, Load, Share
+from .cache import CacheStats, ChunkCache, Form, Load, Rows, Share
 
 try:
     import fcntl
@@ -133,15 +133,19 @@ class SharedRing:
 
     def at(self, place: int, n: int) -> npt.NDArray[np.uint8]:
         """The bytes of a chunk."""
-        return np.frombuffer(self._memory, np.uint8, n, DATA + place % self.limit + TAG)
+        return np.frombuffer(self._memory, np.uint8, n, self.begin(place))
 
-    def rows(self, places: Indices, rows: Indices, row_bytes: int) -> npt.NDArray[Any]:
-        """The bytes of rows, each from the chunk at its place."""
+    def begin(self, place: int) -> int:
+        """Where the bytes of the chunk at a place begin in the memory."""
+        return place % self.limit + DATA + TAG
+
+    def rows(self, places: Indices, row_bytes: int) -> npt.NDArray[Any]:
+        """The bytes of rows, each from its place in the memory."""
         if row_bytes not in self._items:
             # one item at each byte; items overlap
             n = len(self._memory) - row_bytes + 1
             self._items[row_bytes] = np.ndarray((n,), f"V{row_bytes}", self._memory, 0, (1,))
-        found: npt.NDArray[Any] = self._items[row_bytes][places % self.limit + (DATA + TAG) + rows * row_bytes]
+        found: npt.NDArray[Any] = self._items[row_bytes][places]
         return found
 
     def put(self, key: int, chunk: npt.NDArray[Any]) -> None:
@@ -257,15 +261,15 @@ class RingShare(Share):
     def limit(self) -> int:
         return self.ring.limit
 
-    def rows(self, numbers: list[int], counts: Indices, rows: Indices, row_bytes: int) -> Any:
+    def rows(self, wanted: Rows) -> Any:
         known, first = self._places, self.ring.first
-        places = [known.get(number, -1) for number in numbers]
-        if not row_bytes or min(places, default=-1) < first:
+        places = [known.get(number, -1) for number in wanted.chunks]
+        if not wanted.row_bytes or min(places, default=-1) < first:
             return None
-        found = self.ring.rows(np.repeat(np.array(places), counts), rows, row_bytes)
+        found = self.ring.rows(wanted.places([self.ring.begin(place) for place in places]), wanted.row_bytes)
         if not self.ring.holds(min(places)):
             return None
-        self.note(hits=len(numbers))
+        self.note(hits=len(places))
         return found
 
     def each(self, numbers: list[int], load: Load, form: Form) -> Iterator[tuple[int, Any]]:

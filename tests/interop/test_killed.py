@@ -108,6 +108,7 @@ PREFETCH = """
 LIGHTNING = """
     import logging
     import lightning.pytorch as pl
+    from batchup.interop.lightning import resuming_callback
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
@@ -136,13 +137,17 @@ LIGHTNING = """
 
 
     def main():
-        model = Model()
+        model, loader = Model(), loader_of_samples()
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         trainer = pl.Trainer(
-            accelerator="cpu", max_epochs=EPOCHS, callbacks=[Saving()], enable_model_summary=False, **quiet
+            accelerator="cpu",
+            max_epochs=EPOCHS,
+            callbacks=[Saving(), resuming_callback(loader)],
+            enable_model_summary=False,
+            **quiet,
         )
         path = here / "saved" if (here / "saved").exists() else None
-        trainer.fit(model, loader_of_samples(), ckpt_path=path, weights_only=False)
+        trainer.fit(model, loader, ckpt_path=path, weights_only=False)
         told(model)
 
 

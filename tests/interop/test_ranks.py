@@ -202,6 +202,73 @@ loader = trainer.train_dataloader
 tell(seen=[model.seen[:6], model.seen[6:]], kind=type(loader).__module__, sampler=type(loader.sampler).__name__)
 """
 
+LIGHTNING_RESUMES = """
+import logging
+import lightning.pytorch as pl
+from lightning.fabric.plugins.environments import TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+from batchup.interop.lightning import resuming_callback
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+class Model(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.seen = torch.nn.Linear(1, 1), []
+
+    def training_step(self, batch, i):
+        self.seen.append(batch[0].tolist())
+        return self.layer(batch[0][:, None]).mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.01)
+
+class Data(pl.LightningDataModule):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def setup(self, stage):
+        if self.kind == "Loader":
+            self.loader = Loader([np.arange(12, dtype=np.float32)], 2, shuffle=7, shard="auto").to_torch()
+        else:
+            dataset, generator = TensorDataset(torch.arange(12.0)), torch.Generator().manual_seed(3)
+            self.loader = DataLoader(dataset, 2, sampler=DistributedSampler(dataset), generator=generator)
+
+    def train_dataloader(self):
+        return self.loader
+
+class SaveAt(pl.Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(f"{folder}/at{self.step}.ckpt")
+
+def fit(kind, callbacks=(), resume=None, **ends):
+    model, data = Model(), Data(kind)
+    resuming = resuming_callback(lambda: data.loader)
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=2, strategy=DDPStrategy(process_group_backend="gloo"), logger=False, **ends,
+        plugins=[TorchElasticEnvironment()], enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, default_root_dir=folder, callbacks=[resuming, *callbacks],
+        use_distributed_sampler=False,
+    )
+    trainer.fit(model, data, ckpt_path=resume, weights_only=False)
+    return model.seen
+
+os.environ.update(LOCAL_RANK=str(rank), TORCHELASTIC_RUN_ID="test")
+begin()  # by a file: no port is taken
+found = {}
+for kind in ["Loader", "DataLoader"]:
+    whole = fit(kind, max_epochs=2)
+    for step in [2, 3]:
+        head = fit(kind, [SaveAt(step)], max_steps=step)
+        rest = fit(kind, resume=f"{folder}/at{step}.ckpt", max_epochs=2)
+        found[f"{kind} {step}"] = [whole, head + rest]
+tell(**found)
+"""
+
 ACCELERATE = """
 os.environ.update(LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT="1", ACCELERATE_USE_CPU="1")
 begin()  # by a file: no port is taken
@@ -267,6 +334,15 @@ def test_lightning(tmp_path):
     for epoch in range(2):
         assert list(range(12)) == sorted(map(int, first["seen"][epoch] + second["seen"][epoch]))
     assert first["seen"][0] != first["seen"][1]
+
+
+def test_ranks_of_lightning_resume(tmp_path):
+    """All ranks go on at the exact next batch with the checkpoint of one, within an epoch and at its end."""
+    pytest.importorskip("lightning")
+    for of_rank in two_ranks(LIGHTNING_RESUMES, tmp_path):
+        for whole, parts in of_rank.values():
+            assert len(whole) == 6
+            assert whole == parts
 
 
 def test_accelerate(tmp_path):

@@ -1,9 +1,10 @@
 """The cache of chunks: its limit, and who leaves it."""
 
 import numpy as np
+import pytest
 
 from batchup.storage import HDF5Array
-from batchup.storage.cache import ChunkCache, Share
+from batchup.storage.cache import ChunkCache, Rows, Share
 
 N = 100
 X = np.arange(3 * N).reshape(N, 3)
@@ -41,3 +42,28 @@ def test_an_array_that_is_collected_while_the_cache_is_in_use_does_not_wait(writ
     assert 10 == cache.weight
     cache.put((-1, 0), "another", 1)
     assert 1 == cache.weight
+
+
+@pytest.mark.parametrize("layout", ["as said", "of another type", "strided"])
+def test_rows_of_chunks_that_are_there_are_gathered_at_once(layout):
+    """In the order of the batch; but not those of chunks that are missing, or of another form than was said."""
+    share = Share(ChunkCache(1 << 20))
+
+    def chunk(number):
+        made = np.arange(10 * number, 10 * number + 8).reshape(4, 2)
+        return {"as said": made, "of another type": made.astype(float), "strided": np.repeat(made, 2, 1)[:, ::2]}[
+            layout
+        ]
+
+    def form(number):
+        return (4, 2), np.dtype(int)
+
+    wanted = Rows([3, 5], np.array([1, 2]), np.array([1, 0, 2]), np.array([3, 0, 1]), 16)
+    before = share.rows(wanted)
+    list(share.each([3, 5], chunk, form))
+    found = share.rows(wanted)
+
+    assert before is None
+    expected = [[56, 57], [30, 31], [52, 53]] if layout == "as said" else None
+    assert expected == (None if found is None else found.view(int).reshape(3, 2).tolist())
+    assert (2 if expected else 0, 2) == (share.hits, share.misses)

@@ -14,7 +14,7 @@ from batchup import ArrayDataSource, BlockSampler, Loader
 from batchup.engine.process import pickling
 from batchup.errors import SharedMemoryError
 from batchup.storage import ArrowColumn, HDF5Array, SparseRows, ZarrArray, shared
-from batchup.storage.cache import Share
+from batchup.storage.cache import Rows, Share
 from batchup.storage.shared import Ring, RingShare, SharedRing, opened_ring
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes are for POSIX systems")
@@ -228,8 +228,8 @@ def test_rows_that_are_overwritten_while_they_are_gathered_are_not_given(ring, m
     share, other = (RingShare(SharedRing(ring.reference), serial) for serial in (1, 2))
     list(share.each([0, 1], chunk, form))
     list(share.each([0, 1], chunk, form))
-    where = [0, 1], np.array([1, 2]), np.array([3, 0, 2]), 8
-    assert [0, 1, 1] == share.rows(*where).view("i8").tolist()
+    wanted = Rows([0, 1], np.array([1, 2]), np.array([1, 0, 2]), np.array([0, 3, 2]), 8)
+    assert [1, 0, 1] == share.rows(wanted).view("i8").tolist()
     gather = share.ring.rows
 
     def slowly(*args):
@@ -237,7 +237,7 @@ def test_rows_that_are_overwritten_while_they_are_gathered_are_not_given(ring, m
         return gather(*args)
 
     monkeypatch.setattr(share.ring, "rows", slowly)
-    assert share.rows(*where) is None
+    assert share.rows(wanted) is None
 
 
 def test_a_chunk_of_another_form_than_was_said_is_not_kept(ring):

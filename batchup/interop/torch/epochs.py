@@ -59,16 +59,20 @@ class Epochs:
         self._began: dict[str, Any] = {}  # what is needed to begin the epoch again
         self._drawn: deque[tuple[int, Any]] = deque()
         self._turns: Turns | None = None
-        self._loaded: dict[str, Any] | None = None
+        self._loaded: dict[str, Any] | None = None  # as long as nothing came after it
         self._shared: Any = None  # what stands for the fetch in the pool, or in each of them
         self._pinning: ThreadPool | None = None
 
     def begin(self) -> Iterator[Any]:
-        """A loop over the next epoch; after a state was loaded, over the rest of its epoch."""
-        loaded, self._loaded = self._loaded, None
-        epoch, step = self.run.epoch, self.run.step
+        """A loop over the next epoch; after a state was loaded, over the rest of its epoch.
+
+        Whoever begins twice before the first batch, as Lightning does, gets the same loop twice.
+        """
+        loaded, epoch, step = self._still_loaded(), self.run.epoch, self.run.step
         if loaded is None:
             epoch, step = (epoch + 1, 0) if step else (epoch, 0)
+        elif self._order is not None:
+            self._order.restore(loaded["order"])
         self.run = self._run_at(epoch, step)
         self.trace.pause()
         made = self._made_in_turns(loaded) if self._order is None else self._made(self._order, loaded)
@@ -107,9 +111,23 @@ class Epochs:
             pool.close()
 
     def state_dict(self) -> dict[str, Any]:
-        if self._loaded is not None:
-            return {**self._loaded, "batchup": __version__}
-        run, within = self.run, bool(self._began) and self.run.epoch == self._began["epoch"]
+        loaded = self._still_loaded()
+        if loaded is not None:
+            return {**loaded, "batchup": __version__}
+        return self._state(self.run, bool(self._began) and self.run.epoch == self._began["epoch"])
+
+    def state_of_next_epoch(self) -> dict[str, Any]:
+        """The state at the beginning of the next epoch, after the last batch of this one."""
+        return self._state(self._run_at(self.run.epoch + 1, 0), within=False)
+
+    def _still_loaded(self) -> dict[str, Any] | None:
+        """The state that was loaded, as long as nothing came after it."""
+        loaded = self._loaded
+        if loaded is not None and (self.run.epoch, self.run.step) != (loaded["epoch"], loaded["step"]):
+            self._loaded = loaded = None
+        return loaded
+
+    def _state(self, run: RunState, within: bool) -> dict[str, Any]:
         state: dict[str, Any] = {"version": VERSION, "epoch": run.epoch, "step": run.step, **self._parameters()}
         state["batchup"] = __version__
         state["seed"] = self._began["seed"] if within else None
@@ -173,7 +191,8 @@ class Epochs:
             picks, seed = order.begin()
             skipped = deque(itertools.islice(picks, self.run.step), maxlen=1)
             following = list(itertools.islice(picks, 1))  # it may draw from the global generators only now
-        if self.run.step and (not skipped or digest(skipped[0]) != loaded["last"]):
+        known = order.is_of_same_rank(loaded["order"])  # with another rank, only the number of batches is the same
+        if self.run.step and (not skipped or (known and digest(skipped[0]) != loaded["last"])):
             raise ValueError(
                 f"the sampler gave other batches than when the state was saved: its order does not follow from the "
                 f"generators that PyTorch, NumPy and Python have; give {type(order.samplers[-1]).__name__} methods "

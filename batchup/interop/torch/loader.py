@@ -150,6 +150,10 @@ class DataLoader(Closing, torch.utils.data.DataLoader):  # type: ignore[misc]
         """
         return self._epochs.state_dict()
 
+    def _state_of_next_epoch(self) -> dict[str, Any]:
+        """As `Loader._state_of_next_epoch`."""
+        return self._epochs.state_of_next_epoch()
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume a run: the next loop begins with the exact next batch after `state` was saved.
 

@@ -65,6 +65,11 @@ class Order:
         for sampler, each in zip(self.samplers, state["samplers"], strict=True):
             _restore(sampler, each)
 
+    def is_of_same_rank(self, state: Mapping[str, Any]) -> bool:
+        """Whether the samplers divided the epoch for the same rank when they had this state."""
+        theirs = [(each or {}).get("rank") for each in state["samplers"]]
+        return theirs == [(_state_of(each) or {}).get("rank") for each in self.samplers]
+
     def _generators(self) -> list[Any]:
         found = [self.generator, *(getattr(sampler, "generator", None) for sampler in self.samplers)]
         return [each for i, each in enumerate(found) if isinstance(each, torch.Generator) and each not in found[:i]]
@@ -107,8 +112,10 @@ def _is_of_torch(sampler: Any) -> bool:
 def _state_of(sampler: Any) -> Any:
     if hasattr(sampler, "state_dict") and hasattr(sampler, "load_state_dict"):
         return {"state": copy.deepcopy(sampler.state_dict())}
-    epoch = getattr(sampler, "epoch", None)
-    return {"epoch": epoch} if isinstance(epoch, int) and hasattr(sampler, "set_epoch") else None
+    if not hasattr(sampler, "set_epoch"):
+        return None
+    numbers = {name: getattr(sampler, name, None) for name in ("epoch", "rank")}
+    return {name: number for name, number in numbers.items() if isinstance(number, int)} or None
 
 
 def _restore(sampler: Any, state: Any) -> None:

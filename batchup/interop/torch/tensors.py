@@ -160,16 +160,6 @@ class TensorLoader(LoaderWrapper):
         super().__init__(loader)
         self.dtype = dtype
 
-    @property
-    def epoch(self) -> int:
-        """The number of the current epoch, or of the next one between two epochs."""
-        return int(self.loader.epoch)
-
-    @property
-    def step(self) -> int:
-        """The number of batches of this epoch that were delivered."""
-        return int(self.loader.step)
-
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch; after `load_state_dict`, the rest of the epoch of the state."""
         return Converted(self._converted, iter(self.loader))

@@ -1,6 +1,7 @@
 """The run of PyTorch's loader with our workers: where it is, and what it keeps between two epochs."""
 
 import gc
+import itertools
 import weakref
 
 import pytest
@@ -71,3 +72,28 @@ def test_a_loop_knows_how_many_batches_are_left():
     assert (3, 2, 2) == (before, after, len(iter(loader)))
     with pytest.raises(TypeError, match="this loop has no len"):
         len(endless)
+
+
+@pytest.mark.parametrize("step", [0, 3, 4], ids=["between", "within", "at the end"])
+@pytest.mark.parametrize("distributed", [False, True])
+def test_a_loop_that_begins_twice_is_the_same(distributed, step):
+    """After a state was loaded, until its first batch; some trainers call `iter` twice."""
+
+    def made():
+        data, utils = torch.arange(16), torch.utils.data
+        order = {"sampler": utils.DistributedSampler(data, 1, 0)} if distributed else {"shuffle": True}
+        return DataLoader(data, 4, generator=torch.Generator().manual_seed(3), **order)
+
+    loader = made()
+    loops = [list(loader), list(itertools.islice(loader, step))]
+    state = loader.state_dict()
+    expected = [x.tolist() for _ in range(2) for x in loader.resume()]
+
+    resumed = made()
+    resumed.load_state_dict(state)
+    iter(resumed)
+    iter(resumed)
+
+    assert len(loops[1]) == step
+    assert state == resumed.state_dict()
+    assert expected == [x.tolist() for _ in range(2) for x in resumed]
