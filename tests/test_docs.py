@@ -1,6 +1,5 @@
 """The examples of the README and of the documentation run, and print what stands there."""
 
-import doctest
 import importlib
 import re
 import shutil
@@ -9,11 +8,11 @@ import sys
 import types
 from pathlib import Path
 
+import pages
 import pytest
-from launcher import begun, installed
-from sybil import Sybil
+from launcher import HEAVY, begun
+from pages import READER
 from sybil.example import SybilFailure
-from sybil.parsers.rest import DocTestParser, PythonCodeBlockParser
 
 from batchup.testing import AccessorContract, RandomAccessSourceContract, SamplerContract
 
@@ -24,9 +23,7 @@ PAGES = [
     if "_build" not in path.parts
 ]
 
-OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 NEEDS = re.compile(r"^\.\. needs: (.+)$", re.MULTILINE)  # a comment of pages that use optional libraries
-READER = Sybil(parsers=[DocTestParser(OPTIONS), PythonCodeBlockParser()])
 
 
 @pytest.fixture
@@ -40,21 +37,27 @@ def needs(page):
     return [name for names in NEEDS.findall((ROOT / page).read_text()) for name in names.split(", ")]
 
 
+SLOW = {"torch", "jax", "keras", "sklearn", "albumentations"}  # to import; pages that need them run in forks
+QUICK = "--xla_backend_optimization_level=0"  # most of what JAX does is compiling
+
+
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.usefixtures("empty_folder")
-def test_the_examples_of_a_page_run(page):
+def test_the_examples_of_a_page_run(page, empty_folder, tmp_path):
     """Each example of a page gives what the page says, from the first to the last in one session."""
-    for name in needs(page):
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            pytest.skip(f"{name} cannot be imported: {error}")
-    document = READER.parse(ROOT / page)
-    try:
-        for example in document.examples():
-            example.evaluate()
-    finally:
-        document.namespace.clear()  # the reader keeps it, and with it what has threads
+    libraries = needs(page)
+    if SLOW.isdisjoint(libraries):
+        for name in libraries:
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                pytest.skip(f"{name} cannot be imported: {error}")
+        pages.run(ROOT / page)
+        return
+    fork = begun(HEAVY, Path(pages.__file__), [ROOT / page, *libraries], folder=tmp_path, XLA_FLAGS=QUICK)
+    said, errors = fork.communicate(timeout=100)
+    if fork.returncode == pages.MISSING:
+        pytest.skip(said)
+    assert 0 == fork.returncode, said + errors
 
 
 @pytest.fixture
@@ -134,28 +137,41 @@ def test_a_figure_is_on_a_page(picture):
     assert picture in [place_of(page, path) for page, path, _ in PICTURES]
 
 
-FIGURES = installed("matplotlib.figure", "sklearn.datasets", "PIL.Image")
+FIGURES = ["plan_and_fetch.svg", "timeline_slow.svg", "speed.svg", "augmented.png"]
+DRAW = """
+import runpy, sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(sys.argv[1]).parent))
+for path in sys.argv[1:]:
+    runpy.run_path(path, run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The figures, drawn by a copy of their programs twice: by an interpreter of their own, and by a fork."""
+    for library in ("matplotlib", "sklearn", "PIL"):
+        pytest.importorskip(library)
+    folders = [tmp_path_factory.mktemp(name) / "figures" for name in ("once", "again")]
+    programs = []
+    for folder in folders:
+        shutil.copytree(ROOT / "docs/figures", folder, ignore=shutil.ignore_patterns("*.svg", "*.png", "__pycache__"))
+        programs.append([folder / f"{name.partition('.')[0].removesuffix('_slow')}.py" for name in FIGURES])
+    subprocess.run([sys.executable, "-c", DRAW, *programs[0]], check=True, timeout=100, stdout=subprocess.DEVNULL)
+    again = begun(HEAVY, DRAW, programs[1], folder=folders[1])
+    _, said = again.communicate(timeout=100)
+    assert 0 == again.returncode, said
+    return folders
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plan_and_fetch.svg", "timeline_slow.svg", "speed.svg", "augmented.png"])
-def test_a_figure_is_drawn_the_same_again(name, tmp_path):
-    """Drawn twice from the same data, by a copy of its program, a figure is the same file, byte for byte."""
-    for library in ("matplotlib", "sklearn", "PIL"):
-        pytest.importorskip(library)
-    program = f"{name.partition('.')[0].removesuffix('_slow')}.py"
-    drawn = []
-    for folder in (tmp_path / "once", tmp_path / "again"):
-        shutil.copytree(ROOT / "docs/figures", folder, ignore=shutil.ignore_patterns("*.svg", "*.png", "__pycache__"))
-        if folder.name == "once":  # with another seed of hashes than the fork
-            subprocess.run([sys.executable, folder / program], check=True, timeout=100, stdout=subprocess.DEVNULL)
-        else:
-            again = begun(FIGURES, folder / program, folder=folder)
-            _, said = again.communicate(timeout=100)
-            assert 0 == again.returncode, said
-        drawn.append((folder / name).read_bytes())
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_the_same_again(name, drawn):
+    """Drawn twice from the same data, with other seeds of hashes, a figure is the same file, byte for byte."""
+    once, again = [(folder / name).read_bytes() for folder in drawn]
 
-    assert drawn[0] == drawn[1]
+    assert once == again
 
 
 @pytest.mark.parametrize("page", ["README.rst", "docs/index.rst", "docs/tutorial.rst"])

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from launcher import begun
+from launcher import HEAVY, begun, installed
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -35,9 +35,10 @@ NEEDS = {
 @pytest.mark.parametrize("name", sorted(OUTPUT))
 def test_a_program_runs_as_it_stands(name, tmp_path):
     """From the command line, without a word on standard error, and it comes to its end."""
-    pytest.importorskip(NEEDS.get(name, "numpy"))
+    if name in NEEDS and not installed(NEEDS[name]):
+        pytest.skip(f"needs {NEEDS[name]}")
 
-    program = begun(["batchup.flow"], PROGRAMS / name, folder=tmp_path)
+    program = begun(HEAVY if name in NEEDS else ["batchup.flow"], PROGRAMS / name, folder=tmp_path)
     out, err = program.communicate(timeout=100)
     said = "".join(each for each in re.split(r"[\r\n]", err) if "%|" not in each)  # but for a progress bar
 

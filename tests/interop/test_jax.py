@@ -35,8 +35,7 @@ def begun(tmp_path):
     def begun(program, *args, devices=8):
         code = textwrap.dedent(BEGINNING) + textwrap.dedent(program)
         flags = f"--xla_force_host_platform_device_count={devices}"
-        modules = ["jax.sharding", "batchup.interop.jax"]
-        return launcher.begun(modules, code, args, folder=tmp_path, before={"JAX_PLATFORMS": "cpu"}, XLA_FLAGS=flags)
+        return launcher.begun(launcher.HEAVY, code, args, folder=tmp_path, XLA_FLAGS=flags)
 
     return begun
 

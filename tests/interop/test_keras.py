@@ -9,7 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from launcher import begun
+from launcher import HEAVY, begun
 
 from batchup import ArrayDataSource, IteratorDataSource, Loader
 from batchup.interop.keras import BatchesByNumber, to_keras
@@ -44,7 +44,8 @@ def run(tmp_path):
 
     def run(program, backend):
         code = textwrap.dedent(BEGINNING) + textwrap.dedent(program)
-        done = begun(["keras", "batchup"], code, folder=tmp_path, before={"KERAS_BACKEND": backend})
+        quick = {"KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # most of it is compiling
+        done = begun(HEAVY, code, folder=tmp_path, **quick)
         out, err = done.communicate(timeout=100)
         assert done.returncode == 0, err
         return out

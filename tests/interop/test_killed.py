@@ -7,7 +7,7 @@ import signal
 import textwrap
 
 import pytest
-from launcher import begun
+from launcher import HEAVY, begun
 
 pytest.importorskip("torch")
 
@@ -190,10 +190,6 @@ ACCELERATE = """
         main()
 """
 
-# Those of `test_ranks.py`, too: the programs of both are forks of one process.
-MODULES = [
-    name for name in ("torch", "lightning.pytorch", "accelerate") if importlib.util.find_spec(name.split(".")[0])
-]
 PROGRAMS = {
     "prefetch": (PREFETCH, "torch"),
     "lightning": (LIGHTNING, "lightning"),
@@ -204,7 +200,7 @@ PROGRAMS = {
 def ended(program, folder, workers, fatal=0):
     """Run a program to its end: its exit code, and what it told."""
     code = textwrap.dedent(COMMON) + textwrap.dedent(program)
-    done = begun(MODULES, code, [folder, workers, fatal], folder=folder)
+    done = begun(HEAVY, code, [folder, workers, fatal], folder=folder)
     out, err = done.communicate(timeout=120)
     assert done.returncode in (0, -signal.SIGKILL), err
     return done.returncode, out

@@ -1,6 +1,5 @@
 """Which rank this process is, and several ranks over one data set: plain DDP, Lightning and Accelerate."""
 
-import importlib.util
 import json
 import sys
 import textwrap
@@ -9,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from launcher import begun
+from launcher import HEAVY, begun
 
 from batchup import Loader
 from batchup.interop import ranks
@@ -126,10 +125,6 @@ def test_a_process_group_of_one_is_not_warned(monkeypatch):
         assert len(list(Loader([np.arange(9)], 3))) == 3
 
 
-# What their programs import, and those of `test_killed.py`: both are forks of one process.
-MODULES = [
-    name for name in ("torch", "lightning.pytorch", "accelerate") if importlib.util.find_spec(name.split(".")[0])
-]
 BEGIN = """
 import json, os, sys, warnings
 warnings.filterwarnings("ignore")
@@ -302,7 +297,7 @@ def two_ranks(program, folder):
     """What each of two processes tells."""
     code = BEGIN + textwrap.dedent(program)
     processes = [
-        begun(MODULES, code, [folder], folder=folder, WORLD_SIZE="2", GLOO_SOCKET_IFNAME="lo", RANK=str(rank))
+        begun(HEAVY, code, [folder], folder=folder, WORLD_SIZE="2", GLOO_SOCKET_IFNAME="lo", RANK=str(rank))
         for rank in range(2)
     ]
     try:

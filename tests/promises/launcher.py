@@ -6,22 +6,33 @@ session of its own, has the streams, the folder, the environment and the argumen
 with nothing else in it, and ends as an interpreter does: with its hooks at exit, or by the signal that it does not
 survive. Worker processes of its pools are started by exec, as ever. Where it matters how an interpreter begins (its
 options, limits of the system, closed streams), tests start one by exec.
+
+All of pytest's processes use the same one, which ends with the last of them. Programs that need heavy libraries are
+forks of one process with all of those, `HEAVY`.
 """
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import contextlib
+import ctypes
+import errno
 import gc
+import hashlib
 import importlib.util
 import json
 import os
 import random
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +40,20 @@ from typing import IO, Any
 import batchup
 
 LAUNCHERS: dict[tuple[Any, ...], Launcher] = {}
+LIMIT = 60.0  # seconds that the process that forks waits for who started it
+
+
+def installed(*modules: str) -> list[str]:
+    """Those of them whose library is there."""
+    return [module for module in modules if importlib.util.find_spec(module.partition(".")[0])]
+
+
+# What takes seconds to import; Keras is not among them, as it looks at its backend then.
+HEAVY = installed(
+    "batchup.flow", "sklearn.datasets", "sklearn.neural_network", "sklearn.linear_model", "matplotlib.figure",
+    "PIL.Image", "h5py", "zarr", "threadpoolctl", "tqdm", "torch", "torch.utils.data", "torch._dynamo",
+    "lightning.pytorch", "accelerate", "jax.numpy", "jax.sharding", "distributed", "sybil.parsers.rest",
+)  # fmt: skip
 
 
 class Forked:
@@ -86,7 +111,7 @@ class Forked:
 
 
 class Launcher:
-    """The process that forks, from this side.
+    """The process that forks, from this side. It is there already if another process of pytest has used it.
 
     Parameters
     ----------
@@ -96,19 +121,38 @@ class Launcher:
         Those of the interpreter.
     environment : dict
         In which it imports; programs are given theirs.
+    name : str
+        Under which the processes of pytest find it.
     """
 
-    def __init__(self, modules: Sequence[str], options: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, *options, __file__, str(theirs.fileno()), *modules],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=dict(environment),
-                start_new_session=True,
-            )
+    def __init__(
+        self, modules: Sequence[str], options: Sequence[str], environment: Mapping[str, str], name: str
+    ) -> None:
+        while not self._connect(name):
+            with _socket() as theirs:
+                if _taken(theirs, name):
+                    time.sleep(0.01)  # by another process of pytest, which goes on to start it
+                    continue
+                theirs.listen()
+                subprocess.run(
+                    [sys.executable, *options, __file__, str(theirs.fileno()), *modules],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=dict(environment),
+                    start_new_session=True,
+                    check=True,
+                )
+
+    def _connect(self, name: str) -> bool:
+        """Whether it is there, and waits for requests."""
+        self._control = _socket()
+        try:
+            self._control.connect(name)
+            return bool(self._control.recv(64))
+        except ConnectionError:
+            self._control.close()
+            return False
 
     def start(
         self,
@@ -118,24 +162,48 @@ class Launcher:
         environment: Mapping[str, str],
         stdout: int,
         stderr: int,
+        strict: bool = False,
     ) -> socket.socket:
         """Fork for a program: a socket that says its pid, and later how it ended."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = {"argv": [str(program), *arguments], "folder": str(folder), "environment": dict(environment)}
+        request = {
+            "argv": [str(program), *arguments],
+            "folder": str(folder),
+            "environment": dict(environment),
+            "strict": strict,
+        }
         with theirs:
             socket.send_fds(self._control, [json.dumps(request).encode()], [theirs.fileno(), stdout, stderr])
         return ours
 
     def close(self) -> None:
         self._control.close()
-        self._process.wait()
+
+
+def _socket() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def _taken(listener: socket.socket, name: str) -> bool:
+    """Give it a name, if that is free."""
+    try:
+        listener.bind(name)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return True
+    return False
 
 
 def launcher_of(modules: Sequence[str], options: Sequence[str], before: Mapping[str, str]) -> Launcher:
     """The one that has imported `modules`, with these options, and with `before` in its environment."""
     key = (*modules, None, *options, None, *sorted(before.items()))
     if key not in LAUNCHERS:
-        LAUNCHERS[key] = Launcher(modules, options, {**environment(), **before})
+        # one thread of each library: where the machine is busy, several wait for each other, and spin
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")
+        name = hashlib.sha256(repr((run, key)).encode()).hexdigest()
+        around = {**environment(), "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", **before}
+        LAUNCHERS[key] = Launcher(modules, options, around, f"\0batchup-{name}")
     return LAUNCHERS[key]
 
 
@@ -145,7 +213,7 @@ def begun(
     arguments: Sequence[object] = (),
     *,
     folder: Path,
-    options: Sequence[str] = (),
+    strict: bool = False,
     before: Mapping[str, str] | None = None,
     **more: str,
 ) -> Forked:
@@ -157,6 +225,8 @@ def begun(
         What is imported beforehand.
     arguments : sequence
         `sys.argv` without the program.
+    strict : bool
+        Whether warnings are errors, in its worker processes, too.
     before : dict, optional
         Variables of the environment that have to be there when the modules are imported.
     **more
@@ -168,15 +238,10 @@ def begun(
         with open(fd, "w", encoding="utf-8") as file:
             file.write(code)
     out, err = (tempfile.mkstemp(dir=folder)[0] for _ in range(2))
-    launcher = launcher_of(modules, options, before or {})
+    launcher = launcher_of(modules, [], before or {})
     around = {**environment(), **(before or {}), **more}
-    report = launcher.start(path, list(map(str, arguments)), folder, around, out, err)
+    report = launcher.start(path, list(map(str, arguments)), folder, around, out, err, strict)
     return Forked(report, os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8"))
-
-
-def installed(*modules: str) -> list[str]:
-    """Those of them whose library is there."""
-    return [module for module in modules if importlib.util.find_spec(module.partition(".")[0])]
 
 
 def environment() -> dict[str, str]:
@@ -192,31 +257,73 @@ def close_all() -> None:
         LAUNCHERS.popitem()[1].close()
 
 
-def serve(control: socket.socket, modules: Sequence[str]) -> dict[str, Any]:
-    """Fork for each request. Returns in the forks."""
+def serve(listener: socket.socket, modules: Sequence[str]) -> dict[str, Any]:
+    """Fork for each request, as long as there is a process that may have one. Returns in the forks."""
+    if os.fork():
+        os._exit(0)  # nobody waits for it
+    libraries: list[str] = []
+    atexit.register(leave_alone, libraries)  # the first one, so it comes last
     for module in modules:
-        importlib.import_module(module)
+        with contextlib.suppress(Exception):  # a program that needs it will say so
+            importlib.import_module(module)
+    ours = {"__main__", "batchup", "numpy", *sys.stdlib_module_names}
+    libraries += [name for name in sys.modules if name.partition(".")[0] not in ours]
+    if hasattr(c := ctypes.CDLL(None), "on_exit"):
+        c.on_exit(c._exit, None)  # nor what these have in C++
     gc.collect()
     gc.freeze()
+    clients: set[socket.socket] = set()
     while True:
-        data, fds, *_ = socket.recv_fds(control, 1 << 20, 3)
-        if not data:
-            os._exit(0)
-        if os.fork() == 0:
-            control.close()
-            if os.fork() == 0:
+        readable = select.select([listener, *clients], [], [], None if clients else LIMIT)[0]
+        for client in clients.intersection(readable):
+            data, fds, *_ = socket.recv_fds(client, 1 << 20, 3)
+            if data and forked(fds, [listener, *clients]):
                 return {**json.loads(data), "fds": fds}
-            _, status = os.wait()  # of the program: who reports on it does nothing else
-            os.write(fds[0], str(status).encode())
+            if not data:
+                clients.remove(client)
+                client.close()
+        if listener in readable:
+            clients |= accepted(listener)
+        elif not clients:
             os._exit(0)
-        for fd in fds:
-            os.close(fd)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
 
 
-def become(argv: list[str], folder: str, environment: dict[str, str], fds: list[int]) -> None:
+def accepted(listener: socket.socket) -> set[socket.socket]:
+    """The one that has come, if it is of this user. It is told that it has been seen."""
+    client, _ = listener.accept()
+    _, user, _ = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    if user != os.getuid():
+        client.close()
+        return set()
+    client.send(b"ready")
+    return {client}
+
+
+def forked(fds: list[int], others: list[socket.socket]) -> bool:
+    """Fork for a program that has these descriptors, and no others; whether this is the fork."""
+    if os.fork() == 0:
+        for each in others:
+            each.close()
+        if os.fork() == 0:
+            return True
+        _, status = os.wait()  # of the program: who reports on it does nothing else
+        os.write(fds[0], str(status).encode())
+        os._exit(0)
+    for fd in fds:
+        os.close(fd)
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    return False
+
+
+def leave_alone(libraries: list[str]) -> None:
+    """At its end, a program does not take apart the libraries that it began with: that takes half a second."""
+    kept = [sys.modules.pop(name, None) for name in libraries]
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+
+
+def become(argv: list[str], folder: str, environment: dict[str, str], strict: bool, fds: list[int]) -> None:
     """Run a program in this process, which is a fork."""
     os.setsid()
     report, *streams = fds
@@ -228,6 +335,9 @@ def become(argv: list[str], folder: str, environment: dict[str, str], fds: list[
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    if strict:
+        sys.warnoptions.append("error")
+        warnings.simplefilter("error")
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
@@ -240,5 +350,7 @@ def become(argv: list[str], folder: str, environment: dict[str, str], fds: list[
     exec(code, main)
 
 
-if __name__ == "__main__":
-    become(**serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:]))
+if __name__ == "__main__":  # which a program empties for itself
+    import launcher
+
+    launcher.become(**launcher.serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:]))
