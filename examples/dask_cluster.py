@@ -64,7 +64,7 @@ def features(images, labels):
 
 def two_processes():
     """A cluster on this machine."""
-    return LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+    return LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR)
 
 
 def train(source, epochs, pool=None):
