@@ -12,6 +12,7 @@ and shows that both end with the same weights. To run it::
 """
 
 import argparse
+import contextlib
 import logging
 import tempfile
 from pathlib import Path
@@ -64,7 +65,7 @@ def features(images, labels):
 
 def two_processes():
     """A cluster on this machine."""
-    return LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR)
+    return LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR)
 
 
 def train(source, epochs, pool=None):
@@ -92,11 +93,10 @@ def main():
         np.save(path, images.reshape(-1, 8, 8) / 16)
         data = ArrayDataSource([Images(path), labels], indices=training).random_map(shift).map(features)
         alone = train(data, args.epochs)
-        with Client(args.scheduler or two_processes()) as client:
+        cluster = contextlib.nullcontext(args.scheduler) if args.scheduler else two_processes()
+        with cluster as address, Client(address) as client:
             model = train(data, args.epochs, pool=client)
             print(f"batches were made by {len(client.scheduler_info()['workers'])} workers of the cluster")
-            if not args.scheduler:
-                client.cluster.close()
         test = ArrayDataSource([Images(path), labels], indices=held_out).map(features)
         X, y = next(test.batch_iterator(len(held_out)))
 
