@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+import pytest
 from launcher import Forked, environment, launcher_of
 
+needs_no_coverage = pytest.mark.skipif(
+    "COVERAGE_PROCESS_CONFIG" in os.environ, reason="the program cannot write the file of coverage"
+)
 LIMIT = 60.0  # seconds that a program may take
 MODULES = ["faulthandler", "resource", "threading", "psutil", "batchup.engine.process.pool"]  # of most programs
 OPENING = """\

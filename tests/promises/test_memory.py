@@ -5,7 +5,7 @@ import signal
 
 import psutil
 import pytest
-from programs import Ended, private_shm, quiet, run
+from programs import Ended, needs_no_coverage, private_shm, quiet, run
 
 from batchup.engine.process.platforms import is_portable
 
@@ -66,7 +66,9 @@ with WorkerProcessPool(2) as pool:
         "os.posix_fallocate = none",
         "shared_memory.writable_memory = none",
         "os.memfd_create = none",
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))",
+        pytest.param(
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))", marks=needs_no_coverage
+        ),
     ],
 )
 def test_without_shared_memory_for_results_the_pipe_will_do(tmp_path, refuse):

@@ -4,7 +4,7 @@ import os
 import sys
 
 import pytest
-from programs import Program, quiet, run, written
+from programs import Program, needs_no_coverage, quiet, run, written
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 
@@ -155,6 +155,7 @@ print(outcome())
     assert quiet(3 * no + "WorkerDiedError\nRuntimeError True True\n[8]\n") == ended
 
 
+@needs_no_coverage
 @pytest.mark.skipif(not hasattr(os, "memfd_create") or os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_process_that_has_become_another_user(tmp_path, when):

@@ -123,8 +123,12 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("order", ORDERS)
+# Workers draw no order: with them, one of each kind will do.
+WITH_WORKERS = ["drop_last", "shuffled by a generator", "single samples", "random, several times", "a list of batches"]
+ORDERS_AND_WORKERS = [*((order, 0) for order in ORDERS), *((order, 2) for order in WITH_WORKERS)]
+
+
+@pytest.mark.parametrize(("order", "workers"), ORDERS_AND_WORKERS)
 def test_order(order, workers):
     """The same samples in the same batches, for each sampler, epoch after epoch."""
     expected, actual = beside(Pictures(), num_workers=workers, **ORDERS[order])
@@ -132,8 +136,7 @@ def test_order(order, workers):
     assert equal(expected, actual)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("order", "workers"), ORDERS_AND_WORKERS)
 def test_order_of_tensors(order, workers):
     """A TensorDataset, which is read a batch at a time, gives the batches that single samples make."""
     expected, actual = beside(tensors(), num_workers=workers, **ORDERS[order])
