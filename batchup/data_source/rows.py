@@ -78,8 +78,7 @@ def rows(array: Any, indices: Any) -> Any:
             return array.take(indices, 0) if out is None else array.take(indices, 0, out, "clip")
         return array[indices]
     if isinstance(array, StoredArray):
-        as_it_is = type(array).__getitem__ is StoredArray.__getitem__ and type(indices) is np.ndarray
-        return array.rows_at(indices) if as_it_is else array[indices]
+        return array[indices]
     if isinstance(indices, np.ndarray) and (isinstance(array, (list, tuple, range)) or is_dataset(array)):
         return [array[i] for i in indices.tolist()]
     if hasattr(array, "iloc"):  # a pandas column: array[indices] would look up labels

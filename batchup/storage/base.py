@@ -103,18 +103,18 @@ class StoredArray(Closing):
 
     def _reader(self) -> Any:
         """What reads the rows in this process. Raises an error if the file has changed."""
-        opened, stamp = self._opened, self._stamp
+        opened = self._opened
         if opened is not None and opened[0] != os.getpid():
             opened = None
-        if stamp is not None:  # for each batch: reading a map of a file that was truncated would kill the process
+        if self._stamp is not None:  # for each batch: reading a map of a file that was truncated would kill the process
             fd = None if opened is None else getattr(opened[1], "fd", None)
             if fd is not None and time.monotonic() < self._look_again:
                 now = os.fstat(fd)  # takes a third of the time, but does not see another file in its place
             else:
                 now = os.stat(self._watched)
                 self._look_again = time.monotonic() + LOOK
-            if now.st_mtime_ns != stamp.mtime_ns or now.st_size != stamp.size:
-                stamp.check(self._watched)
+            if now.st_mtime_ns != self._stamp.mtime_ns or now.st_size != self._stamp.size:
+                self._stamp.check(self._watched)
         if opened is None:
             with self._lock:
                 opened = self._opened
@@ -150,10 +150,6 @@ class StoredArray(Closing):
 
     def __len__(self) -> int:
         return self.shape[0]
-
-    def rows_at(self, positions: Indices) -> Any:
-        """The rows at these positions, which are known to be there; what a subclass makes of them is left out."""
-        return self._reader().read(positions)
 
     def __getitem__(self, index: Any) -> Any:
         reader = self._reader()
