@@ -48,8 +48,8 @@ def empty(shape: SupportsIndex | Sequence[SupportsIndex], dtype: npt.DTypeLike =
     return np.empty(shape, dtype)
 
 
-def kept(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A new array, which in a worker process is copied to the memory in which the batch is sent."""
+def placed(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array itself; in a worker process, a copy in the memory in which the batch is sent."""
     if not in_worker():
         return array
     out = empty(array.shape, array.dtype)

@@ -236,7 +236,7 @@ class Blocks:
         shape = (len(indices), *self.shape[1:])
         gathered = self.cache.rows(Rows(touched, edges[1:] - edges[:-1], order, rows, self._row_bytes))
         if gathered is not None:
-            return arena.kept(gathered.view(self.dtype).reshape(shape))
+            return arena.placed(gathered.view(self.dtype).reshape(shape))
         out = arena.empty(shape, self.dtype)
         rows = rows[order]  # block by block
         places = dict(zip(touched, itertools.pairwise(edges.tolist()), strict=False))

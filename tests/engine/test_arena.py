@@ -92,15 +92,15 @@ def test_an_arena_knows_whether_somebody_has_a_view_of_it(holder):
     assert [False, False] == [memory.has_views(), memory.has_views()]
 
 
-def test_what_is_kept_is_copied_to_the_memory_of_the_worker():
-    """Elsewhere it stays as it is."""
+def test_an_array_is_copied_to_the_memory_of_the_worker():
+    """Outside of a worker it stays as it is."""
     array = np.arange(3)
-    assert arena.kept(array) is array
+    assert arena.placed(array) is array
     with arena.Arena(bytearray(1000)) as made:
-        kept = arena.kept(array)
-        assert made.offset(memoryview(kept)) == 0
+        placed = arena.placed(array)
+        assert made.offset(memoryview(placed)) == 0
 
-    assert [0, 1, 2] == kept.tolist()
+    assert [0, 1, 2] == placed.tolist()
 
 
 def test_views_of_before_count():
