@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 
@@ -186,6 +187,20 @@ def kept_processes(_kept: dict[int, WorkerProcessPool]) -> Iterator[Callable[[in
 
     yield kept
     for pool in _kept.values():
+        pool.engine.come_to_rest()
+
+
+@pytest.fixture
+def resting_processes(kept_processes: Callable[[int], WorkerProcessPool]) -> Iterator[Callable[[int], Any]]:
+    """As `kept_processes`, which this test leaves at rest."""
+    used: list[Any] = []
+
+    def kept(n: int) -> WorkerProcessPool:
+        used.append(kept_processes(n))
+        return used[-1]
+
+    yield kept
+    for pool in used:
         pool.engine.come_to_rest()
 
 

@@ -6,18 +6,9 @@ from batchup.batch_iter import Loky
 
 
 @pytest.fixture
-def kept_workers(kept_processes, monkeypatch):
+def kept_workers(resting_processes, monkeypatch):
     """Pipes get processes that others have used, and leave them with nothing to do."""
-    used = []
-
-    def pool(stage):
-        used.append(kept_processes(stage.n_workers).engine)
-        return used[-1]
-
-    monkeypatch.setattr(Loky, "pool", pool)
-    yield
-    for each in used:
-        each.come_to_rest()
+    monkeypatch.setattr(Loky, "pool", lambda stage: resting_processes(stage.n_workers).engine)
 
 
 @pytest.fixture

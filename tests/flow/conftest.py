@@ -4,22 +4,16 @@ import pytest
 
 
 @pytest.fixture
-def kept_workers(kept_processes, monkeypatch):
+def kept_workers(resting_processes, monkeypatch):
     """Runs get processes that others have used, and leave them with nothing to do."""
     from batchup.flow.pipeline import run
 
-    used, make_pool = [], run.make_pool
+    make_pool = run.make_pool
 
     def make(target, n):
-        if target == "threads":
-            return make_pool(target, n)
-        used.append(kept_processes(n).engine)
-        return used[-1]
+        return make_pool(target, n) if target == "threads" else resting_processes(n).engine
 
     monkeypatch.setattr(run, "make_pool", make)
-    yield
-    for pool in used:
-        pool.come_to_rest()
 
 
 @pytest.fixture

@@ -167,47 +167,11 @@ tell(seen=seen, shared=shared, weight=weight, repr=repr(loader))
 dist.destroy_process_group()
 """
 
-LIGHTNING = """
-import logging
-import lightning.pytorch as pl
-from lightning.fabric.plugins.environments import TorchElasticEnvironment
-logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-
-class Model(pl.LightningModule):
-    def __init__(self):
-        super().__init__()
-        self.layer, self.seen = torch.nn.Linear(1, 1), []
-
-    def train_dataloader(self):
-        return DataLoader(TensorDataset(torch.arange(12.0)), 2, shuffle=True)
-
-    def training_step(self, batch, i):
-        self.seen += batch[0].tolist()
-        return self.layer(batch[0][:, None]).mean()
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 0.01)
-
-from lightning.pytorch.strategies import DDPStrategy
-os.environ.update(LOCAL_RANK=str(rank), TORCHELASTIC_RUN_ID="test")
-begin()  # by a file: no port is taken
-model = Model()
-trainer = pl.Trainer(
-    max_epochs=2, accelerator="cpu", devices=2, strategy=DDPStrategy(process_group_backend="gloo"), logger=False,
-    plugins=[TorchElasticEnvironment()], enable_progress_bar=False, enable_model_summary=False,
-    enable_checkpointing=False, default_root_dir=folder,
-)
-trainer.fit(model)
-loader = trainer.train_dataloader
-tell(seen=[model.seen[:6], model.seen[6:]], kind=type(loader).__module__, sampler=type(loader.sampler).__name__)
-"""
-
-LIGHTNING_RESUMES = """
+LIGHTNING_BEGIN = """
 import logging
 import lightning.pytorch as pl
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
-from batchup.interop.lightning import resuming_callback
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 class Model(pl.LightningModule):
@@ -221,6 +185,32 @@ class Model(pl.LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.01)
+
+def trainer_of(**kwargs):
+    return pl.Trainer(
+        accelerator="cpu", devices=2, strategy=DDPStrategy(process_group_backend="gloo"), logger=False,
+        plugins=[TorchElasticEnvironment()], enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False, default_root_dir=folder, **kwargs,
+    )
+
+os.environ.update(LOCAL_RANK=str(rank), TORCHELASTIC_RUN_ID="test")
+begin()  # by a file: no port is taken
+"""
+
+LIGHTNING = (
+    LIGHTNING_BEGIN
+    + """
+model, trainer = Model(), trainer_of(max_epochs=2)
+trainer.fit(model, DataLoader(TensorDataset(torch.arange(12.0)), 2, shuffle=True))
+loader, seen = trainer.train_dataloader, sum(model.seen, [])
+tell(seen=[seen[:6], seen[6:]], kind=type(loader).__module__, sampler=type(loader.sampler).__name__)
+"""
+)
+
+LIGHTNING_RESUMES = (
+    LIGHTNING_BEGIN
+    + """
+from batchup.interop.lightning import resuming_callback
 
 class Data(pl.LightningDataModule):
     def __init__(self, kind):
@@ -247,18 +237,11 @@ class SaveAt(pl.Callback):
 
 def fit(kind, callbacks=(), resume=None, **ends):
     model, data = Model(), Data(kind)
-    resuming = resuming_callback(lambda: data.loader)
-    trainer = pl.Trainer(
-        accelerator="cpu", devices=2, strategy=DDPStrategy(process_group_backend="gloo"), logger=False, **ends,
-        plugins=[TorchElasticEnvironment()], enable_progress_bar=False, enable_model_summary=False,
-        enable_checkpointing=False, default_root_dir=folder, callbacks=[resuming, *callbacks],
-        use_distributed_sampler=False,
-    )
+    callbacks = [resuming_callback(lambda: data.loader), *callbacks]
+    trainer = trainer_of(callbacks=callbacks, use_distributed_sampler=False, **ends)
     trainer.fit(model, data, ckpt_path=resume, weights_only=False)
     return model.seen
 
-os.environ.update(LOCAL_RANK=str(rank), TORCHELASTIC_RUN_ID="test")
-begin()  # by a file: no port is taken
 found = {}
 for kind in ["Loader", "DataLoader"]:
     whole = fit(kind, max_epochs=2)
@@ -268,6 +251,7 @@ for kind in ["Loader", "DataLoader"]:
         found[f"{kind} {step}"] = [whole, head + rest]
 tell(**found)
 """
+)
 
 ACCELERATE = """
 os.environ.update(LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT="1", ACCELERATE_USE_CPU="1")

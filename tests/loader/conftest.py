@@ -4,18 +4,12 @@ import pytest
 
 
 @pytest.fixture
-def kept_workers(kept_processes, monkeypatch):
+def kept_workers(resting_processes, monkeypatch):
     """Loaders get processes that others have used, and leave them with nothing to do."""
     from batchup.loader import arguments
 
-    used = []
-
     def make(n, initializer=None):
         assert initializer is None
-        used.append(kept_processes(n))
-        return used[-1]
+        return resting_processes(n)
 
     monkeypatch.setattr(arguments, "WorkerProcessPool", make)
-    yield
-    for pool in used:
-        pool.engine.come_to_rest()
