@@ -66,7 +66,7 @@ def closing_callback(*closable: Closable) -> Any:
 
 
 def resuming_callback(*loaders: Stateful | Callable[[], Stateful]) -> Any:
-    """A callback for a ``Trainer`` that saves loaders in each checkpoint, and resumes them with ``ckpt_path=``.
+    """A callback for a ``Trainer`` that saves the state of loaders in each checkpoint, and loads it for ``ckpt_path``.
 
     Lightning itself resumes a loader only from some checkpoints within an epoch. From others, such as those at the end
     of an epoch, it begins with the batches of the first epoch again, or leaves an epoch out. With this callback, each
@@ -115,7 +115,7 @@ def resuming_callback(*loaders: Stateful | Callable[[], Stateful]) -> Any:
             checkpoint[ENTRY] = [_saved(loader, checkpoint) for loader in found()]
 
         def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-            if trainer.state.fn == "fit":  # the test of a checkpoint resumes no training
+            if trainer.state.fn == "fit":  # not for trainer.test(ckpt_path=...)
                 _load(found(), checkpoint.get(ENTRY))
 
     return Resuming()
@@ -141,17 +141,17 @@ def _should_resume(loader: Any) -> Any:
 def _should_be_used(loader: Any) -> None:
     if not (getattr(loader, "epoch", 1) or loader.step):
         raise RuntimeError(
-            f"the trainer has got a batch, but not from the {type(loader).__name__} of resuming_callback(): pass the "
-            "loader that fit() gets. If several devices train, Lightning puts another one in its place; give it a "
-            "DistributedSampler yourself, and the trainer use_distributed_sampler=False"
+            f"the trainer took its batch from another loader than the {type(loader).__name__} of resuming_callback(): "
+            "pass the same one to both. On several devices, Lightning replaces a DataLoader by a copy: give it a "
+            "DistributedSampler yourself, and pass use_distributed_sampler=False to the Trainer"
         )
 
 
 def _saved(loader: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The state of a loader for a checkpoint, where it also replaces the one that Lightning has saved.
+    """The state of a loader for a checkpoint. It also replaces the one that Lightning has put there.
 
-    Lightning does not ask for the end of an epoch whose length it knows. To the loader the epoch then has not ended:
-    the rest of it, without a batch, would be the next loop.
+    After the last batch of an epoch, that is the state at the beginning of the next one: Lightning stops at the last
+    batch, so for the loader the epoch has not ended yet, and a loop over the rest of it would be empty.
     """
     state: dict[str, Any] = loader.state_dict()
     ended = hasattr(loader, "_state_of_next_epoch") and loader.step and loader.step == len(loader)
@@ -166,7 +166,7 @@ def _saved(loader: Any, checkpoint: dict[str, Any]) -> dict[str, Any]:
 def _load(loaders: list[Any], states: list[Any] | None) -> None:
     if states is None:
         warnings.warn(
-            "the checkpoint was saved without resuming_callback(): a loader may begin with its first epoch again",
+            "the checkpoint was saved without resuming_callback(): loaders may begin with their first epoch again",
             stacklevel=2,
         )
         return

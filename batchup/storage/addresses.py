@@ -1,7 +1,8 @@
 """Rows from several arrays at once, by their addresses.
 
 NumPy gathers rows of one array. A batch of a block shuffle has a few rows from each of many chunks, and a `take` for
-each chunk costs more than the rows: a batch of 256 rows of 784 bytes from 32 chunks took 136 us, and takes 82 us here.
+each chunk costs more than the rows. A batch of 256 rows of 784 bytes from 32 chunks in the cache, both ways in turn,
+medians of three runs: 396 to 552 us chunk by chunk, 114 to 209 us at once.
 """
 
 from __future__ import annotations
