@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import functools
 import mmap
 import os
 import platform
@@ -22,14 +23,21 @@ MAPS, ENCODING = "/proc/self/maps", sys.getfilesystemencoding()
 
 
 class FileMaps:
-    """The files that this process has mapped, and their paths now, where the system lists them (Linux)."""
+    """The files that this process has mapped, and their paths, where the system lists them (Linux).
 
-    def __init__(self) -> None:
-        self._files: list[tuple[int, int, str]] = []  # address, inode, path
+    They are listed when the first array asks that is mapped from a file: it takes milliseconds where many libraries are
+    loaded.
+    """
+
+    @functools.cached_property
+    def _files(self) -> list[tuple[int, int, str]]:
+        """Address, inode and path of each."""
+        files = []
         with contextlib.suppress(OSError), open(MAPS, encoding=ENCODING, errors="surrogateescape") as maps:
             for line in maps:
                 addresses, _, _, _, inode, *path = line.rstrip("\n").split(maxsplit=5)
-                self._files.append((int(addresses.partition("-")[0], 16), int(inode), "".join(path)))
+                files.append((int(addresses.partition("-")[0], 16), int(inode), "".join(path)))
+        return files
 
     def identity(self, path: str, address: int) -> Identity | None:
         """What identifies the file at `path`; None if there is none, or if another one is mapped at `address`."""

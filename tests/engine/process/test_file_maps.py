@@ -10,7 +10,7 @@ import shutil
 import numpy as np
 import pytest
 
-from batchup.engine.process import constants, pickling
+from batchup.engine.process import constants, file_maps, pickling
 from batchup.engine.process.file_maps import FileMaps, file_mapped, in_a_file
 
 
@@ -151,6 +151,25 @@ def test_an_array_in_memory_is_in_no_file():
 
     assert in_a_file(np.arange(10), maps) is None
     assert in_a_file(np.array([{}], object), maps) is None
+
+
+def test_what_is_mapped_is_listed_only_for_arrays_in_files(tmp_path, monkeypatch):
+    """Where many libraries are loaded, the list alone would take milliseconds at the beginning of each loop."""
+    np.arange(100.0).tofile(tmp_path / "X")
+    (tmp_path / "maps").write_text("")
+    monkeypatch.setattr(file_maps, "MAPS", str(tmp_path / "maps"))
+    opened = []
+
+    def noted_open(path, **kwargs):
+        opened.append(path)
+        return open(path, **kwargs)
+
+    monkeypatch.setattr(file_maps, "open", noted_open, raising=False)
+
+    assert pickling.dumps([np.arange(1000), np.ones((3, 4))])
+    assert [] == opened
+    assert pickling.dumps([np.memmap(tmp_path / "X", np.float64, "r")] * 2)
+    assert [str(tmp_path / "maps")] == opened
 
 
 def test_a_view_is_found_where_it_lies_in_its_file(tmp_path):
