@@ -27,6 +27,8 @@ import pytest
 from batchup import WorkerProcessPool, WorkerThreadPool
 from batchup.engine.process.pool import ProcessPool
 
+gc.disable()  # until all tests are collected: it would go through what they import, again and again
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell: programs would not hear Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -81,10 +83,32 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "not slow" and in_slow_file(collection_path) else None
 
 
+class FrozenModules:
+    """What modules and tests are made of stays, and `gc.collect` need not go through it: it takes half a second."""
+
+    def __init__(self) -> None:
+        self.n_modules = 0
+
+    def freeze(self, many: int = 0) -> None:
+        """Leave out what is there now, if so many modules have come since the last time."""
+        if len(sys.modules) >= self.n_modules + many:
+            self.n_modules = len(sys.modules)
+            gc.collect()
+            gc.freeze()
+
+
+FROZEN = FrozenModules()
+
+
 def pytest_collection_finish() -> None:
-    """Leave the thousands of tests out of what `gc.collect` goes through: it took a quarter of a second each time."""
-    gc.collect()
-    gc.freeze()
+    FROZEN.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def modules_are_frozen() -> Iterator[None]:
+    yield
+    FROZEN.freeze(many=100)
 
 
 @pytest.fixture

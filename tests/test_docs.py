@@ -69,8 +69,7 @@ def module_of(monkeypatch, empty_folder):
         monkeypatch.setitem(sys.modules, name, module)
         document = READER.parse(ROOT / page)
         document.namespace["__name__"] = name
-        for example in document.examples():
-            example.evaluate()
+        pages.evaluate(document)
         vars(module).update(document.namespace)
         namespaces.extend([document.namespace, vars(module)])
         return module

@@ -263,6 +263,7 @@ def serve(listener: socket.socket, modules: Sequence[str]) -> dict[str, Any]:
         os._exit(0)  # nobody waits for it
     libraries: list[str] = []
     atexit.register(leave_alone, libraries)  # the first one, so it comes last
+    gc.disable()
     for module in modules:
         with contextlib.suppress(Exception):  # a program that needs it will say so
             importlib.import_module(module)
@@ -272,6 +273,7 @@ def serve(listener: socket.socket, modules: Sequence[str]) -> dict[str, Any]:
         c.on_exit(c._exit, None)  # nor what these have in C++
     gc.collect()
     gc.freeze()
+    gc.enable()
     clients: set[socket.socket] = set()
     while True:
         readable = select.select([listener, *clients], [], [], None if clients else LIMIT)[0]

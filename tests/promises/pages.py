@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import linecache
 import sys
 import warnings
 from pathlib import Path
 
-from sybil import Sybil
+from sybil import Document, Sybil
 from sybil.parsers.rest import DocTestParser, PythonCodeBlockParser
 
 READER = Sybil(parsers=[DocTestParser(doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE), PythonCodeBlockParser()])
@@ -19,10 +20,16 @@ def run(page: Path) -> None:
     """Run all of them, from the first to the last in one session."""
     document = READER.parse(page)
     try:
-        for example in document.examples():
-            example.evaluate()
+        evaluate(document)
     finally:
         document.namespace.clear()  # the reader keeps it, and with it what has threads
+
+
+def evaluate(document: Document) -> None:
+    """Run the examples of a document that was read."""
+    linecache.clearcache()  # before each example, doctest looks at all files there
+    for example in document.examples():
+        example.evaluate()
 
 
 def main(page: str, *libraries: str) -> None:
