@@ -7,10 +7,7 @@ import signal
 import textwrap
 
 import pytest
-from launcher import HEAVY, begun
-
-pytest.importorskip("torch")
-
+from launcher import HEAVY, begun, installed
 
 pytestmark = [
     pytest.mark.timeout(300),
