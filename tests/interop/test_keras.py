@@ -120,8 +120,8 @@ def errors(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     code = textwrap.dedent(BEGINNING) + textwrap.dedent(RUN)
     programs = json.dumps({name: textwrap.dedent(program) for name, program in PROGRAMS.items()})
-    quick = {"KERAS_BACKEND": request.param, "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # most of it is compiling
-    done = begun(HEAVY, code, [programs, folder / "compiled"], folder=folder, **quick)
+    around = {"KERAS_BACKEND": request.param, "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # quick to compile
+    done = begun(HEAVY, code, [programs, folder / "compiled"], folder=folder, **around)
     out, err = done.communicate(timeout=100)
     assert done.returncode == 0, err
     return json.loads(out.splitlines()[-1])

@@ -7,7 +7,7 @@ import signal
 import textwrap
 
 import pytest
-from launcher import HEAVY, begun, installed
+from launcher import HEAVY, begun
 
 pytestmark = [
     pytest.mark.timeout(300),
