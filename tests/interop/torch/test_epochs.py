@@ -34,7 +34,6 @@ def test_a_loop_is_over_the_next_epoch():
     assert [(0, 1), (0, 2), (0, 3), (1, 1), (2, 1), (2, 2), (2, 3)] == places
 
 
-@pytest.mark.usefixtures("forked_workers")
 def test_workers_stay_for_the_next_epoch():
     """They end with `close`; the next epoch begins new ones, and gives the same."""
     loader = DataLoader(Squares(), batch_size=2, num_workers=1)
