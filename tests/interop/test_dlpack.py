@@ -6,7 +6,7 @@ import importlib
 import numpy as np
 import pytest
 
-from batchup import Loader, WorkerProcessPool
+from batchup import Loader
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -20,11 +20,9 @@ def from_dlpack(framework):
 
 @pytest.fixture(params=["no pool", "threads", "processes"])
 def pool(request):
-    if request.param != "processes":
-        yield 2 if request.param == "threads" else None
-        return
-    with WorkerProcessPool(1) as made:
-        yield made
+    if request.param == "processes":
+        return request.getfixturevalue("two_processes")
+    return 2 if request.param == "threads" else None
 
 
 @pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])

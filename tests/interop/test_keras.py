@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -38,19 +39,92 @@ BEGINNING = """
 """
 
 
-@pytest.fixture
-def run(tmp_path):
-    """Runs a program with a backend; its errors are those of the test."""
+# What each of the tests with Keras runs; its errors are those of the test.
+PROGRAMS = {
+    "test_fit": """
+        def trained(*data, **kwargs):
+            each = model()
+            seen = each.fit(*data, epochs=2, shuffle=False, verbose=0, **kwargs)
+            return [*each.get_weights(), *(seen.history[name] for name in sorted(seen.history))]
 
-    def run(program, backend):
-        code = textwrap.dedent(BEGINNING) + textwrap.dedent(program)
-        quick = {"KERAS_BACKEND": backend, "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # most of it is compiling
-        done = begun(HEAVY, code, folder=tmp_path, **quick)
-        out, err = done.communicate(timeout=100)
-        assert done.returncode == 0, err
-        return out
+        def batches(*arrays, **kwargs):
+            return Loader(list(arrays), 8, **kwargs).to_keras()
 
-    return run
+        agree(trained(X, y, batch_size=8), trained(batches(X, y, pool=2)))
+        classes = {0: 0.2, 1: 3.0}
+        agree(trained(X, y, batch_size=8, class_weight=classes), trained(batches(X, y), class_weight=classes))
+        agree(trained(X, y, batch_size=8, sample_weight=weights), trained(batches(X, y, weights)))
+        agree(
+            trained(X, y, batch_size=8, validation_data=(X, y), validation_batch_size=8),
+            trained(batches(X, y), validation_data=batches(X, y)),
+        )
+    """,
+    "test_evaluate_and_predict": """
+        each = model()
+        loader = Loader([X, y], 8)
+        data = loader.to_keras()
+        assert isinstance(data, keras.utils.PyDataset) and len(data) == 3
+        agree(each.evaluate(X, y, batch_size=8, verbose=0), each.evaluate(data, verbose=0))
+        agree([each.predict(X, verbose=0)], [each.predict(Loader([X], 8).to_keras(), verbose=0)])
+        padded = Loader([X, y], 8, last="pad").to_keras()  # the field `valid` is the weight of the samples
+        agree(each.evaluate(X, y, batch_size=8, verbose=0)[1:], each.evaluate(padded, verbose=0)[1:])
+
+        a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+        both = keras.Model({"a": a, "b": b}, keras.layers.Dense(1)(keras.layers.add([a, b])))
+        both.compile("sgd", "mse")
+        named = ArrayDataSource([X, X, y]).map(lambda a, b, y: ({"a": a, "b": b}, y))
+        agree(
+            [both.evaluate({"a": X, "b": X}, y, batch_size=8, verbose=0)],
+            [both.evaluate(Loader(named, 8).to_keras(), verbose=0)],
+        )
+    """,
+    "test_fit_with_the_defaults": """
+        seen = []
+
+        def noted(x, y, i):
+            seen.extend(i.tolist())
+            return x, y
+
+        loader = Loader(ArrayDataSource([X, y, np.arange(20)]).map(noted), 4, shuffle=7)
+        model().fit(loader.to_keras(), epochs=3, verbose=0)
+        orders = [i.tolist() for (i,) in Loader([np.arange(20)], 20, shuffle=7).steps(3)]
+        assert sum(orders, []) == seen[-60:], seen  # before them, the batches that Keras looked at
+        assert (3, 0) == (loader.epoch, loader.step)
+    """,
+}
+
+RUN = """
+    import json, sys, traceback
+
+    if keras.backend.backend() == "jax":  # what was compiled for the arrays will do for the loader
+        import jax
+
+        jax.config.update("jax_compilation_cache_dir", sys.argv[2])
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+    def error_of(program):
+        try:
+            exec(program, dict(globals()))
+        except Exception:
+            return traceback.format_exc()
+        return ""
+
+    print(json.dumps({name: error_of(program) for name, program in json.loads(sys.argv[1]).items()}))
+"""
+
+
+@pytest.fixture(scope="module", params=INSTALLED)
+def errors(request, tmp_path_factory):
+    """What went wrong in each of the programs with a backend; one process has imported it for all of them."""
+    folder = tmp_path_factory.mktemp(request.param)
+    code = textwrap.dedent(BEGINNING) + textwrap.dedent(RUN)
+    programs = json.dumps({name: textwrap.dedent(program) for name, program in PROGRAMS.items()})
+    around = {"KERAS_BACKEND": request.param, "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # quick to compile
+    done = begun(HEAVY, code, [programs, folder / "compiled"], folder=folder, **around)
+    out, err = done.communicate(timeout=100)
+    assert done.returncode == 0, err
+    return json.loads(out.splitlines()[-1])
 
 
 def firsts(batches):
@@ -293,71 +367,18 @@ def test_a_backend_that_is_missing():
 
 
 @KERAS
-@pytest.mark.parametrize("backend", INSTALLED)
-def test_fit(run, backend):
+def test_fit(errors):
     """`fit` trains as on the arrays, with weights of classes and of samples, and validates; in any pool."""
-    program = """
-        def trained(*data, **kwargs):
-            each = model()
-            seen = each.fit(*data, epochs=2, shuffle=False, verbose=0, **kwargs)
-            return [*each.get_weights(), *(seen.history[name] for name in sorted(seen.history))]
-
-        def batches(*arrays, **kwargs):
-            return Loader(list(arrays), 8, **kwargs).to_keras()
-
-        agree(trained(X, y, batch_size=8), trained(batches(X, y, pool=2)))
-        classes = {0: 0.2, 1: 3.0}
-        agree(trained(X, y, batch_size=8, class_weight=classes), trained(batches(X, y), class_weight=classes))
-        agree(trained(X, y, batch_size=8, sample_weight=weights), trained(batches(X, y, weights)))
-        agree(
-            trained(X, y, batch_size=8, validation_data=(X, y), validation_batch_size=8),
-            trained(batches(X, y), validation_data=batches(X, y)),
-        )
-    """
-    run(program, backend)
+    assert "" == errors["test_fit"]
 
 
 @KERAS
-@pytest.mark.parametrize("backend", INSTALLED)
-def test_evaluate_and_predict(run, backend):
+def test_evaluate_and_predict(errors):
     """They give what they give for the arrays, with inputs by name and padded batches, too."""
-    program = """
-        each = model()
-        loader = Loader([X, y], 8)
-        data = loader.to_keras()
-        assert isinstance(data, keras.utils.PyDataset) and len(data) == 3
-        agree(each.evaluate(X, y, batch_size=8, verbose=0), each.evaluate(data, verbose=0))
-        agree([each.predict(X, verbose=0)], [each.predict(Loader([X], 8).to_keras(), verbose=0)])
-        padded = Loader([X, y], 8, last="pad").to_keras()  # the field `valid` is the weight of the samples
-        agree(each.evaluate(X, y, batch_size=8, verbose=0)[1:], each.evaluate(padded, verbose=0)[1:])
-
-        a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
-        both = keras.Model({"a": a, "b": b}, keras.layers.Dense(1)(keras.layers.add([a, b])))
-        both.compile("sgd", "mse")
-        named = ArrayDataSource([X, X, y]).map(lambda a, b, y: ({"a": a, "b": b}, y))
-        agree(
-            [both.evaluate({"a": X, "b": X}, y, batch_size=8, verbose=0)],
-            [both.evaluate(Loader(named, 8).to_keras(), verbose=0)],
-        )
-    """
-    run(program, backend)
+    assert "" == errors["test_evaluate_and_predict"]
 
 
 @KERAS
-@pytest.mark.parametrize("backend", INSTALLED)
-def test_fit_with_the_defaults(run, backend):
+def test_fit_with_the_defaults(errors):
     """`fit` shuffles the numbers by default: the batches come in our order all the same."""
-    program = """
-        seen = []
-
-        def noted(x, y, i):
-            seen.extend(i.tolist())
-            return x, y
-
-        loader = Loader(ArrayDataSource([X, y, np.arange(20)]).map(noted), 4, shuffle=7)
-        model().fit(loader.to_keras(), epochs=3, verbose=0)
-        orders = [i.tolist() for (i,) in Loader([np.arange(20)], 20, shuffle=7).steps(3)]
-        assert sum(orders, []) == seen[-60:], seen  # before them, the batches that Keras looked at
-        assert (3, 0) == (loader.epoch, loader.step)
-    """
-    run(program, backend)
+    assert "" == errors["test_fit_with_the_defaults"]

@@ -9,9 +9,6 @@ import textwrap
 import pytest
 from launcher import HEAVY, begun
 
-pytest.importorskip("torch")
-
-
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX"),

@@ -93,12 +93,15 @@ def tensors(n=N):
 
 
 def beside(dataset, epochs=2, seed=3, **kwargs):
-    """The epochs of PyTorch's loader, and of ours; arguments that are functions make one for each."""
+    """The epochs of PyTorch's loader, and of ours; arguments that are functions make one for each.
+
+    PyTorch's has no workers, on which its batches of a dataset with a length do not depend: they take long to start.
+    """
     found = []
     for cls in (TorchLoader, DataLoader):
         torch.manual_seed(seed)
         given = {name: value() if name in MADE else value for name, value in kwargs.items()}
-        loader = cls(dataset, **given)
+        loader = cls(dataset, **{**given, "num_workers": 0} if cls is TorchLoader else given)
         found.append([list(loader) for _ in range(epochs)])
     return found
 
