@@ -55,7 +55,10 @@ def loky():
 @pytest.fixture(scope="module")
 def dask():
     distributed = pytest.importorskip("distributed")
+    from dask import config
+
     with (
+        config.set({"distributed.worker.profile.enabled": False}),  # it takes a tenth of a core all the time
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -212,7 +215,7 @@ def test_batches_are_the_same_on_all_pools(request, monkeypatch, two_processes):
     ]
     given = [request.getfixturevalue(name) for name in names]
     monkeypatch.setenv(VARIABLE, "portable")
-    with WorkerProcessPool(2) as portable:
+    with WorkerProcessPool(1) as portable:
         monkeypatch.delenv(VARIABLE)
         ds = ArrayDataSource([np.arange(40.0)]).random_map(jittered)
 
@@ -235,7 +238,7 @@ def test_a_cluster_replaces_workers_that_are_killed(name, request, tmp_path):
 
     def deadly(x):
         flag = tmp_path / f"{x[0]:.0f}"
-        if x[0] in (8, 24) and not flag.exists():
+        if x[0] == 8 and not flag.exists():
             flag.touch()
             os._exit(3)
         return (x,)
