@@ -226,10 +226,6 @@ def has_launcher(name):
     return name != "mpi" or shutil.which("mpiexec") is not None
 
 
-def die():
-    os._exit(3)
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["dask", "ray"])
@@ -254,7 +250,7 @@ def test_a_cluster_replaces_workers_that_are_killed(name, request, tmp_path):
 def test_an_executor_that_lost_a_worker_says_so():
     """It cannot be mended; the error says what can."""
     with ProcessPoolExecutor(1, mp_context=SPAWN) as executor, WorkerPool.over(executor) as pool:
-        stream = pool.work_stream([(die,), (abs, (1,))])
+        stream = pool.work_stream([(os._exit, (3,)), (abs, (1,))])
         for _ in range(2):
             with pytest.raises(WorkerDiedError, match="WorkerProcessPool"):
                 next(stream)

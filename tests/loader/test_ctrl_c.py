@@ -33,9 +33,11 @@ class Interrupt:
     def __init__(self, n):
         self.left = n
         self.came = False
+        self.outermost = None
 
     def __call__(self, frame, event, arg):
-        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(OURS) and not is_finalizer(frame):
+        ours = event in ("call", "c_return") and frame.f_code.co_filename.startswith(OURS)
+        if ours and not is_finalizer(frame, self.outermost):
             self.left -= 1
             if self.left < 0 and not self.came:
                 self.came = True
@@ -43,18 +45,20 @@ class Interrupt:
                 raise KeyboardInterrupt
 
     def next(self, loop):
+        self.outermost = sys._getframe()
         sys.setprofile(self)
         try:
             return next(loop)
         finally:
             sys.setprofile(None)
+            self.outermost = None
 
 
-def is_finalizer(frame):
+def is_finalizer(frame, outermost):
     """Whether Python calls this for an object that goes, and would only print what it raises."""
-    while frame is not None and frame.f_code.co_name != "__del__" and frame.f_code.co_filename != weakref.__file__:
+    while frame is not outermost and frame.f_code.co_name != "__del__" and frame.f_code.co_filename != weakref.__file__:
         frame = frame.f_back
-    return frame is not None
+    return frame is not outermost
 
 
 def with_noise(x, rng):
