@@ -29,6 +29,7 @@ from batchup.engine.stream import WorkStream
 from batchup.errors import BatchTimeoutError, PoolClosedError, WorkerDiedError
 from batchup.testing import PoolContract, check_determinism, plain
 
+pytestmark = pytest.mark.usefixtures("by_value")
 SPAWN = multiprocessing.get_context("spawn")
 
 

@@ -71,8 +71,8 @@ def failing(x, noise):
     return x, noise
 
 
-def source():
-    return ArrayDataSource([np.arange(10)]).random_map(with_noise)
+def source(fn=with_noise):
+    return ArrayDataSource([np.arange(10)]).random_map(fn)
 
 
 def went_on(loop, loader, n):
@@ -160,10 +160,14 @@ def test_it_costs_nothing_while_a_pool_is_chosen(monkeypatch, kind):
 @pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 def test_it_costs_nothing_while_processes_are_fed_and_heard():
     """At places all over the parent's bookkeeping: the epoch is the same, and other threads may use the pool after."""
+
+    def noisy(x, rng):  # sent by value: to find it by name, each worker would import this module, and pytest with it
+        return x, rng.random(len(x))
+
     with WorkerProcessPool(1) as pool:
 
         def make():
-            return Loader(source(), 3, shuffle=5, pool=pool, depth=2)
+            return Loader(source(noisy), 3, shuffle=5, pool=pool, depth=2)
 
         whole = undisturbed(make)
         for n in range(random.randrange(step(20)), 240, step(20)):

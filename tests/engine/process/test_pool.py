@@ -26,7 +26,7 @@ from batchup.engine.process.constants import Constant
 from batchup.engine.process.platforms import is_portable
 from batchup.errors import DataSourcePicklingError, PoolClosedError
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("by_value")]
 needs_shared_memory = pytest.mark.skipif(is_portable(), reason="portable worker processes have no shared memory")
 
 

@@ -23,7 +23,7 @@ from batchup.engine.process.portable import PortableGroup
 from batchup.errors import BatchTimeoutError, WorkerDiedError
 from batchup.testing import PoolContract, plain
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("by_value")]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,11 @@ from batchup.engine.process.surroundings import ERRORS, applied, surroundings
 from batchup.engine.stream import WorkStream
 from batchup.errors import WorkerDiedError, WorkerError
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX"),
+    pytest.mark.usefixtures("by_value"),
+]
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
