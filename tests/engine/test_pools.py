@@ -161,6 +161,6 @@ def test_a_pool_cannot_be_copied(make):
         for copied in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(TypeError, match="a pool cannot be copied or pickled"):
                 copied(pool)
-            gc.collect()
+        gc.collect()
 
-            assert 8 == pool.submit(pow, 2, 3).result()
+        assert 8 == pool.submit(pow, 2, 3).result()

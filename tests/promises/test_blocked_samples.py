@@ -1,21 +1,31 @@
 """Samples that block, workers that are stopped, and consumers that are slow."""
 
+import contextlib
 import os
 
 import pytest
-from programs import quiet, run
+from programs import quiet, run, started
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 
 POOLS = ["WorkerThreadPool", "WorkerProcessPool"]
 
 
-@pytest.mark.parametrize("kind", POOLS)
-def test_a_blocked_sample_is_given_up(tmp_path, kind):
+def run_side_by_side(bodies, folder):
+    """How each program ended: they spend their time waiting."""
+    with contextlib.ExitStack() as stack:
+        programs = {}
+        for kind, body in bodies.items():
+            (folder / kind).mkdir()
+            programs[kind] = stack.enter_context(started(body, folder / kind))
+        return {kind: program.ended() for kind, program in programs.items()}
+
+
+def test_a_blocked_sample_is_given_up(tmp_path):
     """After `timeout` seconds of waiting, with its batch and samples; the others arrive, and the pool is usable."""
-    timeout = 4.0 if kind == "WorkerProcessPool" else 1.5  # there, the next batch may have to wait for a new worker
-    ended = run(
-        f"""
+    timeouts = {"WorkerThreadPool": 1.5, "WorkerProcessPool": 4.0}  # the next batch may have to wait for a new worker
+    bodies = {
+        kind: f"""
 def blocks_at_ten(x):
     if x[0, 0] == 400:
         note("blocked")
@@ -35,22 +45,22 @@ with {kind}(2) as pool:
     print(found + [x.tolist() for x, in batches] == expected[:10] + expected[11:])
     print(len(noted("blocked")), batches.stats().restarts)
     print(batches_of(pool.parallel_data_source(ArrayDataSource([X]), 4)) == expected)
-""",
-        tmp_path,
-    )
-
-    restarts = int(kind == "WorkerProcessPool")
-    assert (
-        quiet(
+"""
+        for kind, timeout in timeouts.items()
+    }
+    expected = {
+        kind: quiet(
             f"""
             10 [100, 101, 102, 103, 104, 105, 106, 107, 108, 109] {timeout} True
             True
-            1 {restarts}
+            1 {int(kind == "WorkerProcessPool")}
             True
             """
         )
-        == ended
-    )
+        for kind, timeout in timeouts.items()
+    }
+
+    assert expected == run_side_by_side(bodies, tmp_path)
 
 
 def test_a_stopped_worker_is_replaced(tmp_path):
@@ -94,11 +104,10 @@ for pid in workers():
     assert quiet("True\n") == ended
 
 
-@pytest.mark.parametrize("kind", POOLS)
-def test_a_slow_consumer_does_not_count(tmp_path, kind):
+def test_a_slow_consumer_does_not_count(tmp_path):
     """`timeout` is what the consumer waits in one call: not what passes between calls, nor what workers take."""
-    ended = run(
-        f"""
+    bodies = {
+        kind: f"""
 def after_a_while(x):
     time.sleep(0.08)
     note("done")
@@ -111,8 +120,8 @@ with {kind}(1) as pool:
     wait_until(lambda: len(noted("done")) > 20)  # longer than the timeout, and the consumer is away
     found += [x.tolist() for x, in batches]
     print(found == batches_of(ArrayDataSource([X])))
-""",
-        tmp_path,
-    )
+"""
+        for kind in POOLS
+    }
 
-    assert quiet("True\n") == ended
+    assert dict.fromkeys(POOLS, quiet("True\n")) == run_side_by_side(bodies, tmp_path)

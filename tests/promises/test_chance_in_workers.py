@@ -10,12 +10,12 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes nee
 NOISE = """
 def noise(x):
     k = int(x[0, 0]) // 20
-    if (here / "deadly").exists() and k in (3, 199) and not noted(f"died {k}"):
+    if (here / "deadly").exists() and k in (3, 99) and not noted(f"died {k}"):
         note(f"died {k}")
         os._exit(7)
     return np.random.random(3), np.array([random.random(), random.gauss(0, 1)])
 
-Y = np.arange(1000 * 4).reshape(1000, 4)
+Y = np.arange(500 * 4).reshape(500, 4)
 
 def epochs(pool, n=1, shuffle=7):
     par = pool.parallel_data_source(ArrayDataSource([Y]).map(noise), 6)
@@ -24,7 +24,7 @@ def epochs(pool, n=1, shuffle=7):
 
 
 def test_noise_depends_on_the_seed_alone(tmp_path):
-    """200 of 200 batches differ, in epochs too; 1 and 2 workers give the same, and so do replaced ones."""
+    """100 of 100 batches differ, in epochs too; 1 and 2 workers give the same, and so do replaced ones."""
     ended = run(
         NOISE
         + """
@@ -48,7 +48,7 @@ print(other == found[1][0])
     # shuffled: which batch begins with which row is chance too, so the number of deaths is not known
     said = ended.stdout.splitlines()
     assert (0, "", 0) == (ended.returncode, ended.stderr, ended.left)
-    assert ["[200, 200] 400", "200 200", "True"] == said[:3]
+    assert ["[100, 100] 200", "100 100", "True"] == said[:3]
     assert "True" == said[3].split()[0]
     assert "False" == said[4]
 
@@ -66,7 +66,7 @@ with WorkerProcessPool(2) as pool:
     note("deadly")
     np.random.seed(3)
     print(epochs(pool, shuffle=None) == undisturbed, pool.engine.stats()["restarts"])
-    for k in (3, 199):
+    for k in (3, 99):
         os.remove(here / f"died {k}")
     print([epochs(pool, shuffle=kind(5)) for kind in kinds] == shuffled)
     print([epochs(pool, shuffle=kind(6)) == each for kind, each in zip(kinds, shuffled)])

@@ -18,7 +18,7 @@ def end_this_process(way):
 """
 
 
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", [1, 2])
 def test_a_worker_that_dies_at_work_costs_time_only(tmp_path, n):
     """Each batch kills its worker once, by a signal or by an exit: all arrive in order, none that was done again."""
     batches = 4
@@ -47,7 +47,7 @@ with WorkerProcessPool({n}) as pool:
     assert quiet(f"True\nTrue\nTrue\n{batches}\n") == ended
 
 
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", [1, 2])
 def test_a_worker_may_be_killed_at_any_batch(tmp_path, n):
     """Killed from outside, whatever it does just then: each epoch is exact. Other batches are tried each time."""
     ended = run(
@@ -105,7 +105,7 @@ with WorkerProcessPool(2) as pool:
     for k in range(25):
         for i in (0, 1):
             found[i].append(next(both[i])[0].tolist())
-        if k % 6 == 2:
+        if k % 9 == 2:
             os.kill(workers()[k % 2], signal.SIGKILL)
     print(found[0] == batches_of(one, shuffle=3), found[1] == batches_of(two, shuffle=3))
     print([next(batches, None) for batches in both])

@@ -19,25 +19,26 @@ par = pool.parallel_data_source(ArrayDataSource([X]).map(blocked), 4)
 
 
 @pytest.mark.parametrize(
-    ("kind", "to", "opened"),
+    ("pool", "to", "opened"),
     [
-        ("WorkerThreadPool", "group", "with {}(2) as pool:"),
-        ("WorkerThreadPool", "parent", "pool = {}(2)\nif True:"),
-        ("WorkerProcessPool", "group", "with {}(2) as pool:"),
-        ("WorkerProcessPool", "group", "pool = {}(2)\nif True:"),
-        ("WorkerProcessPool", "parent", "with {}(2) as pool:"),
-        ("WorkerProcessPool", "parent", "pool = {}(2)\nif True:"),
+        ("WorkerThreadPool(2)", "group", "with {} as pool:"),
+        ("WorkerThreadPool(2)", "parent", "pool = {}\nif True:"),
+        ("WorkerProcessPool(2)", "group", "with {} as pool:"),
+        ("WorkerProcessPool(1)", "group", "pool = {}\nif True:"),
+        ("WorkerProcessPool(1)", "parent", "with {} as pool:"),
+        ("WorkerProcessPool(2)", "parent", "pool = {}\nif True:"),
     ],
 )
-def test_ctrl_c_ends_a_program(tmp_path, kind, to, opened):
+def test_ctrl_c_ends_a_program(tmp_path, pool, to, opened):
     """Long before its blocked sample would, with one traceback, no orphan, and no word on what leaked."""
     body = (
-        opened.format(kind)
+        opened.format(pool)
         + BLOCKED.replace("\n", "\n    ")
         + "\n    for x, in par.batch_iterator(10):\n        pass\n"
     )
     with started(body, tmp_path) as program:
-        assert ["blocked", "blocked"] == [program.line(), program.line()]
+        for _ in range(2 if "(2)" in pool else 1):
+            assert "blocked" == program.line()
         program.settle()
         (os.killpg if to == "group" else os.kill)(program.pid, signal.SIGINT)
         ended = program.ended()
@@ -57,7 +58,7 @@ def gated(x):
         wait_until((here / "open").exists)
     return (x,)
 
-with WorkerProcessPool(2) as pool:
+with WorkerProcessPool(1) as pool:
     batches = pool.parallel_data_source(ArrayDataSource([X]).map(gated), 4).batch_iterator(10)
     found = [next(batches)[0].tolist() for _ in range(5)]
     caught = 0
@@ -112,15 +113,15 @@ with {kind}(2) as pool:
 
 
 @pytest.mark.parametrize(
-    ("busy", "way"),
+    ("busy", "n", "way"),
     [
-        ("blocked", signal.SIGKILL),
-        ("computing", signal.SIGKILL),
-        ("idle", signal.SIGKILL),
-        ("computing", signal.SIGTERM),
+        ("blocked", 2, signal.SIGKILL),
+        ("computing", 1, signal.SIGKILL),
+        ("idle", 2, signal.SIGKILL),
+        ("computing", 1, signal.SIGTERM),
     ],
 )
-def test_workers_go_with_their_parent(tmp_path, way, busy):
+def test_workers_go_with_their_parent(tmp_path, way, busy, n):
     """Killed or terminated, it leaves no process behind: not one that sleeps, computes or waits for a task."""
     body = (
         """
@@ -137,15 +138,15 @@ def idle(x):
     os.write(1, b"idle\\n")
     return (x,)
 
-pool = WorkerProcessPool(2)
 """
         + f"""
+pool = WorkerProcessPool({n})
 batches = pool.parallel_data_source(ArrayDataSource([X[:20]]).map({busy}), 4).batch_iterator(10)
 threading.Event().wait()
 """
     )
     with started(body, tmp_path) as program:
-        assert [busy, busy] == [program.line(), program.line()]
+        assert [busy] * n == [program.line() for _ in range(n)]
         os.kill(program.pid, way)
         ended = program.ended()
 

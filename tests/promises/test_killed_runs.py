@@ -9,7 +9,7 @@ from programs import quiet, run, started
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 
-POOLS = ["None", "'threads'", "'processes'", "1", "WorkerProcessPool(3)"]
+POOLS = ["None", "'threads'", "'processes'", "1", "WorkerProcessPool(1)"]
 
 TRAINING = """
 import hashlib, json
@@ -88,10 +88,10 @@ def gated(x):
         wait_until((here / "open").exists)
     return (x,)
 
-def made():
-    return Loader(ArrayDataSource([X]).map(gated), 10, pool={pool}, depth=4)
+def made(pool):
+    return Loader(ArrayDataSource([X]).map(gated), 10, pool=pool, depth=4)
 
-with made() as loader, made() as other:
+with made({pool}) as loader, made(None) as other:
     loop = iter(loader)
     found = [next(loop)[0].tolist() for _ in range(5)]
     caught = 0

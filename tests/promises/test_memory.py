@@ -61,17 +61,17 @@ with WorkerProcessPool(2) as pool:
 
 @needs_shared_memory
 @pytest.mark.parametrize(
-    "refuse",
+    ("refuse", "n"),
     [
-        "os.posix_fallocate = none",
-        "shared_memory.writable_memory = none",
-        "os.memfd_create = none",
+        ("os.posix_fallocate = none", 1),
+        ("shared_memory.writable_memory = none", 1),
+        ("os.memfd_create = none", 2),
         pytest.param(
-            "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))", marks=needs_no_coverage
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))", 1, marks=needs_no_coverage
         ),
     ],
 )
-def test_without_shared_memory_for_results_the_pipe_will_do(tmp_path, refuse):
+def test_without_shared_memory_for_results_the_pipe_will_do(tmp_path, refuse, n):
     """A worker that gets no more of it, from the third batch on, sends its results another way: all exact, with one
     warning for a pool, in the loop, that says why."""
     ended = run(
@@ -87,7 +87,7 @@ def refusing(i, size):
         {refuse}
     return sample(i, size)
 
-with WorkerProcessPool(2) as pool:
+with WorkerProcessPool({n}) as pool:
     batches = pool.parallel_data_source(source.map(refusing), 4).batch_iterator(1)
     print(exact(batches), batches.stats().restarts)
     print(exact(pool.parallel_data_source(source.map(refusing), 4).batch_iterator(1)))
@@ -129,14 +129,10 @@ with WorkerProcessPool(1) as pool:
 
 
 @needs_shared_memory
-@pytest.mark.parametrize(
-    "refuse",
-    ["os.pwrite = none", "os.memfd_create = none", "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))"],
-)
-def test_without_shared_memory_for_a_source_there_is_an_error(tmp_path, refuse):
+def test_without_shared_memory_for_a_source_there_is_an_error(tmp_path):
     """A `SharedMemoryError` at the call, with the reason; when there is memory again, the pool works."""
     ended = run(
-        f"""
+        """
 import errno
 
 def none(*args, **kwargs):
@@ -144,20 +140,27 @@ def none(*args, **kwargs):
 
 par_of = lambda pool: pool.parallel_data_source(ArrayDataSource([np.zeros((1000, 1000))]), 4)
 there, (soft, hard) = (os.pwrite, os.memfd_create), resource.getrlimit(resource.RLIMIT_FSIZE)
+refusals = [
+    ("os.pwrite", "no more of it", lambda: setattr(os, "pwrite", none)),
+    ("os.memfd_create", "no more of it", lambda: setattr(os, "memfd_create", none)),
+    ("RLIMIT_FSIZE", "too large", lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))),
+]
 with WorkerProcessPool(1) as pool:
-    {refuse}
-    try:
-        par_of(pool).batch_iterator(100)
-    except SharedMemoryError as error:
-        print(isinstance(error, OSError), "no more of it" in str(error) or "too large" in str(error))
-    os.pwrite, os.memfd_create = there
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    print(len(list(par_of(pool).batch_iterator(100))))
+    for name, said, refuse in refusals:
+        refuse()
+        try:
+            par_of(pool).batch_iterator(100)
+        except SharedMemoryError as error:
+            print(name, isinstance(error, OSError), said in str(error))
+        os.pwrite, os.memfd_create = there
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        print(name, len(list(par_of(pool).batch_iterator(100))))
 """,
         tmp_path,
     )
 
-    assert quiet("True True\n10\n") == ended
+    names = "os.pwrite", "os.memfd_create", "RLIMIT_FSIZE"
+    assert quiet("".join(f"{name} True True\n{name} 10\n" for name in names)) == ended
 
 
 @needs_shared_memory
@@ -245,8 +248,8 @@ def test_shared_memory_is_used_again(tmp_path):
     ended = run(
         """
 Y = np.zeros((2000, 1000))
-for depth in [1, 20]:
-    with WorkerProcessPool(2) as pool:
+with WorkerProcessPool(2) as pool:
+    for depth in [1, 20]:
         slots = []
         for epoch in range(2):
             batches = pool.parallel_data_source(ArrayDataSource([Y]), depth).batch_iterator(10)

@@ -1,5 +1,6 @@
 """What goes to worker processes and back."""
 
+import importlib.util
 import os
 
 import pytest
@@ -288,10 +289,10 @@ with WorkerProcessPool(2) as pool:
     assert quiet("True\nTrue\n") == ended
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 def test_writes_in_place_stay_in_their_worker(tmp_path):
     """NumPy refuses them; what PyTorch writes, into an array or a map of a file, changes neither the source nor the
     file, nor what other workers see."""
-    pytest.importorskip("torch")
     ended = run(
         """
 def halved(x):

@@ -4,7 +4,7 @@ import os
 import sys
 
 import pytest
-from programs import Program, needs_no_coverage, quiet, run, written
+from programs import Program, needs_no_coverage, quiet, run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 
@@ -14,8 +14,12 @@ def test_under_a_profiler(tmp_path, profiler):
     """The main module is the profiler's; functions, classes and errors of the program are its own all the same."""
     if profiler.startswith("coverage"):
         pytest.importorskip("coverage")
-    path = written(
+    path = tmp_path / "program.py"
+    path.write_text(
         """
+import numpy as np
+from batchup import ArrayDataSource, WorkerProcessPool
+
 class MyError(Exception):
     pass
 
@@ -48,8 +52,7 @@ with WorkerProcessPool(1) as pool:
         next(loop)
     except MyError as error:
         print("caught", error)
-""",
-        tmp_path,
+"""
     )
     program = Program([sys.executable, "-m", *profiler.split(), str(path)], tmp_path)
     try:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import Program, quiet, run, written
+from programs import Program, quiet, run
 
 import batchup
 
@@ -62,7 +62,7 @@ def with_an_open_pool(x):
     work_pool.left_open = work_pool.{inner}(1)
     return tuple(np.array(each) for each in work_pool.left_open.work_stream((np.multiply, (row, 2)) for row in x))
 
-with {outer}(2) as pool:
+with {outer}({1 if "Process" in outer else 2}) as pool:
     for fn in [with_a_pool, with_an_open_pool]:
         batches = pool.parallel_data_source(ArrayDataSource([X[:20]]).map(fn), 4).batch_iterator(10)
         print([np.stack(rows).tolist() for rows in batches] == batches_of(ArrayDataSource([2 * X[:20]])))
@@ -73,12 +73,12 @@ with {outer}(2) as pool:
     assert quiet("True\nTrue\n") == ended
 
 
-@pytest.mark.parametrize("end", ["", "sys.exit(3)", "threads[0].join(0.01)"])
-def test_exit_with_live_iterators(tmp_path, end):
+@pytest.mark.parametrize(("end", "n"), [("", 2), ("sys.exit(3)", 1), ("threads[0].join(0.01)", 1)])
+def test_exit_with_live_iterators(tmp_path, end, n):
     """Blocked ones among them, of both pools, held by the module, by a thread and by a cycle: the exit code is kept."""
     ended = run(
         f"""
-pools = [WorkerThreadPool(2), WorkerProcessPool(2)]
+pools = [WorkerThreadPool(2), WorkerProcessPool({n})]
 
 def blocks_at_ten(x):
     if x[0, 0] == 400:
@@ -137,15 +137,17 @@ atexit.register(lambda: print(once(pool)))
 @pytest.mark.parametrize("way", ["-c", "stdin", "module", "-X dev", "-I", "interactive"])
 def test_ways_to_start_python(tmp_path, way):
     """Without a main guard: as an argument, on stdin, as a module, in development mode, isolated, line by line."""
-    path = written(
+    path = tmp_path / "program.py"
+    path.write_text(
         """
+from batchup import WorkerProcessPool
+
 class Mine:
     def __init__(self, x):
         self.x = x
 
 with WorkerProcessPool(1) as pool: print([mine.x for mine in pool.work_stream((Mine, (n,)) for n in range(9))])
-""",
-        tmp_path,
+"""
     )
     root = str(Path(batchup.__file__).parents[1])
     arguments = {
@@ -280,7 +282,7 @@ def test_a_folder_that_is_not_there_any_more(tmp_path):
         EPOCH
         + """
 os.chdir(here / "gone")
-with WorkerProcessPool(2) as pool:
+with WorkerProcessPool(1) as pool:
     print(once(pool))
     os.rmdir(here / "gone")
     for pid in workers():

@@ -472,7 +472,7 @@ class TestThreads(PoolContract):
 
 class TestProcesses(PoolContract):
     def make(self):
-        return WorkerProcessPool(2)
+        return WorkerProcessPool(1)
 
     @pytest.fixture
     def pool(self, two_processes):

@@ -18,13 +18,13 @@ def told(source, **arguments):
     return str(caught.value)
 
 
-def jitter(x, y, rng):
-    return x + rng.normal(size=x.shape), y
-
-
 @pytest.mark.parametrize(("last", "processes"), [("keep", 2), ("drop", 0), ("pad", 1), ("wrap", 0)])
 def test_a_random_map_passes_on_all_pools(last, processes):
     """Its random numbers depend only on the position of the batch."""
+
+    def jitter(x, y, rng):
+        return x + rng.normal(size=x.shape), y
+
     check_determinism(DS.random_map(jitter).random_map(jitter), batch_size=10, last=last, processes=processes)
 
 

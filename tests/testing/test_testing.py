@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 import pytest
+from launcher import HEAVY, begun
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -38,9 +39,9 @@ def test_a_missing_package_is_named_with_the_extra_that_has_it():
 
 
 @pytest.mark.slow  # it imports PyTorch and others
-def test_nothing_else_imports_it():
+def test_nothing_else_imports_it(tmp_path):
     """The rest of batchup neither imports batchup.testing nor what it needs."""
-    done = run(
+    code = textwrap.dedent(
         """
         import importlib, pathlib, sys
         import batchup
@@ -57,4 +58,7 @@ def test_nothing_else_imports_it():
         """
     )
 
-    assert ("[] []\n", 0) == (done.stdout, done.returncode), done.stderr
+    program = begun(HEAVY, code, folder=tmp_path)
+    stdout, stderr = program.communicate(timeout=60)
+
+    assert ("[] []\n", 0) == (stdout, program.returncode), stderr

@@ -23,7 +23,7 @@ from batchup.engine.process.portable import PortableGroup
 from batchup.errors import BatchTimeoutError, WorkerDiedError
 from batchup.testing import PoolContract, plain
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("by_value")]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def pool():
 
 class TestPortableProcesses(PoolContract):
     def make(self):
-        return WorkerProcessPool(2)
+        return WorkerProcessPool(1)
 
     @pytest.fixture
     def pool(self, pool):
@@ -315,12 +315,13 @@ def batches_of(source, **kwargs):
 
 
 source = ArrayDataSource([X]).random_map(doubled)
-print(batches_of(source) == batches_of(source, pool="processes", workers=2))
+print(batches_of(source) == batches_of(source, pool="processes", workers=1))
 mapped = ArrayDataSource([np.load("X.npy", mmap_mode="r")])
-print(batches_of(mapped) == batches_of(mapped, pool="processes", workers=1))
 open("first", "w").close()
 once = ArrayDataSource([X]).map(deadly)
-print(batches_of(once, pool="processes", workers=1) == batches_of(ArrayDataSource([X])))
+with WorkerProcessPool(2) as pool:
+    print(batches_of(mapped) == batches_of(mapped, pool=pool))
+    print(batches_of(once, pool=pool) == batches_of(ArrayDataSource([X])))
 with WorkerProcessPool(1, retries=0) as pool:
     try:
         list(pool.work_stream([(os._exit, (9,))]))

@@ -14,7 +14,11 @@ from batchup.engine.process import restarts
 from batchup.engine.process.pool import ProcessPool
 from batchup.errors import BatchTimeoutError, WorkerDiedError
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX"),
+    pytest.mark.usefixtures("by_value"),
+]
 
 
 @pytest.fixture

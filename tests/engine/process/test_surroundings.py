@@ -20,7 +20,11 @@ from batchup.engine.process.surroundings import ERRORS, applied, surroundings
 from batchup.engine.stream import WorkStream
 from batchup.errors import WorkerDiedError, WorkerError
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX"),
+    pytest.mark.usefixtures("by_value"),
+]
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
@@ -170,14 +174,14 @@ def test_an_error_of_the_initializer_is_that_of_each_task():
     def initializer():
         raise KeyError("no such device")
 
-    with WorkerProcessPool(2, initializer=initializer) as pool:
+    with WorkerProcessPool(1, initializer=initializer) as pool:
         for _ in range(2):
             with pytest.raises(KeyError, match="no such device") as raised:
                 first(pool, len, "x")
             assert "in the initializer of the pool (worker_init of a Loader)" in raised.value.__notes__
 
 
-@pytest.mark.parametrize(("kind", "workers"), [("", 3), ("portable", 1)])
+@pytest.mark.parametrize(("kind", "workers"), [("", 2), ("portable", 1)])
 def test_an_initializer_that_ends_its_process_is_an_error(monkeypatch, kind, workers):
     """After two of them, workers are not started in vain. All tasks get it, and later ones, too."""
     monkeypatch.setenv(VARIABLE, kind)
@@ -205,7 +209,7 @@ def test_an_initializer_that_exits_is_an_error(monkeypatch, kind):
     def leave():
         sys.exit("no such device")
 
-    with WorkerProcessPool(2, initializer=leave) as pool:
+    with WorkerProcessPool(1, initializer=leave) as pool:
         with pytest.raises(WorkerError, match=r"initializer leave of the pool .*SystemExit\('no such device'\)"):
             first(pool, len, "x")
 

@@ -21,7 +21,11 @@ from batchup.engine.process.protocol import ERROR, IN_PIPE, IN_SLOT, MARK, ON_SH
 from batchup.engine.process.worker import PipeLink, Worker
 from batchup.errors import SharedMemoryError
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")]
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX"),
+    pytest.mark.usefixtures("by_value"),
+]
 
 
 @pytest.mark.parametrize(
