@@ -33,6 +33,7 @@ import sys
 import tempfile
 import time
 import warnings
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +41,7 @@ from typing import IO, Any
 import batchup
 
 LAUNCHERS: dict[tuple[Any, ...], Launcher] = {}
+ENDED: list[bool] = []  # whether the program of this fork has come to its end
 LIMIT = 60.0  # seconds that the process that forks waits for who started it
 
 
@@ -262,24 +264,31 @@ def serve(listener: socket.socket, modules: Sequence[str]) -> dict[str, Any]:
     if os.fork():
         os._exit(0)  # nobody waits for it
     libraries: list[str] = []
-    atexit.register(leave_alone, libraries)  # the first one, so it comes last
+    atexit.register(leave, libraries)  # the first one, so it comes last
     gc.disable()
     for module in modules:
         with contextlib.suppress(Exception):  # a program that needs it will say so
             importlib.import_module(module)
     ours = {"__main__", "batchup", "numpy", *sys.stdlib_module_names}
     libraries += [name for name in sys.modules if name.partition(".")[0] not in ours]
+    for finalizer in weakref.finalize._registry:  # those of libraries, which end with the process
+        finalizer.atexit = False
+    if "torch._dynamo.utils" in sys.modules:
+        atexit.unregister(sys.modules["torch._dynamo.utils"].dump_compile_times)
     if hasattr(c := ctypes.CDLL(None), "on_exit"):
         c.on_exit(c._exit, None)  # nor what these have in C++
     gc.collect()
     gc.freeze()
     gc.enable()
     clients: set[socket.socket] = set()
+    programs: dict[int, tuple[int, int]] = {}  # by a descriptor of the process: its pid, and where to report its end
     while True:
-        readable = select.select([listener, *clients], [], [], None if clients else LIMIT)[0]
+        readable = select.select([listener, *clients, *programs], [], [], None if clients else LIMIT)[0]
+        for ended in programs.keys() & set(readable):
+            report_end(ended, *programs.pop(ended))
         for client in clients.intersection(readable):
             data, fds, *_ = socket.recv_fds(client, 1 << 20, 3)
-            if data and forked(fds, [listener, *clients]):
+            if data and forked(fds, [listener, *clients], programs):
                 return {**json.loads(data), "fds": fds}
             if not data:
                 clients.remove(client)
@@ -301,26 +310,43 @@ def accepted(listener: socket.socket) -> set[socket.socket]:
     return {client}
 
 
-def forked(fds: list[int], others: list[socket.socket]) -> bool:
+def forked(fds: list[int], sockets: list[socket.socket], programs: dict[int, tuple[int, int]]) -> bool:
     """Fork for a program that has these descriptors, and no others; whether this is the fork."""
-    if os.fork() == 0:
-        for each in others:
+    pid = os.fork()
+    if pid == 0:
+        for each in sockets:
             each.close()
-        if os.fork() == 0:
-            return True
-        _, status = os.wait()  # of the program: who reports on it does nothing else
-        os.write(fds[0], str(status).encode())
-        os._exit(0)
-    for fd in fds:
+        for process, (_, report) in programs.items():
+            os.close(process)
+            os.close(report)
+        return True
+    programs[os.pidfd_open(pid)] = pid, fds[0]
+    for fd in fds[1:]:
         os.close(fd)
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
     return False
 
 
-def leave_alone(libraries: list[str]) -> None:
-    """At its end, a program does not take apart the libraries that it began with: that takes half a second."""
+def report_end(process: int, pid: int, report: int) -> None:
+    """Say how a program has ended."""
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it
+        os.write(report, str(status).encode())
+    os.close(process)
+    os.close(report)
+
+
+def leave(libraries: list[str]) -> None:
+    """At its end, a program does not take apart the libraries that it began with: that takes half a second.
+
+    With the heavy ones, what is left takes as long. There a program that has come to its end gives up only what it has
+    made itself. Coverage would be saved later.
+    """
+    if "torch" in libraries and ENDED and "COVERAGE_PROCESS_CONFIG" not in os.environ:
+        vars(sys.modules["__main__"]).clear()
+        gc.collect()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(0)
     kept = [sys.modules.pop(name, None) for name in libraries]
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
 
@@ -350,6 +376,7 @@ def become(argv: list[str], folder: str, environment: dict[str, str], strict: bo
     main.clear()
     main.update(empty)
     exec(code, main)
+    ENDED.append(True)
 
 
 if __name__ == "__main__":  # which a program empties for itself

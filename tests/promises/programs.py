@@ -22,7 +22,10 @@ needs_no_coverage = pytest.mark.skipif(
     "COVERAGE_PROCESS_CONFIG" in os.environ, reason="the program cannot write the file of coverage"
 )
 LIMIT = 60.0  # seconds that a program may take
-MODULES = ["faulthandler", "resource", "threading", "psutil", "batchup.engine.process.pool"]  # of most programs
+MODULES = [  # of most programs
+    "faulthandler", "resource", "threading", "psutil", "batchup.engine.process.pool", "batchup.data_source",
+    "batchup.work_pool", "batchup.batch_iter", "batchup.loader",
+]  # fmt: skip
 OPENING = """\
 import faulthandler, gc, os, random, resource, signal, sys, threading, time
 import numpy as np
