@@ -103,7 +103,7 @@ def source(kind):
 class Quiet(BaseException):
     pass
 
-with {kind}(1) as pool:
+with {kind}(2) as pool:
     for kind in [StopIteration, GeneratorExit, SystemExit, KeyboardInterrupt, StopAsyncIteration, Quiet]:
         batches, n, errors = pool.parallel_data_source(source(kind), 4).batch_iterator(10), 0, []
         while True:

@@ -58,7 +58,7 @@ def gated(x):
         wait_until((here / "open").exists)
     return (x,)
 
-with WorkerProcessPool(1) as pool:
+with WorkerProcessPool(2) as pool:
     batches = pool.parallel_data_source(ArrayDataSource([X]).map(gated), 4).batch_iterator(10)
     found = [next(batches)[0].tolist() for _ in range(5)]
     caught = 0

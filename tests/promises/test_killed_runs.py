@@ -9,7 +9,7 @@ from programs import quiet, run, started
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="worker processes need POSIX")
 
-POOLS = ["None", "'threads'", "'processes'", "1", "WorkerProcessPool(1)"]
+POOLS = ["None", "'threads'", "'processes'", "1", "WorkerProcessPool(2)"]
 
 TRAINING = """
 import hashlib, json
