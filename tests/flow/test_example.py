@@ -12,7 +12,7 @@ PROGRAM = Path(__file__).parent.parent.parent / "examples" / "pipeline_digits.py
 @pytest.mark.skipif(not installed("sklearn"), reason="needs scikit-learn")
 def test_the_digits_are_learnt_alike_with_threads_and_with_processes(tmp_path):
     """Each way gives the same accuracy and the same guesses; the profile names the actions."""
-    program = begun(HEAVY, PROGRAM, ["--epochs", "1"], folder=tmp_path)
+    program = begun(HEAVY, PROGRAM, ["--epochs", "2"], folder=tmp_path)
     said, errors = program.communicate(timeout=100)
 
     assert 0 == program.returncode, errors
