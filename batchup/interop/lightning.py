@@ -141,9 +141,9 @@ def _should_resume(loader: Any) -> Any:
 def _should_be_used(loader: Any) -> None:
     if not (getattr(loader, "epoch", 1) or loader.step):
         raise RuntimeError(
-            f"the trainer took its batch from another loader than the {type(loader).__name__} of resuming_callback(): "
-            "pass the same one to both. On several devices, Lightning replaces a DataLoader by a copy: give it a "
-            "DistributedSampler yourself, and pass use_distributed_sampler=False to the Trainer"
+            f"the Trainer took its batch from a different loader than the {type(loader).__name__} passed to "
+            "resuming_callback(): pass the same one to both. On several devices, Lightning replaces a DataLoader by a "
+            "copy: give it a DistributedSampler yourself, and pass use_distributed_sampler=False to the Trainer"
         )
 
 

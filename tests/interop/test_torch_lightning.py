@@ -203,7 +203,7 @@ def test_another_loader_than_that_of_the_trainer_is_an_error(tmp_path):
     """At the first batch, as its state would stay at the beginning."""
     trainer, model = trainer_of(tmp_path, [resuming_callback(made())], max_epochs=1), lightning().Model()
 
-    with pytest.raises(RuntimeError, match="from another loader than the DataLoader of resuming_callback"):
+    with pytest.raises(RuntimeError, match="from a different loader than the DataLoader passed to resuming_callback"):
         trainer.fit(model, made())
     assert len(model.seen) == 1
 
