@@ -83,32 +83,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "not slow" and in_slow_file(collection_path) else None
 
 
-class FrozenModules:
-    """What modules and tests are made of stays, and `gc.collect` need not go through it: it takes half a second."""
-
-    def __init__(self) -> None:
-        self.n_modules = 0
-
-    def freeze(self, many: int = 0) -> None:
-        """Leave out what is there now, if so many modules have come since the last time."""
-        if len(sys.modules) >= self.n_modules + many:
-            self.n_modules = len(sys.modules)
-            gc.collect()
-            gc.freeze()
-
-
-FROZEN = FrozenModules()
+def freeze() -> None:
+    """Leave out what is there now when garbage is collected later: to go through it takes half a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_finish() -> None:
-    FROZEN.freeze()
+    freeze()
     gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def modules_are_frozen() -> Iterator[None]:
+def libraries_are_frozen() -> Iterator[None]:
+    """Those that a test module has imported while its tests ran."""
+    before = len(sys.modules)
     yield
-    FROZEN.freeze(many=100)
+    if len(sys.modules) > before + 100:
+        freeze()
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ import batchup
 
 LAUNCHERS: dict[tuple[Any, ...], Launcher] = {}
 ENDED: list[bool] = []  # whether the program of this fork has come to its end
+IS_COVERED = "COVERAGE_PROCESS_CONFIG" in os.environ
 LIMIT = 60.0  # seconds that the process that forks waits for who started it
 
 
@@ -338,10 +339,10 @@ def report_end(process: int, pid: int, report: int) -> None:
 def leave(libraries: list[str]) -> None:
     """At its end, a program does not take apart the libraries that it began with: that takes half a second.
 
-    With the heavy ones, what is left takes as long. There a program that has come to its end gives up only what it has
-    made itself. Coverage would be saved later.
+    With the heavy ones, the rest of the end takes as long. There, a program that ran to its end only frees what it has
+    made itself; not under coverage, which saves what it has counted after this.
     """
-    if "torch" in libraries and ENDED and "COVERAGE_PROCESS_CONFIG" not in os.environ:
+    if "torch" in libraries and ENDED and not IS_COVERED:
         vars(sys.modules["__main__"]).clear()
         gc.collect()
         for stream in (sys.stdout, sys.stderr):

@@ -16,11 +16,9 @@ from typing import NamedTuple
 
 import psutil
 import pytest
-from launcher import Forked, environment, launcher_of
+from launcher import IS_COVERED, Forked, environment, launcher_of
 
-needs_no_coverage = pytest.mark.skipif(
-    "COVERAGE_PROCESS_CONFIG" in os.environ, reason="the program cannot write the file of coverage"
-)
+needs_no_coverage = pytest.mark.skipif(IS_COVERED, reason="the program cannot write the file of coverage")
 LIMIT = 60.0  # seconds that a program may take
 MODULES = [  # of most programs
     "faulthandler", "resource", "threading", "psutil", "batchup.engine.process.pool", "batchup.data_source",

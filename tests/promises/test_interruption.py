@@ -19,26 +19,25 @@ par = pool.parallel_data_source(ArrayDataSource([X]).map(blocked), 4)
 
 
 @pytest.mark.parametrize(
-    ("pool", "to", "opened"),
+    ("kind", "n", "to", "opened"),
     [
-        ("WorkerThreadPool(2)", "group", "with {} as pool:"),
-        ("WorkerThreadPool(2)", "parent", "pool = {}\nif True:"),
-        ("WorkerProcessPool(2)", "group", "with {} as pool:"),
-        ("WorkerProcessPool(1)", "group", "pool = {}\nif True:"),
-        ("WorkerProcessPool(1)", "parent", "with {} as pool:"),
-        ("WorkerProcessPool(2)", "parent", "pool = {}\nif True:"),
+        ("WorkerThreadPool", 2, "group", "with {}({}) as pool:"),
+        ("WorkerThreadPool", 2, "parent", "pool = {}({})\nif True:"),
+        ("WorkerProcessPool", 2, "group", "with {}({}) as pool:"),
+        ("WorkerProcessPool", 1, "group", "pool = {}({})\nif True:"),
+        ("WorkerProcessPool", 1, "parent", "with {}({}) as pool:"),
+        ("WorkerProcessPool", 2, "parent", "pool = {}({})\nif True:"),
     ],
 )
-def test_ctrl_c_ends_a_program(tmp_path, pool, to, opened):
+def test_ctrl_c_ends_a_program(tmp_path, kind, n, to, opened):
     """Long before its blocked sample would, with one traceback, no orphan, and no word on what leaked."""
     body = (
-        opened.format(pool)
+        opened.format(kind, n)
         + BLOCKED.replace("\n", "\n    ")
         + "\n    for x, in par.batch_iterator(10):\n        pass\n"
     )
     with started(body, tmp_path) as program:
-        for _ in range(2 if "(2)" in pool else 1):
-            assert "blocked" == program.line()
+        assert ["blocked"] * n == [program.line() for _ in range(n)]
         program.settle()
         (os.killpg if to == "group" else os.kill)(program.pid, signal.SIGINT)
         ended = program.ended()
